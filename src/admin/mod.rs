@@ -1,0 +1,1 @@
+//! Requests of operators and their answers, as JSON, text and metrics. Pure.

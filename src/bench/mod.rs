@@ -1,0 +1,1 @@
+//! `portkeeper bench`: measurements on real sockets.

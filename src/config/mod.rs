@@ -1,0 +1,313 @@
+//! The configuration after validation: immutable, complete, every default filled in.
+//!
+//! Text becomes a [`Config`] in `parse`, which reports every fault at once, each with its line,
+//! its value and what is allowed.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::codecs::Digit;
+use crate::ids::PortId;
+use crate::redact::Redacted;
+use crate::sdp::Codec;
+use crate::timers::Duration;
+
+/// Everything an operator decides.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[node]`
+    pub node: Node,
+    /// `[pbx]`
+    pub pbx: Pbx,
+    /// `[[ports]]`, expanded: one entry a port, indexed by [`PortId`].
+    pub ports: Vec<Port>,
+    /// `[applications.NAME]`
+    pub applications: BTreeMap<String, Application>,
+    /// `[announce]`, what `builtin:announce` does.
+    pub announce: Announce,
+    /// `[media]`
+    pub media: Media,
+    /// `[ari]`
+    pub ari: Ari,
+    /// `[outbound]`
+    pub outbound: Outbound,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// This process.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Name in logs and `status`.
+    pub name: String,
+    /// `asterisk_id` of every event and `system.entity_id`; the same on every node of a cluster.
+    pub entity_id: String,
+}
+
+/// How SIP sockets are laid out (FIELD: CUCM wants one Contact IP:port per device).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SipPorts {
+    /// All ports share one socket.
+    Shared {
+        /// Its number; 0 lets the system choose.
+        udp_port: u16,
+    },
+    /// Port n uses `first + n`.
+    PerDevice {
+        /// The number of port 0.
+        first: u16,
+    },
+}
+
+/// Transport to the PBX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// UDP.
+    Udp,
+    /// TCP; ports share the connection, or have one each with `PerDevice`.
+    Tcp,
+}
+
+/// Where the 96-bit secret that marks our Contact is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContactSecret {
+    /// In the user part, after the extension.
+    User,
+    /// As a URI parameter.
+    UriParam,
+    /// Not at all; the source address alone is checked.
+    None,
+}
+
+/// The PBX and how it wants to be spoken to: a profile's values, each of which can be overridden.
+#[derive(Clone, Debug)]
+pub struct Pbx {
+    /// Names the physical PBX; typed by a person.
+    pub id: String,
+    /// Profile that the defaults came from: `asterisk`, `cucm`, `nec`, `freeswitch`, `kamailio`,
+    /// `generic`.
+    pub profile: String,
+    /// Registrars `host:port` in order of preference.
+    pub registrars: Vec<String>,
+    /// Domain in From, To and the Request-URI of REGISTER.
+    pub domain: String,
+    /// Further addresses that may send us requests.
+    pub sources: Vec<IpAddr>,
+    /// Local address of SIP.
+    pub local_address: IpAddr,
+    /// Socket layout.
+    pub sip_ports: SipPorts,
+    /// Transport.
+    pub transport: Transport,
+    /// Contact secret.
+    pub contact_secret: ContactSecret,
+    /// Seconds asked for in REGISTER.
+    pub expires: u32,
+    /// REGISTERs a second; `None`: pacing off.
+    pub register_rate: Option<u32>,
+    /// REGISTERs outstanding at most.
+    pub register_window: u32,
+    /// The weakest digest algorithm that is answered.
+    pub min_digest: DigestAlgorithm,
+    /// Status with which a port refuses a call that it cannot serve: 486 or 503.
+    pub refuse_status: u16,
+    /// How a node of the registrar list is watched (FIELD: OPTIONS counts only after an answer).
+    pub options_interval: Option<Duration>,
+    /// Session timer: smallest interval that we accept, and what we ask for.
+    pub session_expires: Duration,
+    /// Session timer: `Min-SE`.
+    pub min_se: Duration,
+    /// Media may come from another address than the SDP's.
+    pub symmetric_rtp: bool,
+    /// Detect DTMF tones in the audio until a telephone-event is seen.
+    pub inband_dtmf: bool,
+    /// Payload type offered for telephone-event.
+    pub telephone_event: u8,
+    /// Codecs in order of preference.
+    pub codecs: Vec<Codec>,
+}
+
+/// Digest algorithms, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DigestAlgorithm {
+    /// MD5.
+    Md5,
+    /// SHA-256.
+    Sha256,
+    /// SHA-512-256.
+    Sha512_256,
+}
+
+/// One voice port.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// Its index.
+    pub id: PortId,
+    /// User part of its AOR.
+    pub extension: String,
+    /// Name for digest; often the extension.
+    pub auth_user: String,
+    /// Password for digest.
+    pub password: Redacted<String>,
+    /// Who serves its calls, in order.
+    pub applications: Vec<Entry>,
+    /// Whether `POST /channels` may use it.
+    pub outbound: bool,
+}
+
+/// One entry of a port's `applications`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The pool of instances that connected as this application.
+    Application(String),
+    /// `builtin:announce`
+    Announce,
+}
+
+/// Which digits a new owner gets again after a rebind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// Un-acknowledged ones if the application acknowledges; all if none was ever delivered.
+    Auto,
+    /// Un-acknowledged ones.
+    Unacked,
+    /// All of the call.
+    All,
+    /// None.
+    None,
+}
+
+/// What becomes of a call that no entry serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// Hang up.
+    Release,
+    /// Transfer to this extension or URI.
+    Refer(String),
+    /// Play `[announce]`.
+    Announce,
+}
+
+/// One IVR application.
+#[derive(Clone, Debug)]
+pub struct Application {
+    /// Its name in `?app=`.
+    pub name: String,
+    /// `args` of its StasisStart.
+    pub args: Vec<String>,
+    /// A call without an instance rings this long, then is answered and hears `hold_prompt`.
+    pub queue_ring: Duration,
+    /// And waits this long in all before `overflow`.
+    pub queue_max: Duration,
+    /// Prompt for a waiting caller.
+    pub hold_prompt: Option<String>,
+    /// Prompt for a caller who was rebound, hears nothing, and whose new owner is silent for 1.5 s.
+    pub gateway_prompt: Option<String>,
+    /// What becomes of a call that was not taken.
+    pub overflow: Overflow,
+    /// Silence of pongs that means hung: the least of it.
+    pub hang_after: Duration,
+    /// StasisStart without any command.
+    pub start_deadline: Duration,
+    /// Caller hears nothing and nothing happens; `None`: off.
+    pub caller_silence: Option<Duration>,
+    /// Digits replayed after a rebind.
+    pub replay: Replay,
+    /// Keys that stop a playback in the data plane.
+    pub barge_in: Vec<Digit>,
+    /// What `continue` does: release, refer to a target, or go on with the next entry.
+    pub on_continue: Continue,
+}
+
+/// What ARI `continue` means here, where there is no dialplan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Continue {
+    /// Hang up.
+    Release,
+    /// Transfer to the `extension` of the request.
+    Refer,
+    /// The next entry of the port's list takes the call.
+    Next,
+}
+
+/// The built-in announcement: needs no instance.
+#[derive(Clone, Debug)]
+pub struct Announce {
+    /// Prompts, played in order.
+    pub prompts: Vec<String>,
+    /// How often.
+    pub repeats: u32,
+    /// And then: release or refer.
+    pub then: Overflow,
+}
+
+/// Audio.
+#[derive(Clone, Debug)]
+pub struct Media {
+    /// Address in our SDP.
+    pub address: IpAddr,
+    /// First UDP port for RTP (even).
+    pub udp_first: u16,
+    /// Last UDP port for RTP.
+    pub udp_last: u16,
+    /// Worker threads; `None`: one per 2,000 ports.
+    pub workers: Option<u16>,
+    /// Directory of prompts: `NAME.wav` plays as `sound:NAME`.
+    pub prompts: PathBuf,
+    /// Directory of recordings.
+    pub recordings: PathBuf,
+    /// Inbound silence that is reported.
+    pub rtp_timeout: Duration,
+}
+
+/// The ARI-compatible listener.
+#[derive(Clone, Debug)]
+pub struct Ari {
+    /// Address.
+    pub listen: SocketAddr,
+    /// Users by name.
+    pub users: BTreeMap<String, AriUser>,
+}
+
+/// Who may speak ARI.
+#[derive(Clone, Debug)]
+pub struct AriUser {
+    /// Password.
+    pub password: Redacted<String>,
+    /// Only GET.
+    pub read_only: bool,
+    /// Applications that this user may serve; empty: all.
+    pub applications: Vec<String>,
+}
+
+/// Outbound calls and transfers (SECURITY S-10).
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// Patterns of targets: digits, `X` for one digit, a trailing `.` for the rest. Empty: none.
+    pub allow: Vec<String>,
+    /// Outbound calls at once.
+    pub max_calls: u32,
+    /// Outbound calls an hour.
+    pub max_per_hour: u32,
+}
+
+/// Faces for people and machines.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Unix socket of the command line.
+    pub socket: PathBuf,
+    /// Address of `/metrics`, `/livez`, `/readyz`.
+    pub listen: SocketAddr,
+}
+
+/// Logs.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// JSON lines or text.
+    pub json: bool,
+    /// Filter, as `info` or `portkeeper::sip=debug,info`.
+    pub filter: String,
+}

@@ -1,0 +1,1 @@
+//! `portkeeper demo`: the whole thing on loopback, without configuration.

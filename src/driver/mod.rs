@@ -1,0 +1,1 @@
+//! The real world: clocks, sockets, threads, files.

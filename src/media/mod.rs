@@ -1,0 +1,263 @@
+//! The data plane of one voice port: a machine that turns commands, datagrams and the clock into
+//! RTP packets and events.
+//!
+//! It lives on a media worker thread that owns its socket; nothing here waits, locks or allocates
+//! while a call runs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::codecs::Digit;
+use crate::ids::MediaId;
+use crate::sdp::Negotiated;
+use crate::timers::Duration;
+
+/// A prompt in both wire codecs, ready to send: one byte a sample at 8,000 samples a second.
+#[derive(Debug)]
+pub struct Prompt {
+    /// The prompt as mu-law.
+    pub pcmu: Bytes,
+    /// The same as A-law.
+    pub pcma: Bytes,
+}
+
+/// What the far end may send from (SECURITY R-01, RFC 4961).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourcePolicy {
+    /// Only the address and port of the SDP; anything else is dropped and counted.
+    Strict,
+    /// In the first 3 s, or after the SDP changed, a source other than the SDP's may be learned
+    /// from 5 packets of one SSRC when the SDP's own stays silent; then it is locked.
+    Symmetric,
+}
+
+/// How a stream begins. All three numbers are random for a new call (SECURITY R-02).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamStart {
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// First sequence number.
+    pub sequence: u16,
+    /// First timestamp.
+    pub timestamp: u32,
+}
+
+/// A set of digits, as for barge-in: which keys stop a playback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DigitSet(pub u16);
+
+impl DigitSet {
+    /// No key.
+    pub const NONE: Self = Self(0);
+
+    /// Whether the key is in the set.
+    pub fn contains(self, digit: Digit) -> bool {
+        self.0 & (1 << digit.event()) != 0
+    }
+
+    /// The set with the key in it.
+    #[must_use]
+    pub fn with(self, digit: Digit) -> Self {
+        Self(self.0 | 1 << digit.event())
+    }
+}
+
+/// One playback: pieces played one after the other without a gap.
+#[derive(Clone, Debug)]
+pub struct Playback {
+    /// Its name in events.
+    pub id: MediaId,
+    /// The pieces.
+    pub pieces: Vec<Arc<Prompt>>,
+    /// Where to begin, from the start of the first piece.
+    pub offset: Duration,
+    /// How far `forward` and `reverse` move.
+    pub skip: Duration,
+    /// Start over at the end, for ever (hold music, tones).
+    pub repeat: bool,
+    /// Keys that stop it, in the data plane, without asking anybody.
+    pub barge_in: DigitSet,
+    /// Stop what plays or waits and begin at the next frame boundary; otherwise wait in line.
+    pub replace: bool,
+}
+
+/// What an application may do to a running playback (ARI `operation`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaybackControl {
+    /// Back to the beginning.
+    Restart,
+    /// Stand still.
+    Pause,
+    /// Go on.
+    Unpause,
+    /// Back by `skip`.
+    Reverse,
+    /// On by `skip`.
+    Forward,
+    /// End it.
+    Stop,
+}
+
+/// A recording of what the caller says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Its name in events and in the recorder's frames.
+    pub id: MediaId,
+    /// End after this much; `None`: no limit.
+    pub max_duration: Option<Duration>,
+    /// End after this much silence; `None`: never.
+    pub max_silence: Option<Duration>,
+    /// Keys that end it.
+    pub terminate_on: DigitSet,
+    /// Sound a beep first.
+    pub beep: bool,
+}
+
+/// What the node tells a port's media.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Take the UDP port for a new call. Answered by `Opened` or `OpenFailed`.
+    Open {
+        /// Local RTP port, even; RTCP is the next one.
+        udp_port: u16,
+        /// How the stream begins.
+        start: StreamStart,
+        /// What the far end may send from.
+        policy: SourcePolicy,
+    },
+    /// The result of an offer and answer; may come again at any time.
+    Session(Negotiated),
+    /// Play something.
+    Play(Playback),
+    /// Act on a playback.
+    Control {
+        /// Which.
+        id: MediaId,
+        /// What to do.
+        control: PlaybackControl,
+    },
+    /// End every playback, running and waiting. Each reports `PlaybackFinished`.
+    StopAll,
+    /// Send digits to the far end as telephone-events, after what waits already.
+    SendDigits {
+        /// The keys, in order.
+        digits: Vec<Digit>,
+        /// How long each lasts.
+        duration: Duration,
+        /// Pause after each.
+        between: Duration,
+    },
+    /// Record the caller.
+    Record(Recording),
+    /// End a recording; it reports `RecordingFinished`.
+    StopRecord {
+        /// Which.
+        id: MediaId,
+    },
+    /// Stop or let pass audio: to the caller (`out`), from the caller (`inbound`).
+    Mute {
+        /// Send silence instead of audio.
+        out: bool,
+        /// Record and detect nothing.
+        inbound: bool,
+    },
+    /// The call is over: give the socket back.
+    Close,
+}
+
+/// Why a playback ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaybackEnd {
+    /// Played to its end.
+    Completed,
+    /// Stopped by a command, or replaced.
+    Stopped,
+    /// Stopped by a key of the caller.
+    BargedIn,
+}
+
+/// Why a recording ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordingEnd {
+    /// By command, or the call ended.
+    Stopped,
+    /// `max_duration` reached.
+    Duration,
+    /// `max_silence` reached.
+    Silence,
+    /// A key of `terminate_on`.
+    Digit,
+}
+
+/// What a port's media tells the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The UDP port is ours.
+    Opened,
+    /// The UDP port was taken by somebody; try another.
+    OpenFailed,
+    /// A key press. Reported when it begins; once per press.
+    Digit {
+        /// The key.
+        digit: Digit,
+        /// How long it has lasted when reported, in milliseconds.
+        duration_ms: u32,
+        /// RTP timestamp of its beginning.
+        rtp_timestamp: u32,
+    },
+    /// The first frame of a playback left.
+    PlaybackStarted {
+        /// Which.
+        id: MediaId,
+    },
+    /// A playback is over.
+    PlaybackFinished {
+        /// Which.
+        id: MediaId,
+        /// Why.
+        end: PlaybackEnd,
+        /// How far it came, in milliseconds from its start.
+        position_ms: u64,
+    },
+    /// A recording is over.
+    RecordingFinished {
+        /// Which.
+        id: MediaId,
+        /// Why.
+        end: RecordingEnd,
+        /// Its length in milliseconds.
+        duration_ms: u64,
+    },
+    /// No RTP from the far end for the time-out, though it ought to send.
+    InboundSilent,
+    /// RTP from the far end again.
+    InboundBack,
+    /// More digits than the queue holds: the node is stuck (see the bound in ARCHITECTURE.md).
+    DigitsRefused {
+        /// How many were refused since the last report.
+        count: u32,
+    },
+}
+
+/// Counters of one port's stream, cumulative over the call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Packets sent.
+    pub sent: u64,
+    /// Packets accepted.
+    pub received: u64,
+    /// Packets missing from the far end's sequence.
+    pub lost: u64,
+    /// Packets from a wrong source, SSRC or payload type, or malformed.
+    pub refused: u64,
+    /// Packets that left more than 5 ms after their time.
+    pub late: u64,
+    /// Interarrival jitter (RFC 3550 section 6.4.1), in timestamp units.
+    pub jitter: u32,
+    /// Position of the running playback in milliseconds, if one runs.
+    pub playback_position_ms: Option<u64>,
+    /// Where packets come from, once locked.
+    pub source: Option<SocketAddr>,
+}

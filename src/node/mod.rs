@@ -1,0 +1,2 @@
+//! The node: owns every control-plane machine of the process, and is the only place where one
+//! machine's output becomes another's input.

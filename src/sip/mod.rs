@@ -1,0 +1,315 @@
+//! SIP user agent of the pool: registrations, calls, transfers.
+//!
+//! [`Command`] and [`Event`] are all that the node sees of it; messages, transactions and dialogs
+//! stay inside. It has never heard of an IVR instance.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::codecs::Digit;
+use crate::ids::{CallId, PortId};
+use crate::redact::Redacted;
+use crate::sdp::{LocalMedia, Negotiated};
+use crate::timers::Duration;
+
+/// One of our UDP sockets, or TCP listeners: 0 when shared, else the port's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(pub u16);
+
+/// One TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+/// What the world tells the endpoint.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A datagram arrived.
+    Datagram {
+        /// At which socket.
+        socket: SocketId,
+        /// From where.
+        from: SocketAddr,
+        /// Its bytes, hostile.
+        bytes: Bytes,
+    },
+    /// A connection that we asked for stands, or somebody connected.
+    StreamUp {
+        /// Its name; ours for a `Connect`, the driver's (upper half set) for an accepted one.
+        stream: StreamId,
+        /// The other side.
+        peer: SocketAddr,
+        /// Our side.
+        local: SocketAddr,
+    },
+    /// Bytes of a connection, in order, cut anywhere.
+    StreamData {
+        /// Which.
+        stream: StreamId,
+        /// Bytes, hostile.
+        bytes: Bytes,
+    },
+    /// A connection ended, or could not be made.
+    StreamDown {
+        /// Which.
+        stream: StreamId,
+    },
+    /// An order of the node.
+    Command(Command),
+}
+
+/// What the endpoint wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send a datagram.
+    Datagram {
+        /// From which socket.
+        socket: SocketId,
+        /// To where.
+        to: SocketAddr,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// Make a connection. Answered by `StreamUp` or `StreamDown`.
+    Connect {
+        /// Its name from then on.
+        stream: StreamId,
+        /// From which local socket's address.
+        socket: SocketId,
+        /// To where.
+        to: SocketAddr,
+    },
+    /// Send bytes on a connection.
+    StreamSend {
+        /// Which.
+        stream: StreamId,
+        /// What.
+        bytes: Bytes,
+    },
+    /// End a connection.
+    StreamClose {
+        /// Which.
+        stream: StreamId,
+    },
+    /// Something that the node wants to know.
+    Event(Event),
+}
+
+/// What the node tells the endpoint.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Keep a port registered from here on.
+    Register {
+        /// Which.
+        port: PortId,
+    },
+    /// Take a port's binding away (orderly stop).
+    Unregister {
+        /// Which.
+        port: PortId,
+    },
+    /// Refuse new calls with 503 and answer OPTIONS with 503 (drain of the node), or accept again.
+    Drain(bool),
+    /// Send 180.
+    Ring {
+        /// Which call.
+        call: CallId,
+    },
+    /// Answer with 200.
+    Answer {
+        /// Which call.
+        call: CallId,
+        /// What we offer or answer with.
+        media: LocalMedia,
+    },
+    /// Refuse an unanswered call.
+    Refuse {
+        /// Which call.
+        call: CallId,
+        /// Status 400-699.
+        status: u16,
+    },
+    /// End a call in whatever state it is: CANCEL, refusal or BYE.
+    Hangup {
+        /// Which call.
+        call: CallId,
+        /// Q.850 cause for the Reason header (RFC 3326).
+        cause: Option<u8>,
+    },
+    /// Place a call.
+    Invite {
+        /// Its name, from `Endpoint::next_call_id`.
+        call: CallId,
+        /// From which port.
+        port: PortId,
+        /// Whom: an extension (completed with the PBX domain) or a SIP URI.
+        target: String,
+        /// Display name and number for From.
+        caller: Party,
+        /// What we offer.
+        media: LocalMedia,
+    },
+    /// Transfer a call (REFER, RFC 3515).
+    Refer {
+        /// Which call.
+        call: CallId,
+        /// To whom: extension or SIP URI.
+        target: String,
+        /// Attended: the call that the far end shall replace (RFC 3891).
+        replaces: Option<CallId>,
+    },
+    /// Hold the far end or take it back, by re-INVITE.
+    Hold {
+        /// Which call.
+        call: CallId,
+        /// Hold or resume.
+        on: bool,
+    },
+    /// Send a digit by INFO, where no telephone-event was agreed.
+    SendInfo {
+        /// Which call.
+        call: CallId,
+        /// The key.
+        digit: Digit,
+        /// How long.
+        duration: Duration,
+    },
+}
+
+/// A person in a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Party {
+    /// Display name.
+    pub name: Redacted<String>,
+    /// Number or user part.
+    pub number: Redacted<String>,
+}
+
+/// State of a port's binding at the PBX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistrationState {
+    /// Not asked for, or taken away.
+    Off,
+    /// Under way.
+    Pending,
+    /// Bound for so many more seconds at registrar `node`.
+    Registered {
+        /// Granted seconds.
+        expires: u32,
+        /// Index into the registrar list.
+        node: usize,
+    },
+    /// The PBX refused the password or the account (401 again, 403, 404): a person must act.
+    Refused {
+        /// Its last status.
+        status: u16,
+    },
+    /// No answer, or 5xx, from every node of the list; tried again.
+    Unreachable {
+        /// Its last status, if there was one.
+        status: Option<u16>,
+    },
+}
+
+/// Why a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndCause {
+    /// The far end hung up (BYE).
+    RemoteHangup,
+    /// The far end gave up before the answer (CANCEL, Expires).
+    Cancelled,
+    /// We hung up.
+    LocalHangup,
+    /// Refused by the far end, or by us.
+    Refused {
+        /// The status.
+        status: u16,
+    },
+    /// No ACK, no answer to a refresh, 481/408 in the dialog.
+    Lost,
+    /// Offer and answer found nothing in common, or the SDP was wrong.
+    Media,
+}
+
+/// What the endpoint tells the node.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A port's binding changed.
+    Registration {
+        /// Which port.
+        port: PortId,
+        /// What it is.
+        state: RegistrationState,
+    },
+    /// The PBX calls a port.
+    Incoming(Incoming),
+    /// An outbound call rings (any 18x).
+    Ringing {
+        /// Which.
+        call: CallId,
+    },
+    /// The call is up: ACK received, or 200 received and acknowledged.
+    Established {
+        /// Which.
+        call: CallId,
+    },
+    /// An offer and answer completed; also at every change.
+    Media {
+        /// Which.
+        call: CallId,
+        /// The result.
+        media: Negotiated,
+    },
+    /// The far end's identity changed (UPDATE or re-INVITE with another party).
+    Identity {
+        /// Which.
+        call: CallId,
+        /// Who it is.
+        caller: Party,
+    },
+    /// A digit by INFO.
+    Digit {
+        /// Which.
+        call: CallId,
+        /// The key.
+        digit: Digit,
+        /// How long, in milliseconds.
+        duration_ms: u32,
+    },
+    /// A transfer ended. On success the call ends by itself or the node hangs up.
+    Referred {
+        /// Which.
+        call: CallId,
+        /// Final status of the transfer, 200 for success.
+        status: u16,
+    },
+    /// The call is over and forgotten.
+    Ended {
+        /// Which.
+        call: CallId,
+        /// Why.
+        cause: EndCause,
+    },
+    /// Something that a person should hear of.
+    Alarm {
+        /// The port that it concerns.
+        port: Option<PortId>,
+        /// One clear line.
+        text: String,
+    },
+}
+
+/// A new call from the PBX.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// Its name.
+    pub call: CallId,
+    /// Which port.
+    pub port: PortId,
+    /// Who calls, by the order of identity headers of the profile.
+    pub caller: Party,
+    /// What was dialled first (Diversion, History-Info), else the port's extension.
+    pub called: Party,
+    /// Call-ID header, for correlation (`protocol_id`). Secret outside ARI.
+    pub sip_call_id: Redacted<String>,
+}

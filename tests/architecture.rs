@@ -1,0 +1,164 @@
+//! The fences that no compiler checks: which module may name which, where `rsip` may be named,
+//! and that each file says what it is about.
+
+#![expect(clippy::disallowed_methods, reason = "reads the source tree")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules by rank: a module may name only those of a higher rank. Equals never name each other.
+const RANKS: &[(&str, u8)] = &[
+    ("main", 0),
+    ("demo", 1),
+    ("bench", 1),
+    ("driver", 2),
+    ("sim", 2),
+    ("admin", 3),
+    ("node", 4),
+    ("pool", 5),
+    ("menu", 5),
+    ("ha", 5),
+    ("ivr", 5),
+    ("cti", 5),
+    ("sip", 5),
+    ("media", 5),
+    ("sdp", 6),
+    ("config", 6),
+    ("store", 6),
+    ("ids", 7),
+    ("timers", 7),
+    ("redact", 7),
+    ("codecs", 8),
+];
+
+/// The two pairs of equals that are the same layer of data: configuration speaks of codecs, and
+/// the faces share the actors that both of them start.
+const ALLOWED_EQUALS: &[(&str, &str)] = &[("config", "sdp")];
+
+fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> =
+        fs::read_dir(dir).expect("readable").map(|e| e.expect("entry").path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for dir in ["src", "codecs/src", "tests", "benches", "examples"] {
+        if root.join(dir).is_dir() {
+            rust_files(&root.join(dir), &mut files);
+        }
+    }
+    files
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("utf-8 source");
+            (path.strip_prefix(root).expect("below root").to_owned(), text)
+        })
+        .collect()
+}
+
+/// `src/sip/wire/uri.rs` -> `sip`; `src/ids.rs` -> `ids`.
+fn module_of(path: &Path) -> Option<String> {
+    let below = path.strip_prefix("src").ok()?;
+    let first = below.components().next()?.as_os_str().to_str()?;
+    Some(first.trim_end_matches(".rs").to_owned())
+}
+
+/// Code without comments: a doc comment may speak of any module.
+fn code(text: &str) -> String {
+    text.lines().map(|l| l.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+}
+
+/// Every module that the code names as `crate::x` or inside `crate::{x, y::z}`.
+fn named_modules(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        if let Some(list) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut word = String::new();
+            for c in list.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => found.push(std::mem::take(&mut word)),
+                    c if depth == 0 => word.push(c),
+                    _ => {}
+                }
+            }
+            found.push(word);
+        } else {
+            found.push(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        }
+    }
+    found.into_iter().map(|w| w.trim().split("::").next().unwrap_or("").to_owned()).collect()
+}
+
+#[test]
+fn modules_name_only_what_stands_to_their_right() {
+    let ranks: BTreeMap<&str, u8> = RANKS.iter().copied().collect();
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        let Some(from) = module_of(&path) else { continue };
+        if from == "lib" {
+            continue;
+        }
+        let Some(&rank) = ranks.get(from.as_str()) else {
+            faults.push(format!("{}: module `{from}` has no rank", path.display()));
+            continue;
+        };
+        for to in named_modules(&code(&text)) {
+            let Some(&to_rank) = ranks.get(to.as_str()) else { continue };
+            let equals_allowed = ALLOWED_EQUALS.contains(&(from.as_str(), to.as_str()));
+            if to != from && to_rank <= rank && !equals_allowed {
+                faults.push(format!("{}: `{from}` names `{to}`", path.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is_about() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//!"), "{}: first line is not a `//!`", path.display());
+    }
+}
+
+#[test]
+fn rsip_is_named_only_in_sip_message() {
+    for (path, text) in sources() {
+        if path != Path::new("src/sip/message.rs") && path != Path::new("tests/architecture.rs") {
+            assert!(!code(&text).contains("rsip::"), "{} names rsip", path.display());
+        }
+    }
+}
+
+#[test]
+fn lines_fit_in_100_columns() {
+    for (path, text) in sources() {
+        for (number, line) in text.lines().enumerate() {
+            let width = line.chars().count();
+            assert!(width <= 100, "{}:{}: {width} columns", path.display(), number + 1);
+        }
+    }
+}
+
+#[test]
+fn codecs_know_nothing_of_the_gateway() {
+    for (path, text) in sources() {
+        if path.starts_with("codecs") {
+            assert!(!code(&text).contains("portkeeper::"), "{}", path.display());
+        }
+    }
+}
