@@ -1,0 +1,27 @@
+//! What an operator can order a node to do. Whoever makes an order has checked it against a
+//! [`super::Snapshot`]; one that came too late (its instance is gone, its call is over) does
+//! nothing.
+
+use crate::ids::{InstanceId, PortId};
+
+/// An operator's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Offer no new calls to an instance, or offer again. Its own calls stay.
+    DrainInstance {
+        /// Which.
+        instance: InstanceId,
+        /// On or off.
+        on: bool,
+    },
+    /// Move a port's call to another instance.
+    Rebind {
+        /// The port.
+        port: PortId,
+    },
+    /// Take no new calls from the PBX, or take them again. Calls that are up stay.
+    DrainNode {
+        /// On or off.
+        on: bool,
+    },
+}
