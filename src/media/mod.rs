@@ -105,6 +105,8 @@ pub enum PlaybackControl {
 pub struct Recording {
     /// Its name in events and in the recorder's frames.
     pub id: MediaId,
+    /// Name of its file below the directory of recordings, without `.wav`.
+    pub name: Arc<str>,
     /// End after this much; `None`: no limit.
     pub max_duration: Option<Duration>,
     /// End after this much silence; `None`: never.
@@ -189,6 +191,8 @@ pub enum RecordingEnd {
     Silence,
     /// A key of `terminate_on`.
     Digit,
+    /// It could not be written: the disk is full, the name is taken, or one runs on this port.
+    Failed,
 }
 
 /// What a port's media tells the node.
@@ -206,6 +210,9 @@ pub enum Event {
         duration_ms: u32,
         /// RTP timestamp of its beginning.
         rtp_timestamp: u32,
+        /// Heard as a tone, not received as a telephone-event: anybody who talks can make one, so
+        /// it never counts for a PIN (SECURITY R-03).
+        in_band: bool,
     },
     /// The first frame of a playback left.
     PlaybackStarted {
