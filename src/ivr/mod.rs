@@ -2,6 +2,41 @@
 //!
 //! Pure: a driver owns the sockets. A channel id is the token of one offer of one call
 //! (`<call>.<generation>`); an id of an older generation answers 404 for ever.
+//!
+//! A request goes through these files: `machine` takes it, `http` reads path and parameters,
+//! `auth` names the user, `docs::routes` finds the operation (and describes it to clients), one
+//! file per resource carries it out. `out` holds what leaves; `model` and `events` are its JSON.
+
+mod applications;
+mod asterisk;
+mod auth;
+mod channel;
+mod channels;
+mod docs;
+mod events;
+mod fault;
+pub mod fuzz;
+mod http;
+mod machine;
+mod media_uri;
+mod model;
+mod originate;
+mod out;
+mod outbound;
+mod params;
+mod playbacks;
+mod recordings;
+mod rest_over_ws;
+mod sound;
+mod timestamp;
+mod tombstones;
+mod variables;
+
+#[cfg(test)]
+mod tests;
+
+pub use machine::Ivr;
+pub use out::Counters;
 
 use bytes::Bytes;
 
@@ -23,6 +58,8 @@ pub struct Request {
     pub authorization: Option<Redacted<String>>,
     /// `Content-Type` header.
     pub content_type: Option<String>,
+    /// `Sec-WebSocket-Protocol` header of an `Upgrade`: the sub-protocols that the client offers.
+    pub protocols: Option<String>,
     /// Body, at most 64 KiB.
     pub body: Bytes,
 }
@@ -34,7 +71,7 @@ pub struct Response {
     pub status: u16,
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
-    /// JSON body; empty for 204.
+    /// JSON body, `application/json`; empty for 204.
     pub body: String,
 }
 
@@ -153,7 +190,8 @@ pub struct NewCall {
     pub call: CallId,
     /// The port.
     pub port: PortId,
-    /// Call-ID header.
+    /// `protocol_id`: stays with the call. Never the Call-ID header, which is as good as a key
+    /// to the dialog. Empty: the name of the call.
     pub protocol_id: String,
 }
 
@@ -182,7 +220,8 @@ pub struct Offer {
     pub caller: (String, String),
     /// Dialled: name and number.
     pub connected: (String, String),
-    /// Call-ID header.
+    /// `protocol_id`: stays with the call. Never the Call-ID header, which is as good as a key
+    /// to the dialog. Empty: the name of the call.
     pub protocol_id: String,
     /// Variables that the call has, `GW_CHECKPOINT` among them.
     pub variables: Vec<(String, String)>,
@@ -217,7 +256,7 @@ pub enum MediaUri {
 }
 
 /// What an application wants done with its channel. Each one is also a sign of life.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelCommand {
     /// A GET on the channel: a sign of life, nothing else.
     Read,
