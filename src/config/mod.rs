@@ -1,7 +1,18 @@
 //! The configuration after validation: immutable, complete, every default filled in.
 //!
-//! Text becomes a [`Config`] in `parse`, which reports every fault at once, each with its line,
+//! Text becomes a [`Config`] in [`parse`], which reports every fault at once, each with its line,
 //! its value and what is allowed.
+
+mod check;
+mod fault;
+mod parse;
+mod profile;
+mod reader;
+mod section_applications;
+mod section_ari;
+mod section_pbx;
+mod section_ports;
+mod values;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +23,9 @@ use crate::ids::PortId;
 use crate::redact::Redacted;
 use crate::sdp::Codec;
 use crate::timers::Duration;
+
+pub use fault::{Fault, Report, Severity};
+pub use parse::{Parsed, Source, parse};
 
 /// Everything an operator decides.
 #[derive(Clone, Debug)]
@@ -311,3 +325,6 @@ pub struct Log {
     /// Filter, as `info` or `portkeeper::sip=debug,info`.
     pub filter: String,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! Checks that no single key can fail: ranges against each other, names against what they name,
+//! settings that are legal and unwise.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use super::reader::Reader;
+use super::section_pbx::{NO_ADDRESS, host_of};
+use super::{Config, DigestAlgorithm, Entry, Overflow, SipPorts, Transport};
+
+/// Checks a configuration as a whole. `exists` tells whether a file is there.
+pub(super) fn check(reader: &mut Reader<'_>, config: &Config, exists: &dyn Fn(&Path) -> bool) {
+    check_ports(reader, config);
+    check_udp_ports(reader, config);
+    check_sip_ports(reader, config);
+    check_pbx(reader, config);
+    check_addresses(reader, config);
+    check_applications(reader, config);
+    check_listeners(reader, config);
+    check_outbound(reader, config);
+    check_prompts(reader, config, exists);
+}
+
+/// Strength of a secret against guessing, from its length and the kinds of its characters.
+pub(super) fn entropy_bits(secret: &str) -> u32 {
+    let kinds: [(fn(&u8) -> bool, u32); 4] = [
+        (u8::is_ascii_digit, 10),
+        (u8::is_ascii_lowercase, 26),
+        (u8::is_ascii_uppercase, 26),
+        (|b| !b.is_ascii_alphanumeric(), 16),
+    ];
+    let kinds = kinds.iter().filter(|(is, _)| secret.bytes().any(|b| is(&b)));
+    let alphabet: u32 = kinds.map(|(_, count)| count).sum();
+    // A secret that repeats a few characters is as weak as those few.
+    let mut different: Vec<u8> = secret.bytes().collect();
+    different.sort_unstable();
+    different.dedup();
+    let useful = secret.len().min(2 * different.len());
+    let bits = f64::from(alphabet.max(1)).log2() * f64::from(u32::try_from(useful).unwrap_or(999));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10,000")]
+    let whole = bits as u32;
+    whole
+}
+
+fn check_ports(reader: &mut Reader<'_>, config: &Config) {
+    if config.ports.is_empty() && !reader.written("ports") {
+        reader.error("", "no voice port: write [[ports]] with extensions, password, applications");
+    }
+}
+
+/// Every call takes an even port and the odd one above it (RFC 3550 section 11).
+fn check_udp_ports(reader: &mut Reader<'_>, config: &Config) {
+    let media = &config.media;
+    let have = (u32::from(media.udp_last) + 1 - u32::from(media.udp_first)) / 2;
+    let need = u32::try_from(config.ports.len()).unwrap_or(u32::MAX);
+    if have < need {
+        let last = u32::from(media.udp_first) + 4 * need - 1;
+        let text = format!(
+            "holds {have} calls (two UDP ports each), there are {need} voice ports: \
+             write at least \"{}-{last}\"",
+            media.udp_first
+        );
+        reader.error("media.udp_ports", text);
+    } else if have < 2 * need {
+        reader.warning(
+            "media.udp_ports",
+            format!(
+                "holds {have} calls for {need} voice ports: a UDP port rests for 60 s after a \
+                 call, so that strays of one call are not heard in the next; twice as many is safe"
+            ),
+        );
+    }
+}
+
+fn check_sip_ports(reader: &mut Reader<'_>, config: &Config) {
+    let count = u32::try_from(config.ports.len()).unwrap_or(u32::MAX);
+    let (first, last) = match config.pbx.sip_ports {
+        SipPorts::Shared { udp_port } => (u32::from(udp_port), u32::from(udp_port)),
+        SipPorts::PerDevice { first } => {
+            (u32::from(first), u32::from(first) + count.saturating_sub(1))
+        }
+    };
+    if last > u32::from(u16::MAX) {
+        let most = u32::from(u16::MAX) + 1 - count.min(60_000);
+        let text = format!("{count} ports from {first} on end above 65535: write {most} or less");
+        reader.error("pbx.sip_udp_port", text);
+    }
+    let media = &config.media;
+    let same_host = media.address == config.pbx.local_address;
+    let overlap = first <= u32::from(media.udp_last) && u32::from(media.udp_first) <= last;
+    if same_host && overlap && config.pbx.transport == Transport::Udp {
+        let text = format!(
+            "SIP uses UDP ports {first} to {last}, which media.udp_ports ({}-{}) uses too: move one",
+            media.udp_first, media.udp_last
+        );
+        reader.error("pbx.sip_udp_port", text);
+    }
+}
+
+fn check_pbx(reader: &mut Reader<'_>, config: &Config) {
+    let pbx = &config.pbx;
+    if pbx.min_digest == DigestAlgorithm::Md5 {
+        reader.warning(
+            "pbx.min_digest",
+            "MD5 digests are answered: one captured REGISTER lets a weak password be guessed \
+             offline; write \"sha-256\" if the PBX can do it",
+        );
+    }
+    if pbx.profile == "cucm" && matches!(pbx.sip_ports, SipPorts::Shared { .. }) {
+        let text = "CUCM refuses a second device on one address and port with 405: \
+                    write \"per_device\"";
+        reader.warning("pbx.sip_port", text);
+    }
+    if pbx.min_se > pbx.session_expires {
+        let text = "is longer than pbx.session_expires: RFC 4028 wants it equal or shorter";
+        reader.error("pbx.min_se", text);
+    }
+}
+
+fn check_addresses(reader: &mut Reader<'_>, config: &Config) {
+    let local = config.pbx.local_address;
+    if local == NO_ADDRESS {
+        return;
+    }
+    for (n, registrar) in config.pbx.registrars.iter().enumerate() {
+        let Ok(remote) = host_of(registrar).parse::<IpAddr>() else { continue };
+        let at = format!("pbx.registrars[{n}]");
+        let at = if reader.written(&at) { at } else { "pbx.registrars".to_owned() };
+        if remote.is_ipv4() != local.is_ipv4() {
+            let text = format!("is of another IP version than pbx.local_address {local}");
+            reader.error(&at, text);
+        } else if local.is_loopback() && !remote.is_loopback() {
+            let text = format!(
+                "pbx.local_address {local} is of this machine only: the PBX {remote} cannot \
+                 call it; write the address of the network card"
+            );
+            reader.error(&at, text);
+        }
+    }
+}
+
+fn check_applications(reader: &mut Reader<'_>, config: &Config) {
+    for (name, application) in &config.applications {
+        let path = format!("applications.{name}");
+        let entry = Entry::Application(name.clone());
+        // With an error before, the block that lists it may have been left out.
+        if !reader.has_errors()
+            && !config.ports.iter().any(|port| port.applications.contains(&entry))
+        {
+            reader.warning(&path, "no [[ports]] lists it in `applications`: it gets no calls");
+        }
+        let open = |u: &super::AriUser| u.applications.is_empty() || u.applications.contains(name);
+        if !config.ari.users.is_empty() && !config.ari.users.values().any(open) {
+            let text = "no user of [ari.users] may serve it: no instance can connect";
+            reader.warning(&path, text);
+        }
+        if application.queue_ring > application.queue_max {
+            let text = "is longer than queue_max: the call would end before it is answered";
+            reader.error(&format!("{path}.queue_ring"), text);
+        }
+        if application.overflow == Overflow::Announce && config.announce.prompts.is_empty() {
+            let text = "plays [announce], which has no prompts: write announce.prompts";
+            reader.error(&format!("{path}.overflow"), text);
+        }
+    }
+    if config.ari.users.is_empty() {
+        let text = "nobody can connect: write [ari.users.NAME] with a password";
+        reader.warning("ari.users", text);
+    }
+    let announces = |port: &super::Port| port.applications.contains(&Entry::Announce);
+    if config.announce.prompts.is_empty() && config.ports.iter().any(announces) {
+        let text = "is missing, and ports list \"builtin:announce\": write what is played, as \
+                    [\"closed\"]";
+        reader.error("announce.prompts", text);
+    }
+}
+
+fn check_listeners(reader: &mut Reader<'_>, config: &Config) {
+    let clear = |address: SocketAddr| !address.ip().is_loopback();
+    if clear(config.ari.listen) {
+        reader.warning(
+            "ari.listen",
+            "is not loopback: passwords and callers' numbers cross the network in clear; keep it \
+             in a network of its own, or put a TLS proxy before it",
+        );
+    }
+    if clear(config.admin.listen) {
+        let text = "is not loopback: anybody who reaches it can read the state of the node";
+        reader.warning("admin.listen", text);
+    }
+    if config.ari.listen == config.admin.listen && config.ari.listen.port() != 0 {
+        reader.error("admin.listen", "is the address of ari.listen too: write another port");
+    }
+}
+
+fn check_outbound(reader: &mut Reader<'_>, config: &Config) {
+    let may_call = config.ports.iter().any(|port| port.outbound);
+    match (may_call, config.outbound.allow.is_empty()) {
+        (true, true) => reader.warning(
+            "outbound.allow",
+            "is empty while [[ports]] have outbound = true: every outbound call is refused",
+        ),
+        (false, false) if config.outbound.max_calls > 0 => reader.warning(
+            "outbound.allow",
+            "is used for transfers only: no [[ports]] has outbound = true",
+        ),
+        _ => {}
+    }
+}
+
+fn check_prompts(reader: &mut Reader<'_>, config: &Config, exists: &dyn Fn(&Path) -> bool) {
+    for (path, prompt) in prompts(config) {
+        let file = config.media.prompts.join(format!("{prompt}.wav"));
+        if !exists(&file) {
+            let text = format!("there is no {}: callers would hear silence", file.display());
+            reader.warning(&path, text);
+        }
+    }
+}
+
+/// Every prompt that the configuration names, with the key that names it.
+fn prompts(config: &Config) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (n, prompt) in config.announce.prompts.iter().enumerate() {
+        found.push((format!("announce.prompts[{n}]"), prompt.clone()));
+    }
+    for (name, application) in &config.applications {
+        let named = [
+            ("hold_prompt", &application.hold_prompt),
+            ("gateway_prompt", &application.gateway_prompt),
+        ];
+        for (key, prompt) in named {
+            let prompt = prompt.iter().map(|p| (format!("applications.{name}.{key}"), p.clone()));
+            found.extend(prompt);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entropy_counts_length_kinds_and_variety() {
+        assert!(entropy_bits("1234") < 16);
+        assert!(entropy_bits("12345678") < 32);
+        assert!(entropy_bits("aaaaaaaaaaaaaaaaaaaaaaaaaaaa") < 32);
+        assert!(entropy_bits("kT7-pq2Zr9vXw4mN8sLd") > 100);
+        assert_eq!(entropy_bits(""), 0);
+    }
+}
