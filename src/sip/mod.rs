@@ -3,6 +3,9 @@
 //! [`Command`] and [`Event`] are all that the node sees of it; messages, transactions and dialogs
 //! stay inside. It has never heard of an IVR instance.
 
+pub mod message;
+pub mod wire;
+
 use std::net::SocketAddr;
 
 use bytes::Bytes;
