@@ -3,6 +3,7 @@
 //! [`Command`] and [`Event`] are all that the node sees of it; messages, transactions and dialogs
 //! stay inside. It has never heard of an IVR instance.
 
+pub mod digest;
 pub mod message;
 pub mod wire;
 
