@@ -1,0 +1,31 @@
+//! Cost of a 20 ms frame of G.711, each way, and of changing the law.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use portkeeper_codecs::FRAME_SAMPLES;
+use portkeeper_codecs::g711::Law;
+
+fn frame() -> [i16; FRAME_SAMPLES] {
+    std::array::from_fn(|i| (f64::sin(i as f64 * 0.4) * 12_000.0) as i16)
+}
+
+fn g711(c: &mut Criterion) {
+    let samples = frame();
+    let mut octets = [0; FRAME_SAMPLES];
+    let mut back = [0; FRAME_SAMPLES];
+    for law in [Law::Mu, Law::A] {
+        c.bench_function(&format!("g711 encode {law:?}, 20 ms"), |b| {
+            b.iter(|| law.encode(black_box(&samples), &mut octets));
+        });
+        c.bench_function(&format!("g711 decode {law:?}, 20 ms"), |b| {
+            b.iter(|| law.decode(black_box(&octets), &mut back));
+        });
+    }
+    c.bench_function("g711 mu-law to A-law, 20 ms", |b| {
+        b.iter(|| Law::Mu.transcode_in_place(Law::A, black_box(&mut octets)));
+    });
+}
+
+criterion_group!(benches, g711);
+criterion_main!(benches);
