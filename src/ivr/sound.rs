@@ -85,7 +85,8 @@ impl Ivr {
             return Err(Fault::conflict("64 playbacks wait on this channel already"));
         }
         let media = channel.next_media();
-        let id = wanted.map_or_else(|| format!("{}-p{}", channel.id, media.0), str::to_owned);
+        let id =
+            wanted.map_or_else(|| format!("{}-p{}", channel.id, media.0 & 0xffff), str::to_owned);
         let playback = Playback {
             id: id.clone(),
             media,

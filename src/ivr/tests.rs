@@ -1,5 +1,8 @@
 //! A link with two applications, three users and one call, and short ways to speak with it.
 
+mod fixtures;
+mod hostile;
+mod requests;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -8,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{ChannelCommand, ChannelState, Input, Ivr, Offer, Output, Request, Response};
+use super::{ChannelCommand, ChannelState, Input, Ivr, NewCall, Offer, Output, Request, Response};
 use crate::codecs::Digit;
 use crate::config::{
     Admin, Announce, Application, Ari, AriUser, Config, ContactSecret, Continue, DigestAlgorithm,

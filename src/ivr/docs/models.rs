@@ -115,7 +115,6 @@ pub(in super::super) const MODELS: &[Model] = &[
         ],
     ),
     plain("channels", "Variable", "Value of a variable", &[must("value", "string", "The value")]),
-    plain("channels", "Dialed", "Whom a channel called", &[]),
     plain(
         "playbacks",
         "Playback",

@@ -207,15 +207,16 @@ const SKIP: Param = int("skipms", "Step of forward and reverse, in milliseconds"
 const PLAYBACK_ID: Param = text("playbackId", "Id of the playback, chosen by the client");
 const ONLY: Param = text("only", "build, system, config, status").many();
 
-const ORIGINATE: &[Param] = &[
-    text("endpoint", "SIP/EXTENSION, within the allowed patterns").required(),
-    text("app", "Application that gets the call when it is answered").required(),
-    text("appArgs", "Its arguments, separated by commas"),
-    text("callerId", "Name <number>"),
-    int("timeout", "Seconds to ring; -1: as long as allowed"),
-    text("channelId", "First id of the channel, chosen by the client, without a dot"),
-    VARIABLES,
-];
+const ENDPOINT: Param = text("endpoint", "SIP/EXTENSION, within the allowed patterns").required();
+const APP: Param = text("app", "Application that gets the call").required();
+const APP_ARGS: Param = text("appArgs", "Its arguments, separated by commas");
+const CALLER_ID: Param = text("callerId", "Name <number>");
+const TIMEOUT: Param = int("timeout", "Seconds to ring; -1: as long as allowed");
+const CHANNEL_ID: Param =
+    text("channelId", "First id of the channel, chosen by the client, without a dot");
+
+const ORIGINATE: &[Param] = &[ENDPOINT, APP, APP_ARGS, CALLER_ID, TIMEOUT, CHANNEL_ID, VARIABLES];
+const ORIGINATE_WITH_ID: &[Param] = &[ENDPOINT, APP, APP_ARGS, CALLER_ID, TIMEOUT, VARIABLES];
 
 const RECORD: &[Param] = &[
     text("name", "Name of the recording, without directory or ending").required(),
@@ -244,9 +245,8 @@ const CONTINUE: &[Param] = &[
 
 const HANGUP: &[Param] =
     &[text("reason_code", "Q.850 cause"), text("reason", "Cause by name; not both")];
-const MOVE: &[Param] =
-    &[text("app", "Where to").required(), text("appArgs", "Its arguments, separated by commas")];
-const REDIRECT: &[Param] = &[text("endpoint", "SIP/EXTENSION, within the patterns").required()];
+const MOVE: &[Param] = &[APP, APP_ARGS];
+const REDIRECT: &[Param] = &[ENDPOINT];
 const DIRECTION: &[Param] = &[text("direction", "both, in or out")];
 const OPERATION: &[Param] =
     &[text("operation", "restart, pause, unpause, reverse or forward").required()];
@@ -362,7 +362,7 @@ pub(in super::super) const ROUTES: &[Route] = &[
         .refuses(CHANNEL),
     post("/channels/{channelId}", "originateWithId", Op::Originate)
         .about("Place a call; its first channel has this id")
-        .takes(ORIGINATE)
+        .takes(ORIGINATE_WITH_ID)
         .returns("Channel")
         .refuses(PLACING),
     delete("/channels/{channelId}", "hangup", channel(ChannelOp::Hangup))
@@ -392,7 +392,13 @@ pub(in super::super) const ROUTES: &[Route] = &[
         .about("Record the caller")
         .takes(RECORD)
         .returns("LiveRecording")
-        .refuses(&[BAD, NO_CHANNEL, (409, "Recorded already, or the name exists"), TOO_EARLY]),
+        .refuses(&[
+            BAD,
+            NO_CHANNEL,
+            (409, "Recorded already, or the name exists"),
+            TOO_EARLY,
+            (422, "Not wav"),
+        ]),
     get("/channels/{channelId}/variable", "getChannelVar", channel(ChannelOp::GetVariable))
         .about("Value of a variable")
         .takes(&[VARIABLE])
