@@ -1,0 +1,30 @@
+//! Real peers against the real binary: Asterisk and Kamailio as PBX, SIPp in the manner of CUCM
+//! and NEC, the public ARI clients as IVR.
+//!
+//! The peers come from `install.sh` and live in the git-ignored `.peers/`; `./check.sh` installs
+//! them and sets `PORTKEEPER_PEERS=1`. Without it nothing runs here, and it says so. The tests run
+//! one after the other, since each has processes that want the two cores; they assert order and
+//! facts, never milliseconds.
+//!
+//! `cargo test --test peers -- clients` runs the tests whose names contain `clients`.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "drives real processes over real sockets against the real clock"
+)]
+
+mod asterisk;
+mod clients;
+mod phone;
+mod process;
+mod prompts;
+mod rtp;
+mod runner;
+mod sip_text;
+
+fn main() -> std::process::ExitCode {
+    runner::run(&[clients::TESTS])
+}

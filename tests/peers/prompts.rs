@@ -1,0 +1,85 @@
+//! Prompts that a test can tell apart: each is a tone of its own frequency.
+
+use std::fs;
+use std::path::Path;
+
+/// Name, frequency in Hz, length in milliseconds.
+pub const PROMPTS: &[(&str, u32, u32)] = &[
+    ("menu", 500, 2_000),
+    ("resume", 800, 2_000),
+    ("pin", 1_000, 1_500),
+    ("wrong", 1_200, 500),
+    ("hold", 1_400, 2_000),
+    ("gateway", 1_600, 2_000),
+    ("closed", 1_800, 1_000),
+    ("bye", 2_000, 500),
+];
+
+/// Frequencies of Asterisk's own tones: extension 5011 and 2001.
+pub const ASTERISK: &[(&str, u32)] = &[("tone", 440), ("transferred", 660)];
+
+/// Writes every prompt as 8 kHz, 16 bit, mono.
+pub fn write(dir: &Path) {
+    fs::create_dir_all(dir).expect("a writable test folder");
+    for (name, hz, ms) in PROMPTS {
+        let samples = tone(*hz, ms * 8);
+        fs::write(dir.join(format!("{name}.wav")), wav(&samples)).expect("a writable test folder");
+    }
+}
+
+fn tone(hz: u32, samples: u32) -> Vec<i16> {
+    let step = f64::from(hz) * std::f64::consts::TAU / 8_000.0;
+    (0..samples).map(|n| ((f64::from(n) * step).sin() * 8_000.0) as i16).collect()
+}
+
+fn wav(samples: &[i16]) -> Vec<u8> {
+    let bytes = u32::try_from(samples.len() * 2).expect("short prompts");
+    let mut out = Vec::new();
+    out.extend(b"RIFF");
+    out.extend((36 + bytes).to_le_bytes());
+    out.extend(b"WAVEfmt ");
+    out.extend(16u32.to_le_bytes());
+    out.extend(1u16.to_le_bytes()); // PCM
+    out.extend(1u16.to_le_bytes()); // mono
+    out.extend(8_000u32.to_le_bytes());
+    out.extend(16_000u32.to_le_bytes());
+    out.extend(2u16.to_le_bytes());
+    out.extend(16u16.to_le_bytes());
+    out.extend(b"data");
+    out.extend(bytes.to_le_bytes());
+    samples.iter().for_each(|s| out.extend(s.to_le_bytes()));
+    out
+}
+
+/// The prompt that a frame of mu-law audio belongs to; `None` for silence and anything else.
+pub fn name_of(frame: &[u8]) -> Option<&'static str> {
+    let samples: Vec<f64> = frame.iter().map(|&b| f64::from(mu_law(b))).collect();
+    let energy: f64 = samples.iter().map(|s| s * s).sum();
+    if energy < 1e4 * samples.len() as f64 {
+        return None;
+    }
+    let known = PROMPTS.iter().map(|(name, hz, _)| (*name, *hz)).chain(ASTERISK.iter().copied());
+    // A pure tone has nearly all of the energy in its own bin.
+    known
+        .map(|(name, hz)| (name, power(&samples, hz) / (energy * samples.len() as f64 / 2.0)))
+        .filter(|(_, share)| *share > 0.7)
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(name, _)| name)
+}
+
+/// Goertzel.
+fn power(samples: &[f64], hz: u32) -> f64 {
+    let k = 2.0 * (f64::from(hz) * std::f64::consts::TAU / 8_000.0).cos();
+    let (mut a, mut b) = (0.0, 0.0);
+    for s in samples {
+        (a, b) = (s + k * a - b, a);
+    }
+    a * a + b * b - k * a * b
+}
+
+/// G.711 mu-law to linear, by its definition.
+fn mu_law(byte: u8) -> i32 {
+    let byte = !byte;
+    let magnitude = ((i32::from(byte & 0x0F) << 3) + 0x84) << ((byte & 0x70) >> 4);
+    if byte & 0x80 == 0 { magnitude - 0x84 } else { 0x84 - magnitude }
+}
