@@ -23,14 +23,11 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &Config, exists: &dyn Fn(&P
 
 /// Strength of a secret against guessing, from its length and the kinds of its characters.
 pub(super) fn entropy_bits(secret: &str) -> u32 {
-    let kinds: [(fn(&u8) -> bool, u32); 4] = [
-        (u8::is_ascii_digit, 10),
-        (u8::is_ascii_lowercase, 26),
-        (u8::is_ascii_uppercase, 26),
-        (|b| !b.is_ascii_alphanumeric(), 16),
-    ];
-    let kinds = kinds.iter().filter(|(is, _)| secret.bytes().any(|b| is(&b)));
-    let alphabet: u32 = kinds.map(|(_, count)| count).sum();
+    let has = |kind: fn(&u8) -> bool| u32::from(secret.as_bytes().iter().any(kind));
+    let alphabet = 10 * has(u8::is_ascii_digit)
+        + 26 * has(u8::is_ascii_lowercase)
+        + 26 * has(u8::is_ascii_uppercase)
+        + 16 * has(u8::is_ascii_punctuation);
     // A secret that repeats a few characters is as weak as those few.
     let mut different: Vec<u8> = secret.bytes().collect();
     different.sort_unstable();
@@ -90,7 +87,7 @@ fn check_sip_ports(reader: &mut Reader<'_>, config: &Config) {
     let overlap = first <= u32::from(media.udp_last) && u32::from(media.udp_first) <= last;
     if same_host && overlap && config.pbx.transport == Transport::Udp {
         let text = format!(
-            "SIP uses UDP ports {first} to {last}, which media.udp_ports ({}-{}) uses too: move one",
+            "SIP uses UDP ports {first} to {last}, media.udp_ports ({}-{}) too: move one",
             media.udp_first, media.udp_last
         );
         reader.error("pbx.sip_udp_port", text);

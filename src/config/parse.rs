@@ -41,7 +41,7 @@ pub struct Parsed {
     /// Errors and warnings, by line.
     pub faults: Vec<Fault>,
     /// Every key that exists, by dotted path.
-    pub(super) keys: BTreeSet<String>,
+    pub keys: BTreeSet<String>,
 }
 
 /// Reads and checks a whole configuration.

@@ -100,7 +100,7 @@ fn the_example_shows_every_key() {
 /// Takes the `#` off every key that is shown as a comment.
 fn uncommented(text: &str) -> String {
     let key = |line: &str| {
-        let Some((key, _)) = line.strip_prefix("# ")?.split_once(" = ") else { return None };
+        let (key, _) = line.strip_prefix("# ")?.split_once(" = ")?;
         let is_key = key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
         (is_key && key != "password_file").then(|| line[2..].to_owned())
     };

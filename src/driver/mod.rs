@@ -1,19 +1,37 @@
 //! The real world: clocks, sockets, threads, files.
 
-use tokio::sync::{mpsc, oneshot};
+mod ari_socket;
+pub mod clock;
+pub mod http;
+mod links;
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::ids::{CallId, Generation, InstanceId};
 use crate::ivr;
 use crate::node::{Order, Snapshot};
 use crate::timers::Instant;
 
+pub use links::Links;
+
 /// What the faces tell the event loop. HTTP tasks, the admin socket and the metrics listener hold
-/// senders of one bounded channel; answers to ARI requests go back through `http::Links`,
-/// snapshots through the channel in the message.
+/// senders of one bounded channel; answers to ARI requests go back through [`Links`], snapshots
+/// through the channel in the message.
 #[derive(Debug)]
 pub enum ToNode {
-    /// A request, an upgrade, a text message or the end of a WebSocket.
-    Ivr(ivr::Input),
+    /// A request, an upgrade or the end of a WebSocket.
+    Ivr(Box<ivr::Input>),
+    /// A text message on a WebSocket, for `ivr::Input::Text`.
+    Text {
+        /// Which.
+        instance: InstanceId,
+        /// The message, hostile.
+        text: String,
+        /// Dropped when the message is handled: its socket may then read another one.
+        permit: Permit,
+    },
     /// An instance answered a ping.
     Pong {
         /// Which.
@@ -41,6 +59,12 @@ pub enum ToNode {
     Order(Order),
 }
 
+impl ToNode {
+    fn ivr(input: ivr::Input) -> Self {
+        Self::Ivr(Box::new(input))
+    }
+}
+
 /// Messages that wait for the event loop at most. The senders are HTTP connections, each with a
 /// bound of its own on what it has in flight; a full channel makes them read no more.
 pub const TO_NODE_MAX: usize = 4_096;
@@ -48,4 +72,17 @@ pub const TO_NODE_MAX: usize = 4_096;
 /// The channel of [`ToNode`].
 pub fn to_node_channel() -> (mpsc::Sender<ToNode>, mpsc::Receiver<ToNode>) {
     mpsc::channel(TO_NODE_MAX)
+}
+
+/// One of the places that a sender has in the channel.
+#[derive(Debug)]
+pub struct Permit {
+    _held: Option<OwnedSemaphorePermit>,
+}
+
+impl Permit {
+    /// Waits for a place. The semaphore is never closed.
+    async fn acquire(room: &Arc<Semaphore>) -> Self {
+        Self { _held: Arc::clone(room).acquire_owned().await.ok() }
+    }
 }

@@ -1,0 +1,213 @@
+//! Between HTTP tasks and the event loop: who waits for which answer, and the queue of each
+//! WebSocket.
+//!
+//! HTTP tasks ask over the bounded [`ToNode`] channel; the event loop answers through the methods
+//! here, which never wait and hold no lock beyond a table look-up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::{ToNode, clock};
+use crate::ids::{CallId, Generation, InstanceId, RequestId};
+use crate::ivr;
+use crate::timers::Instant;
+
+/// Events to one instance beside those of its calls.
+const EVENTS_BASE: usize = 256;
+/// A call makes StasisStart, state, StasisEnd and a digit within one scheduling delay.
+const EVENTS_PER_CALL: usize = 4;
+
+/// An event on its way to a socket.
+#[derive(Debug)]
+pub(super) struct Event {
+    /// The message.
+    pub(super) text: String,
+    /// When the node made it.
+    pub(super) at: Instant,
+    /// The offer that it tells of, if it is a StasisStart.
+    pub(super) offer: Option<(CallId, Generation)>,
+}
+
+/// What the node said to a request.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// An HTTP response.
+    Respond(ivr::Response),
+    /// Open the WebSocket.
+    Accept(Accepted),
+}
+
+/// The HTTP side of an accepted WebSocket.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    /// Sub-protocol to echo.
+    pub(super) protocol: Option<&'static str>,
+    /// Events to write.
+    pub(super) events: mpsc::Receiver<Event>,
+    /// What else the node wants.
+    pub(super) wishes: Arc<Wishes>,
+    /// Tells the node that the connection ended, whichever way it ends.
+    pub(super) open: Open,
+}
+
+/// Wishes of the node that do not queue up: several are one.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    /// Send a ping.
+    pub(super) ping: Notify,
+    /// End the connection, even in the middle of a write.
+    pub(super) end: Notify,
+}
+
+/// The event loop's side of a WebSocket.
+#[derive(Debug)]
+struct Socket {
+    events: mpsc::Sender<Event>,
+    wishes: Arc<Wishes>,
+}
+
+/// The two tables.
+#[derive(Debug)]
+pub struct Links {
+    pending: DashMap<RequestId, oneshot::Sender<Answer>>,
+    sockets: DashMap<InstanceId, Socket>,
+    next_request: AtomicU64,
+    next_instance: AtomicU64,
+    to_node: mpsc::Sender<ToNode>,
+    /// Bound of each socket's queue: [`EVENTS_BASE`] + [`EVENTS_PER_CALL`] x the calls that an
+    /// instance can have, which are as many as there are ports.
+    events_max: usize,
+    runtime: Handle,
+}
+
+impl Links {
+    /// For a node with so many voice ports. Must be called within a tokio runtime: the one that
+    /// the HTTP tasks run on.
+    pub fn new(to_node: mpsc::Sender<ToNode>, ports: usize) -> Arc<Self> {
+        Arc::new(Self {
+            pending: DashMap::new(),
+            sockets: DashMap::new(),
+            next_request: AtomicU64::new(1),
+            next_instance: AtomicU64::new(1),
+            to_node,
+            events_max: EVENTS_BASE + EVENTS_PER_CALL * ports,
+            runtime: Handle::current(),
+        })
+    }
+
+    /// Answers a request; one whose client is gone is forgotten.
+    pub fn respond(&self, request: RequestId, response: ivr::Response) {
+        if let Some((_, waiting)) = self.pending.remove(&request) {
+            let _ = waiting.send(Answer::Respond(response));
+        }
+    }
+
+    /// Accepts an `Upgrade`. Events may be sent at once; they wait for the handshake. If the
+    /// client is gone already the node hears `Closed`.
+    pub fn accept(
+        self: &Arc<Self>,
+        request: RequestId,
+        instance: InstanceId,
+        protocol: Option<&'static str>,
+    ) {
+        let (sender, events) = mpsc::channel(self.events_max);
+        let wishes = Arc::new(Wishes::default());
+        let socket = Socket { events: sender, wishes: Arc::clone(&wishes) };
+        self.sockets.insert(instance, socket);
+        let open = Open { links: Arc::clone(self), instance };
+        let accepted = Accepted { protocol, events, wishes, open };
+        if let Some((_, waiting)) = self.pending.remove(&request) {
+            // What could not be sent is dropped, which tells the node.
+            let _ = waiting.send(Answer::Accept(accepted));
+        }
+    }
+
+    /// Sends an event; `offer` names the offer that a StasisStart tells of, so that the moment of
+    /// its writing can be reported.
+    ///
+    /// A full queue ends the connection: an instance that lost events cannot go on.
+    pub fn text(&self, instance: InstanceId, text: String, offer: Option<(CallId, Generation)>) {
+        let event = Event { text, at: clock::now(), offer };
+        let sent = self.sockets.get(&instance).map(|socket| socket.events.try_send(event));
+        if let Some(Err(mpsc::error::TrySendError::Full(_))) = sent {
+            tracing::warn!(
+                %instance,
+                events_max = self.events_max,
+                "instance takes no events: its connection is ended and its calls are moved"
+            );
+            if let Some((_, socket)) = self.sockets.remove(&instance) {
+                socket.wishes.end.notify_one();
+            }
+        }
+    }
+
+    /// Sends a ping, unless one waits already.
+    pub fn ping(&self, instance: InstanceId) {
+        if let Some(socket) = self.sockets.get(&instance) {
+            socket.wishes.ping.notify_one();
+        }
+    }
+
+    /// Connected WebSockets.
+    pub fn connected(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// Registers a question; the answer comes through the receiver.
+    pub(super) fn ask(&self) -> (RequestId, oneshot::Receiver<Answer>) {
+        let request = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = oneshot::channel();
+        self.pending.insert(request, sender);
+        (request, receiver)
+    }
+
+    /// A name for a connection that asks to be opened.
+    pub(super) fn next_instance(&self) -> InstanceId {
+        InstanceId(self.next_instance.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Hands a message to the event loop, waiting while its queue is full. `Err`: it has stopped.
+    pub(super) async fn tell(&self, message: ToNode) -> Result<(), Stopped> {
+        self.to_node.send(message).await.map_err(|_| Stopped)
+    }
+
+    fn closed(&self, instance: InstanceId) {
+        self.sockets.remove(&instance);
+        let message = ToNode::ivr(ivr::Input::Closed { instance });
+        if let Err(mpsc::error::TrySendError::Full(message)) = self.to_node.try_send(message) {
+            let to_node = self.to_node.clone();
+            self.runtime.spawn(async move { to_node.send(message).await });
+        }
+    }
+}
+
+/// The event loop has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stopped;
+
+/// Held as long as a WebSocket lives. Dropping it tells the node that the connection ended.
+#[derive(Debug)]
+pub(super) struct Open {
+    links: Arc<Links>,
+    instance: InstanceId,
+}
+
+impl Open {
+    pub(super) fn instance(&self) -> InstanceId {
+        self.instance
+    }
+
+    pub(super) fn links(&self) -> &Links {
+        &self.links
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.links.closed(self.instance);
+    }
+}
