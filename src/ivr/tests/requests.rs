@@ -699,6 +699,34 @@ fn every_model_that_a_description_refers_to_is_described() {
 }
 
 #[test]
+fn the_guide_for_authors_names_every_route_event_and_variable() {
+    use super::super::docs::models::{MODELS, Shape};
+    use super::super::docs::routes::ROUTES;
+    let guide = include_str!("../../../docs/ARI.md");
+    let rows: Vec<_> = guide.lines().filter(|line| line.starts_with('|')).collect();
+    for route in ROUTES {
+        let path = format!("`{}`", route.path);
+        let described = |row: &&&str| {
+            row.contains(&path) && row.split('`').next().unwrap_or("").contains(route.method)
+        };
+        let row = rows.iter().find(described);
+        let row = row.unwrap_or_else(|| panic!("{} {path}", route.method));
+        for param in route.params.iter().filter(|p| p.required) {
+            assert!(
+                row.contains(&format!("**{}**", param.name)) || row.contains("as POST"),
+                "{path}"
+            );
+        }
+    }
+    let events = MODELS.iter().filter(|m| m.shape == Shape::Event && m.id != "Event");
+    let gateway =
+        ["GW_CALL", "GW_GENERATION", "GW_REASON", "GW_CHECKPOINT", "GW_ACK", "GW_BARGE_IN"];
+    for name in events.map(|m| m.id).chain(gateway) {
+        assert!(rows.iter().any(|row| row.contains(&format!("`{name}`"))), "{name}");
+    }
+}
+
+#[test]
 fn requests_are_counted_by_status_and_events_by_number() {
     let mut bench = Bench::with_call();
     bench.status("GET", HEAD);
