@@ -7,13 +7,14 @@
 //! This is the only module that names `rsip`. Its types are a vocabulary that values are handed
 //! over in, field by field; it neither reads nor prints anything that touches the wire.
 
+mod check;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
 use super::wire::limits::{DATAGRAM_MAX, STREAM_MESSAGE_MAX};
-use super::wire::names::SINGLE;
-use super::wire::{Head, Start, reason, writer};
+use super::wire::{part, writer};
 
 pub use super::wire::{
     CSeq, Contacts, Header, Headers, Host, Malformed, MediaType, Method, NameAddr, Param,
@@ -85,7 +86,7 @@ impl Message {
         if raw.len() > DATAGRAM_MAX {
             return Err(Refusal::silent(Malformed("datagram: too long")));
         }
-        Self::parse_limited(raw, false)
+        check::message(raw, false)
     }
 
     /// Reads one message of a stream, as [`super::wire::framing::Framer`] cut it out.
@@ -93,17 +94,7 @@ impl Message {
         if raw.len() > STREAM_MESSAGE_MAX {
             return Err(Refusal::silent(Malformed("message: too long")));
         }
-        Self::parse_limited(raw, true)
-    }
-
-    fn parse_limited(raw: Bytes, stream: bool) -> Result<Self, Refusal> {
-        // Empty lines may come first (RFC 3261 section 7.5).
-        let blank = raw.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
-        let head = Head::split(&raw.slice(blank..)).map_err(Refusal::silent)?;
-        match &head.start {
-            Start::Response { .. } => response(head, stream).map_err(Refusal::silent),
-            Start::Request { .. } | Start::BadRequest => request(head, stream),
-        }
+        check::message(raw, true)
     }
 
     /// The header fields.
@@ -122,6 +113,11 @@ impl Message {
         }
     }
 
+    /// The SDP of the message, also out of a multipart body; `None` when it has none.
+    pub fn sdp(&self) -> Option<Bytes> {
+        sdp(self.headers(), self.body())
+    }
+
     /// As bytes for the wire.
     pub fn to_bytes(&self) -> Result<Bytes, Unprintable> {
         match self {
@@ -131,128 +127,19 @@ impl Message {
     }
 }
 
-fn response(head: Head, stream: bool) -> Result<Message, Malformed> {
-    let Start::Response { version, status, reason } = head.start else {
-        return Err(Malformed("status line"));
-    };
-    if version != "2.0" {
-        return Err(Malformed("SIP version"));
+/// A body without Content-Type is taken for what it nearly always is.
+fn sdp(headers: &Headers, body: &Bytes) -> Option<Bytes> {
+    if body.is_empty() {
+        return None;
     }
-    head.fault.map_or(Ok(()), Err)?;
-    check_fields(&head.headers)?;
-    let body = body(&head.headers, head.rest, stream)?;
-    Ok(Message::Response(Response { status, reason, headers: head.headers, body }))
-}
-
-fn request(head: Head, stream: bool) -> Result<Message, Refusal> {
-    let Head { start, headers, fault, rest } = head;
-    let (method, target, version) = match start {
-        Start::Request { method, uri, version } => (Method::from_token(&method), uri, version),
-        Start::Response { .. } | Start::BadRequest => {
-            return Err(refuse(400, Malformed("request line"), None, &headers));
+    match headers.content_type() {
+        None if !headers.has("Content-Type") => Some(body.clone()),
+        Some(kind) if kind.essence == "application/sdp" => Some(body.clone()),
+        Some(kind) if kind.essence.starts_with("multipart/") => {
+            part(body, kind.params.get("boundary")?, "application/sdp")
         }
-    };
-    if version != "2.0" {
-        return Err(refuse(505, Malformed("SIP version"), Some(&method), &headers));
+        _ => None,
     }
-    match checked(&method, &target, &headers, fault, rest, stream) {
-        Ok((uri, body)) => {
-            let target = Some(target);
-            Ok(Message::Request(Request { method, uri, headers, body, target }))
-        }
-        Err(what) => Err(refuse(400, what, Some(&method), &headers)),
-    }
-}
-
-/// The parts of a request that may still be wrong when its lines are right.
-fn checked(
-    method: &Method,
-    target: &str,
-    headers: &Headers,
-    fault: Option<Malformed>,
-    rest: Bytes,
-    stream: bool,
-) -> Result<(Uri, Bytes), Malformed> {
-    fault.map_or(Ok(()), Err)?;
-    let uri = Uri::parse(target).map_err(|_| Malformed("Request-URI"))?;
-    if !uri.headers.is_empty() {
-        return Err(Malformed("Request-URI: it has headers"));
-    }
-    check_fields(headers)?;
-    if headers.cseq()?.method != *method {
-        return Err(Malformed("CSeq: another method"));
-    }
-    Ok((uri, body(headers, rest, stream)?))
-}
-
-/// What every message must have, and once. Lists that routing and dialogs rest on are read here, so
-/// that nothing later stumbles over them.
-fn check_fields(headers: &Headers) -> Result<(), Malformed> {
-    for name in SINGLE {
-        if headers.lines(name).nth(1).is_some() {
-            return Err(Malformed("header: twice what may come once"));
-        }
-    }
-    if headers.vias()?.is_empty() {
-        return Err(Malformed("Via"));
-    }
-    headers.from()?;
-    headers.to()?;
-    headers.call_id()?;
-    headers.cseq()?;
-    headers.contacts()?;
-    headers.routes()?;
-    headers.record_routes()?;
-    match headers.get("Max-Forwards") {
-        Some(_) if headers.max_forwards().is_none() => Err(Malformed("Max-Forwards")),
-        _ => Ok(()),
-    }
-}
-
-/// The body that Content-Length announces (RFC 3261 section 18.3): on a datagram it may be missing,
-/// and what follows it is dropped; on a stream it must be there.
-fn body(headers: &Headers, rest: Bytes, stream: bool) -> Result<Bytes, Malformed> {
-    let Some(text) = headers.get("Content-Length") else {
-        return if stream { Err(Malformed("Content-Length: missing")) } else { Ok(rest) };
-    };
-    let length = content_length(text).ok_or(Malformed("Content-Length"))?;
-    if length > rest.len() || (stream && length != rest.len()) {
-        return Err(Malformed("Content-Length: not the length of the body"));
-    }
-    Ok(rest.slice(..length))
-}
-
-/// Digits only: neither sign nor overflow.
-pub(super) fn content_length(text: &str) -> Option<usize> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if digits { text.parse().ok() } else { None }
-}
-
-/// A refusal, with an answer where one can be made. `None` for a method that could not be read.
-fn refuse(status: u16, what: Malformed, method: Option<&Method>, headers: &Headers) -> Refusal {
-    let needed = ["Via", "From", "To", "Call-ID", "CSeq"];
-    let possible = needed.iter().all(|name| headers.has(name))
-        && headers.top_via().is_ok()
-        && method != Some(&Method::Ack);
-    let answer = possible.then(|| Box::new(answer(status, headers, false)));
-    Refusal { what, answer }
-}
-
-/// An answer with the fields that RFC 3261 section 8.2.6.2 wants copied, as they came.
-fn answer(status: u16, request: &Headers, record_route: bool) -> Response {
-    let mut headers = Headers::default();
-    for header in request.iter() {
-        let copied = match &*header.name {
-            "Via" | "From" | "To" | "Call-ID" | "CSeq" => true,
-            "Timestamp" => status == 100,
-            "Record-Route" => record_route && status > 100 && status < 300,
-            _ => false,
-        };
-        if copied {
-            headers.push_text(&header.name, header.value.clone());
-        }
-    }
-    Response { status, reason: reason::phrase(status).to_owned(), headers, body: Bytes::new() }
 }
 
 impl Request {
@@ -272,7 +159,12 @@ impl Request {
     /// The answer to this request: Via, From, To, Call-ID, CSeq copied to the letter, Timestamp
     /// into a 100, Record-Route where a dialog is made. Tag of To and Contact are the caller's.
     pub fn reply(&self, status: u16) -> Response {
-        answer(status, &self.headers, self.method.opens_dialog())
+        check::answer(status, &self.headers, self.method.opens_dialog())
+    }
+
+    /// The SDP of the message, also out of a multipart body; `None` when it has none.
+    pub fn sdp(&self) -> Option<Bytes> {
+        sdp(&self.headers, &self.body)
     }
 
     /// Sets body and Content-Type.
@@ -302,6 +194,11 @@ impl Response {
         }
     }
 
+    /// The SDP of the message, also out of a multipart body; `None` when it has none.
+    pub fn sdp(&self) -> Option<Bytes> {
+        sdp(&self.headers, &self.body)
+    }
+
     /// Sets body and Content-Type.
     pub fn set_body(&mut self, content_type: &str, body: impl Into<Bytes>) {
         self.headers.set("Content-Type", content_type);
@@ -320,48 +217,134 @@ impl Response {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The vocabulary of `rsip`, filled field by field. A one-way street for code that speaks those
+/// types: what they cannot hold (headers of a URI, ISO 8859-1) is left out or replaced, so nothing
+/// that came this way may go to the wire.
+mod vocabulary {
+    use rsip::headers as h;
 
-    const INVITE: &str = "INVITE sip:100@pk.example SIP/2.0\r\n\
-        v: SIP/2.0/UDP 10.0.0.1:5060;rport;branch=z9hG4bKa , SIP/2.0/TCP [2001:db8::1];branch=b\r\n\
-        From: \"A \\\"q\\\"\" <sip:john.doe@example.com>;tag=1\r\n\
-        To: <sip:100@pk.example>\r\n\
-        Call-ID: abc\r\n\
-        CSeq: 1\t INVITE\r\n\
-        Record-Route: <sip:p1;lr>\r\n\
-        Record-Route: <sip:p2;lr>,\r\n <sip:p3;lr>\r\n\
-        Content-Length: 3\r\n\r\nabcdef";
+    use super::{Header, Headers, Host, Method, Request, Response, Scheme, Uri};
 
-    fn request(text: &str) -> Request {
-        match Message::parse(Bytes::copy_from_slice(text.as_bytes())) {
-            Ok(Message::Request(request)) => request,
-            other => panic!("{other:?}"),
+    impl Method {
+        /// The method in `rsip`'s words; `None` for an extension.
+        pub fn to_rsip(&self) -> Option<rsip::Method> {
+            Some(match self {
+                Self::Invite => rsip::Method::Invite,
+                Self::Ack => rsip::Method::Ack,
+                Self::Bye => rsip::Method::Bye,
+                Self::Cancel => rsip::Method::Cancel,
+                Self::Options => rsip::Method::Options,
+                Self::Register => rsip::Method::Register,
+                Self::Info => rsip::Method::Info,
+                Self::Update => rsip::Method::Update,
+                Self::Prack => rsip::Method::PRack,
+                Self::Refer => rsip::Method::Refer,
+                Self::Notify => rsip::Method::Notify,
+                Self::Subscribe => rsip::Method::Subscribe,
+                Self::Message => rsip::Method::Message,
+                Self::Publish => rsip::Method::Publish,
+                Self::Extension(_) => return None,
+            })
         }
     }
 
-    #[test]
-    fn a_request_is_read_and_answered() {
-        let invite = request(INVITE);
-        assert_eq!(invite.method, Method::Invite);
-        assert_eq!(invite.headers.vias().expect("two hops").len(), 2);
-        assert_eq!(invite.headers.record_routes().expect("three").len(), 3);
-        assert_eq!(invite.headers.from().expect("From").display.as_deref(), Some("A \"q\""));
-        assert_eq!(&*invite.body, b"abc");
-        let mut ok = invite.reply(200);
-        ok.set_to_tag("xyz");
-        let text = ok.to_bytes().expect("printable");
-        let text = std::str::from_utf8(&text).expect("UTF-8");
-        assert!(text.starts_with("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 10.0.0.1:5060;rport;"));
-        assert!(text.contains("To: <sip:100@pk.example>;tag=xyz\r\n"));
-        assert!(text.ends_with("Content-Length: 0\r\n\r\n"));
+    impl Uri {
+        /// The URI in `rsip`'s words.
+        pub fn to_rsip(&self) -> rsip::Uri {
+            let scheme = match &self.scheme {
+                Scheme::Sip => rsip::Scheme::Sip,
+                Scheme::Sips => rsip::Scheme::Sips,
+                other => rsip::Scheme::Other(other.as_str().to_owned()),
+            };
+            let auth =
+                |user: &String| rsip::Auth { user: user.clone(), password: self.password.clone() };
+            let host = match &self.host {
+                Host::Ip(ip) if ip.is_ipv4() => rsip::Host::IpAddr(*ip),
+                other => rsip::Host::Domain(other.to_string().into()),
+            };
+            let port = self.port.map(rsip::Port::from);
+            let host_with_port = rsip::HostWithPort { host, port };
+            let params = self.params.iter().map(|p| {
+                let value = self.params.get(&p.name).filter(|_| p.value.is_some());
+                rsip::Param::Other(p.name.clone().into(), value.map(|v| v.to_owned().into()))
+            });
+            rsip::Uri {
+                scheme: Some(scheme),
+                auth: self.user.as_ref().map(auth),
+                host_with_port,
+                params: params.collect(),
+                headers: Vec::new(),
+            }
+        }
     }
 
-    #[test]
-    fn a_wrong_request_is_refused_with_an_answer() {
-        let text = INVITE.replace("CSeq: 1\t", "CSeq: x");
-        let refusal = Message::parse(text.into()).expect_err("bad CSeq");
-        assert_eq!(refusal.status(), Some(400));
+    impl Header {
+        /// The field in `rsip`'s words.
+        pub fn to_rsip(&self) -> rsip::Header {
+            let value = self.value.as_str().to_owned();
+            match &*self.name {
+                "Via" => h::Via::from(value).into(),
+                "From" => h::From::from(value).into(),
+                "To" => h::To::from(value).into(),
+                "Call-ID" => h::CallId::from(value).into(),
+                "CSeq" => h::CSeq::from(value).into(),
+                "Contact" => h::Contact::from(value).into(),
+                "Route" => h::Route::from(value).into(),
+                "Record-Route" => h::RecordRoute::from(value).into(),
+                "Max-Forwards" => h::MaxForwards::from(value).into(),
+                "Expires" => h::Expires::from(value).into(),
+                "Min-Expires" => h::MinExpires::from(value).into(),
+                "Allow" => h::Allow::from(value).into(),
+                "Supported" => h::Supported::from(value).into(),
+                "Require" => h::Require::from(value).into(),
+                "Unsupported" => h::Unsupported::from(value).into(),
+                "Event" => h::Event::from(value).into(),
+                "Subscription-State" => h::SubscriptionState::from(value).into(),
+                "Authorization" => h::Authorization::from(value).into(),
+                "Proxy-Authorization" => h::ProxyAuthorization::from(value).into(),
+                "WWW-Authenticate" => h::WwwAuthenticate::from(value).into(),
+                "Proxy-Authenticate" => h::ProxyAuthenticate::from(value).into(),
+                "Content-Type" => h::ContentType::from(value).into(),
+                "Content-Length" => h::ContentLength::from(value).into(),
+                "Retry-After" => h::RetryAfter::from(value).into(),
+                "User-Agent" => h::UserAgent::from(value).into(),
+                "Server" => h::Server::from(value).into(),
+                name => rsip::Header::Other(name.to_owned(), value),
+            }
+        }
+    }
+
+    impl Headers {
+        fn to_rsip(&self) -> rsip::Headers {
+            self.iter().map(Header::to_rsip).collect::<Vec<_>>().into()
+        }
+    }
+
+    impl Request {
+        /// The request in `rsip`'s words; `None` for an extension method.
+        pub fn to_rsip(&self) -> Option<rsip::Request> {
+            Some(rsip::Request {
+                method: self.method.to_rsip()?,
+                uri: self.uri.to_rsip(),
+                version: rsip::Version::V2,
+                headers: self.headers.to_rsip(),
+                body: self.body.to_vec(),
+            })
+        }
+    }
+
+    impl Response {
+        /// The response in `rsip`'s words.
+        pub fn to_rsip(&self) -> rsip::Response {
+            rsip::Response {
+                status_code: self.status.into(),
+                version: rsip::Version::V2,
+                headers: self.headers.to_rsip(),
+                body: self.body.to_vec(),
+            }
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,7 @@ use memchr::memmem;
 
 use super::limits::STREAM_MESSAGE_MAX;
 use super::names::canonical;
-use super::{Malformed, Text};
-use crate::sip::message::content_length;
+use super::{Malformed, Text, content_length};
 
 /// Bytes of one connection on their way to messages.
 #[derive(Debug, Default)]

@@ -124,6 +124,12 @@ pub(super) fn number(text: &str) -> Option<u32> {
     if digits { text.parse().ok() } else { None }
 }
 
+/// The value of Content-Length. Digits only: neither sign nor overflow.
+pub(crate) fn content_length(text: &str) -> Option<usize> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if digits { text.parse().ok() } else { None }
+}
+
 /// Splits a field at its commas, but not inside quotes, angle brackets or comments. Empty elements
 /// are dropped.
 pub fn split_list(text: &str) -> Result<Vec<&str>, Malformed> {
