@@ -138,10 +138,12 @@ install_python() {
 }
 
 install_rust() {
-    fresh rust "$here"/rust-clients/{Cargo.toml,Cargo.lock} "$here"/rust-clients/src/bin/*.rs ||
-        return 0
-    CARGO_TARGET_DIR=$peers/rust-clients retry cargo build -q --locked \
-        --manifest-path "$here/rust-clients/Cargo.toml" || die "the Rust clients do not build"
+    local package packages=("$here/rust-clients" "$top/examples/rust")
+    fresh rust $(find "${packages[@]}" -type f) || return 0
+    for package in "${packages[@]}"; do
+        CARGO_TARGET_DIR=$peers/rust-clients retry cargo build -q --locked \
+            --manifest-path "$package/Cargo.toml" || die "$package does not build"
+    done
     stamp rust
 }
 

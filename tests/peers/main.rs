@@ -18,6 +18,7 @@
 
 mod asterisk;
 mod clients;
+mod examples;
 mod phone;
 mod process;
 mod prompts;
@@ -26,5 +27,5 @@ mod runner;
 mod sip_text;
 
 fn main() -> std::process::ExitCode {
-    runner::run(&[clients::TESTS])
+    runner::run(&[clients::TESTS, examples::TESTS])
 }
