@@ -1,42 +1,30 @@
 //! The link as a machine: connections, channels, and the ids that lead to them.
 //!
-//! Authority is the channel id. Whoever knows a live id and is a user of its application acts for
-//! the instance that the call is bound to; an id of an older generation is dead, whoever sends it.
-//! So nothing here asks which process a request came from, and a fenced instance keeps its socket.
-//!
-//! Every request on a live id reaches the node as a command, a refused one as `Read`: it shows
-//! that the application is alive.
+//! An input goes to the file of its subject: news of a call to `channels`, `sound`, `recordings`
+//! and `originate`, a WebSocket to `sockets`, a message on it to `rest_over_ws`. A request, over
+//! whichever way it came, ends up in [`Ivr::perform`]; whom it may touch is decided in `authority`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::auth::{self, User};
-use super::channel::{Channel, Owner};
+use super::auth::User;
+use super::channel::Channel;
 use super::docs::routes::{Op, find};
 use super::fault::{Fault, Outcome, Reply};
-use super::http::{Target, not_found};
+use super::http::Target;
 use super::originate::Originating;
 use super::out::{Counters, Out};
 use super::params::Params;
 use super::recordings::Stored;
 use super::rest_over_ws::Echo;
+use super::sockets::{Instance, authenticate};
 use super::timestamp::{Timestamp, Wall};
 use super::tombstones::Tombstones;
 use super::{ChannelCommand, Input, Output, Request};
 use crate::config::Config;
 use crate::ids::{CallId, InstanceId, MediaId, RequestId};
 use crate::timers::{Instant, earliest};
-
-/// WebSockets at once. Each is a process of an application; a site has a handful.
-const INSTANCES_MAX: usize = 1024;
-
-/// One WebSocket.
-#[derive(Debug)]
-pub(super) struct Instance {
-    pub user: String,
-    pub applications: Vec<String>,
-}
 
 /// The ARI-compatible server.
 pub struct Ivr {
@@ -60,7 +48,7 @@ pub struct Ivr {
     pub(super) started: Timestamp,
     pub(super) out: Out,
     /// The live channel of the request at hand, until a command was made of it.
-    touched: Option<CallId>,
+    pub(super) touched: Option<CallId>,
 }
 
 /// Where the answer to a request goes.
@@ -247,162 +235,6 @@ impl Ivr {
         };
         outcome.map(Some)
     }
-
-    /// The call of a channel id that this user may command.
-    ///
-    /// # Errors
-    ///
-    /// 404 for an unknown or dead id (the latter is counted), 409 for a channel of an application
-    /// that the user does not serve, 429 above the rate of commands.
-    pub(super) fn live(&mut self, ask: &Ask<'_>, id: &str) -> Result<CallId, Fault> {
-        let call = self.find_channel(ask, id)?;
-        self.admit(ask, call)?;
-        Ok(call)
-    }
-
-    /// As [`Ivr::live`], without the rate: to hang up is always possible.
-    pub(super) fn find_channel(&mut self, ask: &Ask<'_>, id: &str) -> Result<CallId, Fault> {
-        let Some(&call) = self.ids.get(id) else {
-            if let Some(call) = self.dead_channels.get(id).or_else(|| self.overtaken(id)) {
-                self.out.stale(call);
-            }
-            return Err(Fault::no_channel());
-        };
-        self.authorise(ask, call)?;
-        Ok(call)
-    }
-
-    fn authorise(&mut self, ask: &Ask<'_>, call: CallId) -> Result<(), Fault> {
-        let application = self.channels.get(&call).map_or("", |c| c.application.as_str());
-        if !ask.user.serves(application) {
-            return Err(Fault::conflict("Channel not in an application of this user"));
-        }
-        self.touched = Some(call);
-        Ok(())
-    }
-
-    fn admit(&mut self, ask: &Ask<'_>, call: CallId) -> Result<(), Fault> {
-        if self.channels.get_mut(&call).is_some_and(|c| c.pace.admits(ask.now)) {
-            return Ok(());
-        }
-        self.touched = None;
-        Err(Fault::new(429, "More than 20 commands a second on this channel"))
-    }
-
-    /// The call whose live id has a later generation than this one.
-    fn overtaken(&self, id: &str) -> Option<CallId> {
-        let (name, generation) = id.rsplit_once('.')?;
-        let (upper, lower) = name.split_once('-')?;
-        let upper = u64::from(u32::from_str_radix(upper, 16).ok()?);
-        let call = CallId(upper << 32 | u64::from(lower.parse::<u32>().ok()?));
-        let generation: u32 = generation.parse().ok()?;
-        self.channels.get(&call).filter(|c| c.generation.0 > generation).map(|c| c.call)
-    }
-
-    /// The channel and playback of a playback id that this user may command.
-    pub(super) fn live_playback(
-        &mut self,
-        ask: &Ask<'_>,
-        id: &str,
-    ) -> Result<(CallId, MediaId), Fault> {
-        let Some(&(call, media)) = self.playback_ids.get(id) else {
-            if let Some(call) = self.dead_playbacks.get(id) {
-                self.out.stale(call);
-            }
-            return Err(Fault::no_playback());
-        };
-        self.authorise(ask, call)?;
-        self.admit(ask, call)?;
-        Ok((call, media))
-    }
-
-    /// The channel and number of a running recording that this user may command.
-    pub(super) fn live_recording(&mut self, ask: &Ask<'_>) -> Result<(CallId, MediaId), Fault> {
-        let found = self.live_recordings.get(ask.arg(0)).copied();
-        let (call, media) = found.ok_or_else(Fault::no_recording)?;
-        let channel = self.channels.get(&call).ok_or_else(Fault::no_recording)?;
-        if channel.recordings.iter().any(|r| r.media == media && r.inherited) {
-            return Err(Fault::no_recording());
-        }
-        self.authorise(ask, call)?;
-        self.admit(ask, call)?;
-        Ok((call, media))
-    }
-
-    /// Hands a command to the node.
-    pub(super) fn order(&mut self, call: CallId, command: ChannelCommand) {
-        self.touched = None;
-        if let Some(channel) = self.channels.get(&call) {
-            let (port, generation) = (channel.port, channel.generation);
-            self.out.push(Output::Command { port, call, generation, command });
-        }
-    }
-
-    fn upgrade(&mut self, request: RequestId, instance: InstanceId, http: &Request) {
-        match self.welcome(http) {
-            Ok(Instance { user, applications }) => {
-                let known = Instance { user: user.clone(), applications: applications.clone() };
-                self.instances.insert(instance, known);
-                self.out.count(101);
-                let protocol = sub_protocol(http);
-                let accept = Output::Accept { request, instance, applications, user, protocol };
-                self.out.push(accept);
-            }
-            Err(fault) => self.out.respond(request, fault.into()),
-        }
-    }
-
-    /// Whether a WebSocket may be opened, and for whom. A further one of an application joins the
-    /// others: nobody is replaced.
-    fn welcome(&self, http: &Request) -> Result<Instance, Fault> {
-        let target = Target::parse(http.uri.reveal())?;
-        let user = authenticate(&self.config, http, &target)?;
-        if target.segments != ["events"] {
-            return Err(not_found());
-        }
-        if user.rights.read_only {
-            return Err(Fault::new(403, "This user may only read: it could not serve a call"));
-        }
-        if self.instances.len() >= INSTANCES_MAX {
-            return Err(Fault::new(503, "Too many WebSockets"));
-        }
-        let params = Params::new(target.query, None, b"")?;
-        let mut applications: Vec<String> = Vec::new();
-        for name in params.list("app") {
-            if !self.config.applications.contains_key(name) {
-                let name = name.escape_debug();
-                return Err(Fault::bad(format!("Application {name} is not configured")));
-            }
-            if !user.serves(name) {
-                return Err(Fault::new(403, format!("This user may not serve {name}")));
-            }
-            if !applications.iter().any(|a| a == name) {
-                applications.push(name.to_owned());
-            }
-        }
-        if applications.is_empty() {
-            return Err(Fault::bad("Missing parameter app"));
-        }
-        Ok(Instance { user: user.name.to_owned(), applications })
-    }
-
-    /// Those who hear of a channel and have a WebSocket open.
-    pub(super) fn audience(&self, channel: &Channel) -> Vec<InstanceId> {
-        let open = |i: &InstanceId| self.instances.contains_key(i);
-        match channel.owner {
-            Owner::Nobody => Vec::new(),
-            Owner::Bound { instance } | Owner::Dialing { by: Some(instance) } => {
-                Some(instance).filter(open).into_iter().collect()
-            }
-            Owner::Dialing { by: None } => self.serving(&channel.application),
-        }
-    }
-
-    /// Every instance of an application.
-    pub(super) fn serving(&self, application: &str) -> Vec<InstanceId> {
-        let serves = |i: &Instance| i.applications.iter().any(|a| a == application);
-        self.instances.iter().filter(|(_, i)| serves(i)).map(|(id, _)| *id).collect()
-    }
 }
 
 /// Counts only: the rest is caller numbers, variables and texts with digits.
@@ -414,19 +246,4 @@ impl fmt::Debug for Ivr {
             .field("counters", self.counters())
             .finish_non_exhaustive()
     }
-}
-
-fn authenticate<'c>(
-    config: &'c Config,
-    http: &Request,
-    target: &Target,
-) -> Result<User<'c>, Fault> {
-    let header = http.authorization.as_ref().map(|a| a.reveal().as_str());
-    auth::user(&config.ari, header, target.first("api_key"))
-}
-
-/// `ari`, if the client offers it; none of the known ones does.
-fn sub_protocol(http: &Request) -> Option<&'static str> {
-    let offered = http.protocols.as_deref()?.split(',');
-    offered.map(str::trim).any(|p| p.eq_ignore_ascii_case("ari")).then_some("ari")
 }

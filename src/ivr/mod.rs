@@ -3,13 +3,15 @@
 //! Pure: a driver owns the sockets. A channel id is the token of one offer of one call
 //! (`<call>.<generation>`); an id of an older generation answers 404 for ever.
 //!
-//! A request goes through these files: `machine` takes it, `http` reads path and parameters,
-//! `auth` names the user, `docs::routes` finds the operation (and describes it to clients), one
-//! file per resource carries it out. `out` holds what leaves; `model` and `events` are its JSON.
+//! A request goes through these files: `machine` takes it, `http` and `params` read it, `auth`
+//! names the user, `docs::routes` finds the operation (and describes it to clients), one file per
+//! resource carries it out, `authority` says on which call. `out` holds what leaves; `model` and
+//! `events` are its JSON.
 
 mod applications;
 mod asterisk;
 mod auth;
+mod authority;
 mod channel;
 mod channels;
 mod docs;
@@ -27,6 +29,7 @@ mod params;
 mod playbacks;
 mod recordings;
 mod rest_over_ws;
+mod sockets;
 mod sound;
 mod timestamp;
 mod tombstones;

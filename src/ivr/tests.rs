@@ -1,9 +1,13 @@
 //! A link with two applications, three users and one call, and short ways to speak with it.
 
+mod calls;
+mod described;
 mod fixtures;
 mod hostile;
+mod outbound;
 mod requests;
 mod rules;
+mod sound;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,18 +1,20 @@
 //! The API descriptions that two families of client libraries build themselves from.
 //!
-//! Swagger 1.1, written from the tables in `routes` and `models`: what is described is what is
+//! Swagger 1.1, written from the tables in `table` and `models`: what is described is what is
 //! routed. Events repeat the fields that all of them have, because no client resolves
 //! inheritance.
 
 pub(super) mod models;
 pub(super) mod routes;
+pub(super) mod table;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use self::models::{MODELS, Model, Shape};
-use self::routes::{Op, Param, Place, RESOURCES, ROUTES, Resource, Route};
+use self::routes::{Op, Param, Place, Resource, Route};
+use self::table::{RESOURCES, ROUTES};
 use super::fault::{Fault, Outcome, Reply};
 use super::http::not_found;
 use super::machine::{Ask, Ivr};
