@@ -4,6 +4,19 @@
 //! It lives on a media worker thread that owns its socket; nothing here waits, locks or allocates
 //! while a call runs.
 
+mod call;
+mod digits;
+mod events;
+mod inbound;
+mod jitter;
+mod playback;
+mod port;
+mod recorder;
+mod rtcp;
+mod source;
+mod stream;
+mod watch;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,8 +24,27 @@ use bytes::Bytes;
 
 use crate::codecs::Digit;
 use crate::ids::MediaId;
-use crate::sdp::Negotiated;
+use crate::sdp::{Codec, Negotiated};
 use crate::timers::Duration;
+
+pub use port::{Input, MediaPort, Output};
+pub use stream::Punctuality;
+
+/// What every port of a node has in common.
+#[derive(Debug)]
+pub struct Config {
+    /// Silence of a far end that ought to send, before `InboundSilent`.
+    pub silent_after: Duration,
+    /// What sounds before a recording that asks for a beep.
+    pub beep: Arc<Prompt>,
+}
+
+impl Default for Config {
+    /// 10 s: longer than a phone that changes its network, shorter than a caller's patience.
+    fn default() -> Self {
+        Self { silent_after: Duration::from_secs(10), beep: Arc::new(recorder::beep()) }
+    }
+}
 
 /// A prompt in both wire codecs, ready to send: one byte a sample at 8,000 samples a second.
 #[derive(Debug)]
@@ -21,6 +53,27 @@ pub struct Prompt {
     pub pcmu: Bytes,
     /// The same as A-law.
     pub pcma: Bytes,
+}
+
+impl Prompt {
+    /// Its length in samples; a prompt whose two halves differ is as long as the shorter.
+    pub fn len(&self) -> usize {
+        self.pcmu.len().min(self.pcma.len())
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes to send in a codec.
+    pub fn in_codec(&self, codec: Codec) -> &[u8] {
+        let bytes = match codec {
+            Codec::Pcmu => &self.pcmu,
+            Codec::Pcma => &self.pcma,
+        };
+        &bytes[..self.len()]
+    }
 }
 
 /// What the far end may send from (SECURITY R-01, RFC 4961).

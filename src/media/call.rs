@@ -1,0 +1,471 @@
+//! The media of one call, from `Open` to `Close`.
+//!
+//! Everything that two parts of a call have to do with each other happens here: a key ends a
+//! playback and a recording, a hold stops the stream and excuses the far end's silence, a new
+//! source redirects both sockets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rtp_rs::RtpReader;
+
+use super::digits::Keys;
+use super::inbound::{self, Inbound};
+use super::playback::{Filled, Player, law, silence};
+use super::port::{Out, Pending};
+use super::recorder::Recorder;
+use super::rtcp::{self, Rtcp, Sent};
+use super::source::{self, Source};
+use super::stream::{Kind, Punctuality, Stream};
+use super::watch::Watch;
+use super::{
+    Command, Config, Event, Recording, RecordingEnd, SourcePolicy, Statistics, StreamStart,
+};
+use crate::codecs::Digit;
+use crate::codecs::g711::Law;
+use crate::codecs::telephone_event::Sender;
+use crate::ids::MediaId;
+use crate::sdp::{Direction, Negotiated};
+use crate::timers::{Duration, Instant, earliest};
+
+/// The frame that phases are counted in.
+const FRAME_NANOS: u64 = 20_000_000;
+
+/// Comfort noise (RFC 3389): the far end is there and says nothing.
+const COMFORT_NOISE: u8 = 13;
+
+/// The longest packet that is heard, in samples: 200 ms.
+const HEARD_MAX: usize = 1_600;
+
+/// The longest packet that we send, in samples.
+const SAMPLES_MAX: usize = 320;
+
+/// A call.
+#[derive(Debug)]
+pub(super) struct Call {
+    config: Arc<Config>,
+    phase: Duration,
+    start: StreamStart,
+    policy: SourcePolicy,
+    /// Since the first answer.
+    line: Option<Line>,
+    inbound: Inbound,
+    keys: Keys,
+    keying: Sender,
+    player: Player,
+    /// Boxed: most calls record nothing.
+    recorder: Option<Box<Recorder>>,
+    muted_out: bool,
+    muted_in: bool,
+}
+
+/// What the answer made possible.
+#[derive(Debug)]
+struct Line {
+    negotiated: Negotiated,
+    source: Source,
+    stream: Stream,
+    /// The next packet begins a talk spurt: the first one, and the first after a hold.
+    marker: bool,
+    rtcp: Rtcp,
+    watch: Watch,
+}
+
+impl Call {
+    pub(super) fn new(
+        config: Arc<Config>,
+        phase: Duration,
+        start: StreamStart,
+        policy: SourcePolicy,
+    ) -> Self {
+        Self {
+            config,
+            phase,
+            start,
+            policy,
+            line: None,
+            inbound: Inbound::default(),
+            keys: Keys::default(),
+            keying: Sender::new(),
+            player: Player::default(),
+            recorder: None,
+            muted_out: false,
+            muted_in: false,
+        }
+    }
+
+    pub(super) fn handle_command(&mut self, now: Instant, command: Command, out: &mut Out<'_>) {
+        match command {
+            Command::Session(negotiated) => self.negotiate(now, negotiated, out),
+            Command::Play(playback) => self.player.play(playback, out.events),
+            Command::Control { id, control } => self.player.control(id, control, out.events),
+            Command::StopAll => self.player.stop_all(out.events),
+            Command::SendDigits { digits, duration, between } => {
+                self.send_digits(&digits, duration, between);
+            }
+            Command::Record(recording) => self.record(now, recording, out),
+            Command::StopRecord { id } => self.end_recording(id, RecordingEnd::Stopped, out),
+            Command::Mute { out, inbound } => {
+                self.muted_out = out;
+                self.muted_in = inbound;
+            }
+            // Of the port, not of a call.
+            Command::Open { .. } | Command::Close => {}
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Out<'_>) {
+        self.end_learning(now, out);
+        self.send_frame(now, out);
+        self.send_report(now, out);
+        self.record_frame(now, out);
+        if let Some(line) = &mut self.line {
+            line.watch.handle_timeout(now, out.events);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let line = self.line.as_ref()?;
+        earliest([
+            Some(line.stream.next_at()),
+            Some(line.rtcp.poll_timeout()),
+            line.source.poll_timeout(),
+            line.watch.poll_timeout(),
+            self.recorder.as_ref().and_then(|recorder| recorder.poll_timeout()),
+        ])
+    }
+
+    pub(super) fn receive_rtp(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+        out: &mut Out<'_>,
+    ) {
+        if !self.inbound.admit(now) {
+            return;
+        }
+        if rtcp::is_rtcp(datagram) {
+            return self.receive_rtcp(now, from, datagram);
+        }
+        let Ok(packet) = RtpReader::new(datagram) else {
+            self.inbound.refused += 1;
+            return;
+        };
+        if self.accept(now, from, &packet, out) {
+            self.hear(now, &packet, out);
+        }
+    }
+
+    pub(super) fn receive_rtcp(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        let peer = self.inbound.ssrc();
+        let believed = self.line.as_mut().is_some_and(|line| {
+            line.source.is_rtcp_source(from) && line.rtcp.receive(now, datagram, peer)
+        });
+        if !believed {
+            self.inbound.refused += 1;
+        }
+    }
+
+    /// Ends everything and says goodbye.
+    pub(super) fn close(&mut self, now: Instant, out: &mut Out<'_>) {
+        self.player.stop_all(out.events);
+        self.end_any_recording(RecordingEnd::Stopped, out);
+        if self.report(now)
+            && let Some(line) = &mut self.line
+        {
+            line.rtcp.add_bye();
+            out.outbox.extend(rtcp_target(line).map(Pending::Rtcp));
+        }
+    }
+
+    pub(super) fn packet(&self) -> &[u8] {
+        self.line.as_ref().map_or(&[], |line| line.stream.packet())
+    }
+
+    pub(super) fn rtcp_packet(&self) -> &[u8] {
+        self.line.as_ref().map_or(&[], |line| line.rtcp.packet())
+    }
+
+    pub(super) fn end_recording(&mut self, id: MediaId, end: RecordingEnd, out: &mut Out<'_>) {
+        if self.recorder.as_ref().is_some_and(|recorder| recorder.id() == id) {
+            self.end_any_recording(end, out);
+        }
+    }
+
+    pub(super) fn recorded(&self) -> &[i16] {
+        self.recorder.as_ref().map_or(&[], |recorder| recorder.frame())
+    }
+
+    pub(super) fn punctuality(&self) -> Punctuality {
+        self.line.as_ref().map_or_else(Punctuality::default, |line| line.stream.punctuality)
+    }
+
+    pub(super) fn statistics(&self) -> Statistics {
+        let line = self.line.as_ref();
+        Statistics {
+            sent: line.map_or(0, |line| line.stream.packets),
+            received: self.inbound.received,
+            lost: self.inbound.lost(),
+            refused: self.inbound.refused,
+            late: self.punctuality().late,
+            jitter: self.inbound.jitter(),
+            playback_position_ms: self.player.position_ms(),
+            source: line.and_then(|line| line.source.locked()),
+        }
+    }
+
+    /// What the sockets may take, as far as it is known.
+    pub(super) fn restriction(&self) -> Option<SocketAddr> {
+        self.line.as_ref().and_then(|line| line.source.locked())
+    }
+
+    /// Takes the result of an offer and answer. The stream, its schedule, and what is known of
+    /// the far end's stream live on.
+    fn negotiate(&mut self, now: Instant, negotiated: Negotiated, out: &mut Out<'_>) {
+        match &mut self.line {
+            Some(line) => line.renegotiate(now, negotiated, self.policy),
+            None => {
+                let first_at = next_in_phase(now, self.phase);
+                self.line = Some(Line::new(now, first_at, self.start, negotiated, self.policy));
+            }
+        }
+        if let Some(line) = &mut self.line {
+            line.stream.set_ptime(negotiated.ptime_ms);
+            line.watch.expect(now, hears(negotiated), self.config.silent_after, out.events);
+            out.outbox.push_back(Pending::Restrict(line.source.locked()));
+        }
+    }
+
+    fn end_learning(&mut self, now: Instant, out: &mut Out<'_>) {
+        let Some(line) = &mut self.line else { return };
+        if line.source.poll_timeout().is_some_and(|until| now >= until) {
+            line.source.handle_timeout(now);
+            out.outbox.push_back(Pending::Restrict(line.source.locked()));
+        }
+    }
+
+    fn send_frame(&mut self, now: Instant, out: &mut Out<'_>) {
+        let Some(line) = &mut self.line else { return };
+        let Some((samples, timestamp)) = line.stream.next_frame(now) else { return };
+        let codec = line.negotiated.codec;
+        let mut frame = [silence(codec); SAMPLES_MAX];
+        let frame = &mut frame[..samples];
+        let beeps =
+            self.recorder.as_mut().is_some_and(|r| r.beep(now, &self.config.beep, codec, frame));
+        if !speaks(line.negotiated) {
+            line.marker = true;
+            return;
+        }
+        out.outbox.push_back(Pending::Rtp(line.source.target()));
+        if beeps {
+            line.send_sound(frame, timestamp);
+        } else if !line.send_key(&mut self.keying, samples, timestamp) {
+            let filled = self.player.fill(codec, frame);
+            if self.muted_out && filled == Filled::Sound {
+                frame.fill(silence(codec));
+            }
+            line.send_sound(frame, timestamp);
+            self.player.sent(out.events);
+        }
+    }
+
+    fn send_report(&mut self, now: Instant, out: &mut Out<'_>) {
+        if self.line.as_mut().is_some_and(|line| line.rtcp.is_due(now)) && self.report(now) {
+            out.outbox.extend(self.line.as_ref().and_then(rtcp_target).map(Pending::Rtcp));
+        }
+    }
+
+    /// Builds a report; false: there is no line to report on.
+    fn report(&mut self, now: Instant) -> bool {
+        let Some(line) = &mut self.line else { return false };
+        let sent = (line.stream.packets > 0).then(|| Sent {
+            timestamp: line.stream.timestamp_at(now),
+            packets: line.stream.packets,
+            octets: line.stream.octets,
+        });
+        line.rtcp.report(now, sent, self.inbound.report());
+        true
+    }
+
+    /// Judges source, payload type and place in the stream.
+    fn accept(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        packet: &RtpReader<'_>,
+        out: &mut Out<'_>,
+    ) -> bool {
+        let judged = self.line.as_mut().is_some_and(|line| {
+            let before = line.source.locked();
+            let verdict = line.source.judge(now, from, packet.ssrc());
+            if line.source.locked() != before {
+                out.outbox.push_back(Pending::Restrict(line.source.locked()));
+            }
+            verdict == source::Verdict::Accept && line.knows(packet.payload_type())
+        });
+        if !judged {
+            self.inbound.refused += 1;
+            return false;
+        }
+        let sequence = packet.sequence_number().into();
+        match self.inbound.judge(now, packet.ssrc(), sequence) {
+            inbound::Verdict::Accept => true,
+            inbound::Verdict::NewStream => {
+                self.keys.new_stream();
+                true
+            }
+            inbound::Verdict::Refuse => false,
+        }
+    }
+
+    fn hear(&mut self, now: Instant, packet: &RtpReader<'_>, out: &mut Out<'_>) {
+        let Some(line) = &mut self.line else { return };
+        line.watch.heard(now, self.config.silent_after, out.events);
+        let law = law(line.negotiated.codec);
+        if packet.payload_type() == law.payload_type() {
+            self.inbound.time(now, packet.timestamp());
+            self.hear_sound(law, packet);
+        } else if Some(packet.payload_type()) == line.negotiated.event_recv
+            && let Some(event) = self.keys.receive(now, packet)
+        {
+            self.press(event, out);
+        }
+    }
+
+    /// A key of the caller: the node hears of it, then of what it ended.
+    fn press(&mut self, event: Event, out: &mut Out<'_>) {
+        let Event::Digit { digit, .. } = event else { return };
+        out.events.push(event);
+        self.player.barge_in(digit, out.events);
+        if self.recorder.as_ref().is_some_and(|recorder| recorder.ends_with(digit)) {
+            self.end_any_recording(RecordingEnd::Digit, out);
+        }
+    }
+
+    fn hear_sound(&mut self, law: Law, packet: &RtpReader<'_>) {
+        if self.muted_in {
+            return;
+        }
+        let Some(recorder) = &mut self.recorder else { return };
+        let mut sound = [0; HEARD_MAX];
+        let count = law.decode(packet.payload(), &mut sound);
+        recorder.hear(packet.timestamp(), &sound[..count]);
+    }
+
+    /// Begins a recording; one at a time on a port.
+    fn record(&mut self, now: Instant, recording: Recording, out: &mut Out<'_>) {
+        let started = Pending::RecordingStarted(recording.id, Arc::clone(&recording.name));
+        let recorder = Recorder::new(now, recording);
+        if self.recorder.is_some() {
+            out.events.push(recorder.finished(RecordingEnd::Failed));
+            return;
+        }
+        out.outbox.push_back(started);
+        self.recorder = Some(Box::new(recorder));
+    }
+
+    fn record_frame(&mut self, now: Instant, out: &mut Out<'_>) {
+        let Some(recorder) = &mut self.recorder else { return };
+        // The last frame has left before: it was made in a step of its own.
+        if let Some(end) = recorder.is_over() {
+            self.end_any_recording(end, out);
+        } else if recorder.step(now) {
+            out.outbox.push_back(Pending::Recorded(recorder.id()));
+        }
+    }
+
+    fn end_any_recording(&mut self, end: RecordingEnd, out: &mut Out<'_>) {
+        if let Some(recorder) = self.recorder.take() {
+            out.events.push(recorder.finished(end));
+        }
+    }
+
+    fn send_digits(&mut self, digits: &[Digit], duration: Duration, between: Duration) {
+        for &digit in digits {
+            // The queue holds more than any number that people key; what is beyond is not sent.
+            let _ = self.keying.queue(digit, millis(duration), millis(between));
+        }
+    }
+}
+
+impl Line {
+    fn new(
+        now: Instant,
+        first_at: Instant,
+        start: StreamStart,
+        negotiated: Negotiated,
+        policy: SourcePolicy,
+    ) -> Self {
+        Self {
+            negotiated,
+            source: Source::new(now, negotiated.remote, policy),
+            stream: Stream::new(start, first_at),
+            marker: true,
+            rtcp: Rtcp::new(now, start),
+            watch: Watch::default(),
+        }
+    }
+
+    fn renegotiate(&mut self, now: Instant, negotiated: Negotiated, policy: SourcePolicy) {
+        // A hold by `c=0.0.0.0` says where not to send, not where packets come from.
+        if is_usable(negotiated.remote) && negotiated.remote != self.source.sdp() {
+            self.source = Source::new(now, negotiated.remote, policy);
+        }
+        self.negotiated = negotiated;
+    }
+
+    /// Builds the packet of a key that we press, in place of a frame of sound.
+    fn send_key(&mut self, keying: &mut Sender, samples: usize, timestamp: u32) -> bool {
+        let Some(payload_type) = self.negotiated.event_send else { return false };
+        // At most 320.
+        let Some(key) = keying.next_frame(timestamp, samples as u32) else { return false };
+        let kind = Kind { payload_type, marker: key.marker, timestamp: key.timestamp };
+        self.stream.build(kind, &key.payload);
+        true
+    }
+
+    fn send_sound(&mut self, frame: &[u8], timestamp: u32) {
+        let marker = std::mem::take(&mut self.marker);
+        let payload_type = law(self.negotiated.codec).payload_type();
+        self.stream.build(Kind { payload_type, marker, timestamp }, frame);
+    }
+
+    fn knows(&self, kind: u8) -> bool {
+        kind == law(self.negotiated.codec).payload_type()
+            || Some(kind) == self.negotiated.event_recv
+            || kind == COMFORT_NOISE
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn is_usable(address: SocketAddr) -> bool {
+    !address.ip().is_unspecified() && address.port() != 0
+}
+
+/// Whether we may send.
+fn speaks(negotiated: Negotiated) -> bool {
+    is_usable(negotiated.remote)
+        && matches!(negotiated.direction, Direction::SendRecv | Direction::SendOnly)
+}
+
+/// Whether the far end ought to send: not while either side holds the other.
+fn hears(negotiated: Negotiated) -> bool {
+    is_usable(negotiated.remote) && negotiated.direction == Direction::SendRecv
+}
+
+fn rtcp_target(line: &Line) -> Option<SocketAddr> {
+    let target = line.source.target();
+    if is_usable(target) { source::rtcp_of(target) } else { None }
+}
+
+/// The first moment from `now` on that lies in the phase.
+fn next_in_phase(now: Instant, phase: Duration) -> Instant {
+    let phase = u64::try_from(phase.as_nanos()).unwrap_or(0) % FRAME_NANOS;
+    let into_frame = (now.as_nanos() % FRAME_NANOS + FRAME_NANOS - phase) % FRAME_NANOS;
+    let wait = (FRAME_NANOS - into_frame) % FRAME_NANOS;
+    now + Duration::from_nanos(wait)
+}
