@@ -65,7 +65,7 @@ pub struct Refusal {
     /// What is wrong with it.
     pub what: Malformed,
     /// The answer, complete but for a tag in To; `None` where nobody can be answered (a response,
-    /// an ACK, a message without the fields that an answer copies, one beyond our limits).
+    /// an ACK, a request without a readable Via, a message beyond our limits).
     pub answer: Option<Box<Response>>,
 }
 

@@ -1,8 +1,11 @@
 //! The SIP wire from outside: what rsip gets wrong, RFC 4475, PBXs' messages, properties.
 
+#![expect(clippy::disallowed_methods, reason = "reads fixtures")]
+
 mod gaps;
 mod gaps_digest;
 mod gaps_uri;
+mod torture;
 
 use bytes::Bytes;
 use portkeeper::sip::message::{Message, Refusal, Request, Response};

@@ -113,10 +113,9 @@ fn body(headers: &Headers, rest: Bytes, stream: bool) -> Result<Bytes, Malformed
 
 /// A refusal, with an answer where one can be made. `None` for a method that could not be read.
 fn refuse(status: u16, what: Malformed, method: Option<&Method>, headers: &Headers) -> Refusal {
-    let needed = ["Via", "From", "To", "Call-ID", "CSeq"];
-    let possible = needed.iter().all(|name| headers.has(name))
-        && headers.top_via().is_ok()
-        && method != Some(&Method::Ack);
+    // The sender finds its request by the topmost Via and the method of CSeq; a request that lacks
+    // From, To or Call-ID is answered without them.
+    let possible = headers.top_via().is_ok() && headers.has("CSeq") && method != Some(&Method::Ack);
     let answer = possible.then(|| Box::new(answer(status, headers, false)));
     Refusal { what, answer }
 }
@@ -126,7 +125,8 @@ pub(super) fn answer(status: u16, request: &Headers, record_route: bool) -> Resp
     let mut headers = Headers::default();
     for header in request.iter() {
         let copied = match &*header.name {
-            "Via" | "From" | "To" | "Call-ID" | "CSeq" => true,
+            "Via" => true,
+            "From" | "To" | "Call-ID" | "CSeq" => !headers.has(&header.name),
             "Timestamp" => status == 100,
             "Record-Route" => record_route && status > 100 && status < 300,
             _ => false,

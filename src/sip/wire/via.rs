@@ -69,9 +69,10 @@ impl fmt::Display for Via {
 }
 
 fn via(input: &str) -> Parsed<'_, Via> {
-    let (rest, (_, protocol, _, version, _, transport, _)) =
+    // The version is not looked at: a request of another version is answered with 505 along it.
+    let (rest, (_, protocol, _, _version, _, transport, _)) =
         (sws, token, separator('/'), token, separator('/'), token, lws).parse(input)?;
-    if !protocol.eq_ignore_ascii_case("SIP") || version != "2.0" {
+    if !protocol.eq_ignore_ascii_case("SIP") {
         return super::grammar::fail(input);
     }
     let (rest, (host, port, params, _)) =
