@@ -14,6 +14,7 @@
 pub use portkeeper_codecs as codecs;
 
 pub mod ids;
+pub mod mutants;
 pub mod redact;
 pub mod timers;
 

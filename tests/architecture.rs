@@ -29,6 +29,7 @@ const RANKS: &[(&str, u8)] = &[
     ("ids", 7),
     ("timers", 7),
     ("redact", 7),
+    ("mutants", 7),
     ("codecs", 8),
 ];
 

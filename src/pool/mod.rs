@@ -2,6 +2,25 @@
 //!
 //! The pool sees calls, digits and instances; it has never seen a SIP message, an RTP packet or
 //! JSON.
+//!
+//! [`Pool`] is the machine (`machine.rs`). `port.rs` says what a port can be doing, `binding.rs`
+//! who gets a call and what happens when nobody can, `verdict.rs` when it is taken away again,
+//! `health.rs` what an instance is worth, `journal.rs` what the next owner is told, and
+//! `status.rs` what the faces show.
+
+mod binding;
+mod health;
+mod journal;
+mod machine;
+mod port;
+mod status;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub use machine::Pool;
+pub use status::{Counters, InstanceStatus, PortState, PortStatus};
 
 use crate::codecs::Digit;
 use crate::ids::{CallId, Generation, InstanceId, PortId};

@@ -1,0 +1,90 @@
+//! Planted bugs, by which the simulator's checkers are judged: a checker that finds none of them
+//! checks nothing.
+//!
+//! Compiled in only under feature `mutants`; without it [`mutant`] is a constant `false` and the
+//! planted code is gone. One bug at a time, chosen per thread, so that tests beside each other do
+//! not meet.
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// Fencing: a call is taken from its owner without a new generation.
+    KeepGeneration,
+    /// Fencing: a command of an older generation claims and acknowledges.
+    AcceptStale,
+    /// Fencing: the old owner is not told, and its token stays alive in the link.
+    ForgetRevoke,
+    /// Rebind: the instance that just failed may get the call again.
+    OfferToHung,
+    /// Rebind: the ports of an instance that hung are not all moved.
+    LeaveOneBehind,
+    /// Rebind: the load of the old owner keeps the call.
+    LeakLoad,
+    /// Health: a late node takes its own lateness for the silence of an instance.
+    IgnoreLateness,
+    /// Digits: what was acknowledged is replayed too.
+    ReplayAcked,
+    /// Digits: what is not acknowledged is lost at a rebind.
+    ForgetUnacked,
+    /// Digits: those held for the next owner are lost when the offer is made.
+    DropHeld,
+    /// Digits: a digit is delivered a second time.
+    DoubleDigit,
+    /// Digits: replayed at once instead of 150 ms apart.
+    SkipPacing,
+    /// Digits: delivered before the first command of a new owner.
+    SkipHold,
+    /// Digits: the last of several that wait goes first.
+    Reorder,
+}
+
+impl Mutant {
+    /// Each of them.
+    pub const ALL: &[Self] = &[
+        Self::KeepGeneration,
+        Self::AcceptStale,
+        Self::ForgetRevoke,
+        Self::OfferToHung,
+        Self::LeaveOneBehind,
+        Self::LeakLoad,
+        Self::IgnoreLateness,
+        Self::ReplayAcked,
+        Self::ForgetUnacked,
+        Self::DropHeld,
+        Self::DoubleDigit,
+        Self::SkipPacing,
+        Self::SkipHold,
+        Self::Reorder,
+    ];
+}
+
+#[cfg(feature = "mutants")]
+mod active {
+    use std::cell::Cell;
+
+    use super::Mutant;
+
+    thread_local! {
+        static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Plants a bug in everything that this thread runs; `None` takes it out again.
+    pub fn plant(mutant: Option<Mutant>) {
+        ACTIVE.set(mutant);
+    }
+
+    /// Whether this bug is planted.
+    pub fn mutant(mutant: Mutant) -> bool {
+        ACTIVE.get() == Some(mutant)
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use active::{mutant, plant};
+
+/// Whether this bug is planted: never, without feature `mutants`.
+#[cfg(not(feature = "mutants"))]
+#[inline(always)]
+pub const fn mutant(_: Mutant) -> bool {
+    false
+}

@@ -1,0 +1,492 @@
+//! The call journal: what the caller typed, who was given it and what the owner said of it, the
+//! call's variables and whether anything sounds. The next owner resumes from it.
+//!
+//! Digits stand in one row, oldest first. Three marks part the row, so that no digit carries a
+//! state of its own and none can be in two:
+//!
+//! ```text
+//! | acknowledged | delivered, not acknowledged | waiting |
+//!                ^ acked                       ^ sent
+//! ```
+//!
+//! A new owner gets nothing until the gate of its offer opens: applications lose a digit that
+//! comes in the same moment as the call. When a call was lost by its owner, the replay policy is
+//! applied as the gate opens, and not before: an application may say `GW_ACK = 0` in its first
+//! commands to be known as one that acknowledges. What waited goes out at least 150 ms apart,
+//! because some client libraries drop the first of two digits that arrive together.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::port::AppId;
+use crate::codecs::Digit;
+use crate::config::Replay;
+use crate::ids::Generation;
+use crate::mutants::{Mutant, mutant};
+use crate::timers::{Duration, Instant};
+
+/// Between two digits that waited.
+pub(super) const PACE: Duration = Duration::from_millis(150);
+
+/// Digits kept per call. A caller who presses three keys a second for five minutes stays below;
+/// beyond it the oldest that was delivered is forgotten, or the newest is refused and counted.
+pub(super) const DIGITS_KEPT_MAX: usize = 1_024;
+
+/// Variables kept per call; a further one is refused. An application that sets more is broken.
+const VARIABLES_MAX: usize = 256;
+
+/// Longest name of a variable, and longest value (`GW_CHECKPOINT` is the big one), in bytes.
+const NAME_MAX: usize = 256;
+const VALUE_MAX: usize = 4_096;
+
+/// One key press.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    digit: Digit,
+    duration_ms: u32,
+    /// When it was typed: what is delivered later than that has waited and is paced.
+    at: Instant,
+    /// The latest generation that it was delivered to.
+    delivered: Option<Generation>,
+}
+
+/// How far the loss of an owner is dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    /// There was none, or the policy was applied.
+    Settled,
+    /// Nobody has claimed the call since.
+    Open,
+    /// Claimed; digits from this place on were typed for the new owner and are not replayed but
+    /// live.
+    Claimed { live_from: u64 },
+}
+
+/// The journal of one call.
+#[derive(Clone, Debug)]
+pub(super) struct Journal {
+    digits: VecDeque<Entry>,
+    /// Place of the first of `digits` in the row. All marks below are places in the row.
+    first: u64,
+    /// `acked <= sent <= first + digits.len()`, and `first <= acked` but for forgotten ones.
+    acked: u64,
+    sent: u64,
+    /// Where the digits of the owner's channel id begin: `GW_ACK` counts from here.
+    base: u64,
+    /// Up to where the owner has answered with commands.
+    answered: u64,
+    paced_until: Instant,
+    loss: Loss,
+    /// An owner was given a digit, and has not handed the call on of its own will since.
+    ever_delivered: bool,
+    /// Applications that have set `GW_ACK` in this call.
+    acknowledging: Vec<AppId>,
+    variables: BTreeMap<String, String>,
+    /// Key presses of the call.
+    pub typed: u64,
+    /// Key presses given to nobody, by rule.
+    pub discarded: u64,
+    /// Something plays or records.
+    pub sounding: bool,
+}
+
+impl Journal {
+    pub fn new() -> Self {
+        Self {
+            digits: VecDeque::new(),
+            first: 0,
+            acked: 0,
+            sent: 0,
+            base: 0,
+            answered: 0,
+            paced_until: Instant::ZERO,
+            loss: Loss::Settled,
+            ever_delivered: false,
+            acknowledging: Vec::new(),
+            variables: BTreeMap::new(),
+            typed: 0,
+            discarded: 0,
+            sounding: false,
+        }
+    }
+
+    /// A key press. Returns how many were discarded for it: none or one.
+    pub fn push(&mut self, now: Instant, digit: Digit, duration_ms: u32) -> u64 {
+        self.typed += 1;
+        if self.digits.len() >= DIGITS_KEPT_MAX {
+            if self.sent == self.first {
+                self.discarded += 1;
+                return 1;
+            }
+            self.forget_oldest();
+        }
+        self.digits.push_back(Entry { digit, duration_ms, at: now, delivered: None });
+        0
+    }
+
+    fn forget_oldest(&mut self) {
+        self.digits.pop_front();
+        self.first += 1;
+        self.acked = self.acked.max(self.first);
+    }
+
+    /// A key press that can have no owner: counted, not kept.
+    pub fn refuse(&mut self) {
+        self.typed += 1;
+        self.discarded += 1;
+    }
+
+    /// The owner is gone against its will.
+    pub fn lost(&mut self) {
+        self.loss = Loss::Open;
+        if mutant(Mutant::ForgetUnacked) {
+            self.acked = self.sent;
+        }
+        self.close_channel();
+    }
+
+    /// The owner passed the call on: what it was given is handled, and the next application has
+    /// been given nothing yet.
+    pub fn handed_on(&mut self) {
+        self.loss = Loss::Settled;
+        self.ever_delivered = false;
+        self.acked = self.sent;
+        self.close_channel();
+    }
+
+    fn close_channel(&mut self) {
+        self.base = self.sent;
+        if mutant(Mutant::DropHeld) {
+            self.digits.truncate(self.index(self.sent));
+        }
+    }
+
+    /// A new owner's first command.
+    pub fn claimed(&mut self) {
+        if self.loss == Loss::Open {
+            self.loss = Loss::Claimed { live_from: self.end() };
+        }
+    }
+
+    /// Any command of the owner answers what it was given so far.
+    pub fn answered(&mut self) {
+        self.answered = self.sent;
+    }
+
+    /// `GW_ACK`: the owner has handled `count` digits of its channel id. Returns how many are
+    /// acknowledged for the first time.
+    pub fn ack(&mut self, application: AppId, count: u32) -> u64 {
+        if !self.acknowledging.contains(&application) {
+            self.acknowledging.push(application);
+        }
+        let upto = (self.base + u64::from(count)).min(self.sent);
+        let newly = upto.saturating_sub(self.acked);
+        self.acked += newly;
+        newly
+    }
+
+    /// Applies the replay policy if an owner was lost; call it when the gate opens. Returns how
+    /// many digits are discarded.
+    pub fn settle(&mut self, policy: Replay, application: AppId) -> u64 {
+        let live_from = match self.loss {
+            Loss::Settled => return 0,
+            Loss::Open => self.end(),
+            Loss::Claimed { live_from } => live_from,
+        };
+        self.loss = Loss::Settled;
+        let acknowledges = self.acknowledging.contains(&application);
+        match policy {
+            Replay::All => self.rewind(self.first),
+            Replay::Unacked => self.rewind(self.acked),
+            Replay::Auto if acknowledges || !self.ever_delivered => self.rewind(self.acked),
+            Replay::Auto | Replay::None => return self.discard(live_from),
+        }
+        0
+    }
+
+    fn rewind(&mut self, to: u64) {
+        let to = if mutant(Mutant::ReplayAcked) { self.first } else { to };
+        self.acked = self.acked.min(to);
+        self.sent = to;
+        self.base = to;
+        self.answered = self.answered.min(to);
+    }
+
+    /// Takes what is not acknowledged out of the row, up to `live_from`. Counted are those that
+    /// nobody was given, and those that the lost owner did not answer: what an application without
+    /// `GW_ACK` was given and answered with a command was handled.
+    fn discard(&mut self, live_from: u64) -> u64 {
+        let counted = live_from - self.answered.max(self.acked).clamp(self.first, live_from);
+        let range = self.index(self.acked)..self.index(live_from);
+        self.digits.drain(range);
+        self.sent = self.acked;
+        self.base = self.acked;
+        self.answered = self.acked;
+        self.discarded += counted;
+        counted
+    }
+
+    /// The next digit for the owner, if one may go: the gate is open, the policy is applied and
+    /// the last one that waited is 150 ms ago.
+    pub fn next(&mut self, now: Instant, gate: Instant, to: Generation) -> Option<(Digit, u32)> {
+        let paced = self.paced_until <= now || mutant(Mutant::SkipPacing);
+        if self.loss != Loss::Settled || now < gate || !paced {
+            return None;
+        }
+        let at = self.index(self.sent);
+        if mutant(Mutant::Reorder) && self.digits.len() > at + 1 {
+            self.digits.swap(at, at + 1);
+        }
+        let entry = self.digits.get_mut(at)?;
+        let again = mutant(Mutant::DoubleDigit) && entry.delivered.is_none() && entry.at < now;
+        entry.delivered = Some(to);
+        if entry.at < now {
+            self.paced_until = now + PACE;
+        }
+        self.sent += u64::from(!again);
+        self.ever_delivered = true;
+        Some((entry.digit, entry.duration_ms))
+    }
+
+    /// When [`Self::next`] may have something, given the gate of the offer.
+    pub fn due(&self, gate: Instant) -> Option<Instant> {
+        if self.loss != Loss::Settled {
+            return Some(gate);
+        }
+        (self.sent < self.end()).then(|| gate.max(self.paced_until))
+    }
+
+    /// Digits that nobody was given yet.
+    pub fn waiting(&self) -> u64 {
+        self.end() - self.sent
+    }
+
+    /// Throws away what waits: nobody will own this call. Returns how many.
+    pub fn discard_waiting(&mut self) -> u64 {
+        let count = self.waiting();
+        self.digits.truncate(self.index(self.sent));
+        self.discarded += count;
+        count
+    }
+
+    /// Keeps a variable; `false` if it is one too many, or too long.
+    pub fn set_variable(&mut self, name: String, value: String) -> bool {
+        let room = self.variables.len() < VARIABLES_MAX || self.variables.contains_key(&name);
+        let fits = room && name.len() <= NAME_MAX && value.len() <= VALUE_MAX;
+        if fits {
+            self.variables.insert(name, value);
+        }
+        fits
+    }
+
+    /// All variables, by name.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        self.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.digits.len() as u64
+    }
+
+    fn index(&self, place: u64) -> usize {
+        usize::try_from(place.saturating_sub(self.first)).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAIN: AppId = AppId(0);
+    const OPEN: Instant = Instant::ZERO;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    fn typed(journal: &mut Journal, ms: u64, keys: &str) {
+        for key in keys.chars() {
+            journal.push(at(ms), Digit::from_char(key).expect("a key"), 100);
+        }
+    }
+
+    /// Everything that goes out from `ms` on, with all the time in the world.
+    fn delivered(journal: &mut Journal, ms: u64, to: u32) -> String {
+        let mut out = String::new();
+        let mut now = ms;
+        while let Some((digit, _)) = journal.next(at(now), OPEN, Generation(to)) {
+            out.push(digit.as_char());
+            now += 150;
+        }
+        out
+    }
+
+    fn lost_and_claimed(journal: &mut Journal) {
+        journal.lost();
+        journal.claimed();
+    }
+
+    #[test]
+    fn live_digits_go_at_once_and_waiting_ones_150_ms_apart() {
+        let mut journal = Journal::new();
+        typed(&mut journal, 10, "12");
+        assert!(journal.next(at(10), OPEN, Generation(1)).is_some());
+        assert!(journal.next(at(10), OPEN, Generation(1)).is_some());
+        typed(&mut journal, 20, "34");
+        assert!(journal.next(at(30), OPEN, Generation(1)).is_some());
+        assert!(journal.next(at(179), OPEN, Generation(1)).is_none());
+        assert_eq!(journal.due(OPEN), Some(at(180)));
+        assert!(journal.next(at(180), OPEN, Generation(1)).is_some());
+        assert_eq!(journal.due(OPEN), None);
+    }
+
+    #[test]
+    fn an_acknowledging_application_gets_every_unacknowledged_digit_again() {
+        let mut journal = Journal::new();
+        typed(&mut journal, 0, "123");
+        assert_eq!(delivered(&mut journal, 0, 1), "123");
+        assert_eq!(journal.ack(MAIN, 1), 1);
+        journal.lost();
+        typed(&mut journal, 500, "4");
+        journal.claimed();
+        assert_eq!(journal.settle(Replay::Auto, MAIN), 0);
+        assert_eq!(delivered(&mut journal, 1_000, 2), "234");
+    }
+
+    #[test]
+    fn gw_ack_counts_from_one_on_each_channel_id() {
+        let mut journal = Journal::new();
+        typed(&mut journal, 0, "123");
+        delivered(&mut journal, 0, 1);
+        assert_eq!(journal.ack(MAIN, 2), 2);
+        assert_eq!(journal.ack(MAIN, 2), 0, "saying it twice acknowledges nothing more");
+        lost_and_claimed(&mut journal);
+        journal.settle(Replay::Auto, MAIN);
+        assert_eq!(journal.ack(MAIN, 1), 0, "nothing was delivered on this id yet");
+        assert_eq!(delivered(&mut journal, 1_000, 2), "3");
+        assert_eq!(journal.ack(MAIN, 1), 1);
+        lost_and_claimed(&mut journal);
+        journal.settle(Replay::Auto, MAIN);
+        assert_eq!(delivered(&mut journal, 2_000, 3), "");
+    }
+
+    #[test]
+    fn an_absurd_acknowledgement_acknowledges_what_was_delivered() {
+        let mut journal = Journal::new();
+        typed(&mut journal, 0, "12");
+        journal.next(at(0), OPEN, Generation(1));
+        assert_eq!(journal.ack(MAIN, u32::MAX), 1);
+        assert_eq!(journal.waiting(), 1);
+    }
+
+    #[test]
+    fn without_acknowledgement_unanswered_and_rebind_time_digits_are_discarded_and_counted() {
+        let mut journal = Journal::new();
+        typed(&mut journal, 0, "12");
+        delivered(&mut journal, 0, 1);
+        journal.answered();
+        typed(&mut journal, 400, "3");
+        delivered(&mut journal, 400, 1);
+        journal.lost();
+        typed(&mut journal, 500, "4");
+        journal.claimed();
+        typed(&mut journal, 600, "5");
+        assert_eq!(journal.settle(Replay::Auto, MAIN), 2, "3 and 4");
+        assert_eq!(delivered(&mut journal, 1_000, 2), "5");
+        assert_eq!((journal.typed, journal.discarded), (5, 2));
+    }
+
+    #[test]
+    fn nothing_delivered_yet_means_everything_is_replayed() {
+        let mut journal = Journal::new();
+        typed(&mut journal, 0, "12");
+        lost_and_claimed(&mut journal);
+        assert_eq!(journal.settle(Replay::Auto, MAIN), 0);
+        assert_eq!(delivered(&mut journal, 1_000, 2), "12");
+    }
+
+    #[test]
+    fn an_application_that_says_gw_ack_0_in_time_is_one_that_acknowledges() {
+        let mut journal = Journal::new();
+        typed(&mut journal, 0, "1");
+        delivered(&mut journal, 0, 1);
+        lost_and_claimed(&mut journal);
+        assert_eq!(journal.ack(MAIN, 0), 0);
+        assert_eq!(journal.settle(Replay::Auto, MAIN), 0);
+        assert_eq!(delivered(&mut journal, 1_000, 2), "1");
+    }
+
+    #[test]
+    fn another_application_of_the_list_is_not_taken_for_one_that_acknowledges() {
+        let mut journal = Journal::new();
+        typed(&mut journal, 0, "1");
+        delivered(&mut journal, 0, 1);
+        journal.ack(MAIN, 0);
+        lost_and_claimed(&mut journal);
+        assert_eq!(journal.settle(Replay::Auto, AppId(1)), 1);
+    }
+
+    #[test]
+    fn the_fixed_policies_do_what_they_say() {
+        for (policy, again, discarded) in
+            [(Replay::Unacked, "23", 0), (Replay::All, "123", 0), (Replay::None, "", 2)]
+        {
+            let mut journal = Journal::new();
+            typed(&mut journal, 0, "123");
+            delivered(&mut journal, 0, 1);
+            journal.ack(MAIN, 1);
+            lost_and_claimed(&mut journal);
+            assert_eq!(journal.settle(policy, MAIN), discarded, "{policy:?}");
+            assert_eq!(delivered(&mut journal, 1_000, 2), again, "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_passed_on_takes_along_only_what_was_not_delivered() {
+        let mut journal = Journal::new();
+        typed(&mut journal, 0, "12");
+        journal.next(at(0), OPEN, Generation(1));
+        journal.handed_on();
+        journal.claimed();
+        assert_eq!(journal.settle(Replay::Auto, MAIN), 0);
+        assert_eq!(delivered(&mut journal, 500, 2), "2");
+    }
+
+    #[test]
+    fn the_policy_waits_for_the_gate_and_so_do_the_digits() {
+        let mut journal = Journal::new();
+        typed(&mut journal, 0, "1");
+        lost_and_claimed(&mut journal);
+        assert_eq!(journal.due(at(250)), Some(at(250)));
+        assert!(journal.next(at(250), at(250), Generation(2)).is_none(), "not settled");
+        journal.settle(Replay::Auto, MAIN);
+        assert!(journal.next(at(249), at(250), Generation(2)).is_none(), "gate is shut");
+        assert!(journal.next(at(250), at(250), Generation(2)).is_some());
+    }
+
+    #[test]
+    fn a_full_journal_forgets_delivered_digits_and_refuses_undelivered_ones() {
+        let mut journal = Journal::new();
+        for _ in 0..DIGITS_KEPT_MAX {
+            assert_eq!(journal.push(at(0), Digit::from_event(1).expect("1"), 100), 0);
+        }
+        assert_eq!(journal.push(at(0), Digit::from_event(2).expect("2"), 100), 1);
+        journal.next(at(0), OPEN, Generation(1));
+        assert_eq!(journal.push(at(0), Digit::from_event(2).expect("2"), 100), 0);
+        assert_eq!(journal.digits.len(), DIGITS_KEPT_MAX);
+        lost_and_claimed(&mut journal);
+        assert_eq!(journal.settle(Replay::None, MAIN), DIGITS_KEPT_MAX as u64);
+        assert_eq!(journal.waiting(), 0);
+    }
+
+    #[test]
+    fn variables_are_bounded_in_number_and_size() {
+        let mut journal = Journal::new();
+        for n in 0..VARIABLES_MAX {
+            assert!(journal.set_variable(format!("V{n}"), String::new()));
+        }
+        assert!(!journal.set_variable("ONE_MORE".into(), String::new()));
+        assert!(journal.set_variable("V0".into(), "new".into()));
+        assert!(!journal.set_variable("V0".into(), "x".repeat(VALUE_MAX + 1)));
+        assert_eq!(journal.variables()[0], ("V0".into(), "new".into()));
+    }
+}
