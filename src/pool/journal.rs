@@ -167,9 +167,12 @@ impl Journal {
         }
     }
 
-    /// Any command of the owner answers what it was given so far.
+    /// Any command of the owner answers what it was given so far; not what an owner before it was
+    /// given.
     pub fn answered(&mut self) {
-        self.answered = self.sent;
+        if self.loss == Loss::Settled {
+            self.answered = self.sent;
+        }
     }
 
     /// `GW_ACK`: the owner has handled `count` digits of its channel id. Returns how many are

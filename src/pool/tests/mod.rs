@@ -1,1 +1,6 @@
 //! The rules of the pool as claims, in virtual time.
+
+mod calls;
+mod digits;
+mod failures;
+mod world;
