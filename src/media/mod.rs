@@ -181,6 +181,8 @@ pub enum Command {
         start: StreamStart,
         /// What the far end may send from.
         policy: SourcePolicy,
+        /// Listen for keys as tones, until the first telephone-event is seen.
+        detect_tones: bool,
     },
     /// The result of an offer and answer; may come again at any time.
     Session(Negotiated),

@@ -225,7 +225,7 @@ impl MediaPort {
     }
 
     fn handle_command(&mut self, now: Instant, command: Command) {
-        if let Command::Open { udp_port, start, policy } = command {
+        if let Command::Open { udp_port, start, policy, .. } = command {
             self.close(now);
             self.outbox.clear();
             self.outbox.reserve(OUTBOX_RESERVED);

@@ -102,7 +102,7 @@ impl Rig {
             released: false,
             far: Far { address: far_address(), ssrc: 5, sequence: 9, timestamp: 70_000 },
         };
-        rig.command(Command::Open { udp_port: 30_000, start: START, policy });
+        rig.command(Command::Open { udp_port: 30_000, start: START, policy, detect_tones: true });
         rig.input(Input::Bound);
         rig
     }

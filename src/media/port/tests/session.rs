@@ -2,11 +2,20 @@
 
 use proptest::prelude::*;
 
-use super::harness::{Rig, far_address, negotiated};
+use super::harness::{Rig, START, far_address, negotiated};
 use crate::media::{Command, Event, Input, SourcePolicy};
 use crate::sdp::{Direction, Negotiated};
 
 const SOUND: [u8; 160] = [0x55; 160];
+
+fn open() -> Command {
+    Command::Open {
+        udp_port: 30_002,
+        start: START,
+        policy: SourcePolicy::Strict,
+        detect_tones: true,
+    }
+}
 
 fn silent_events(rig: &Rig) -> Vec<(u64, Event)> {
     let about_silence = |e: &Event| matches!(e, Event::InboundSilent | Event::InboundBack);
@@ -159,8 +168,7 @@ fn a_new_call_on_the_port_begins_clean() {
     rig.run(100);
     rig.command(Command::Close);
     assert_eq!(rig.port.statistics(), None);
-    let (udp_port, policy) = (30_002, SourcePolicy::Strict);
-    rig.command(Command::Open { udp_port, start: super::harness::START, policy });
+    rig.command(open());
     rig.input(Input::Bound);
     assert_eq!(rig.only_events().last(), Some(&Event::Opened));
     assert_eq!(rig.port.statistics().map(|s| (s.received, s.sent)), Some((0, 0)));
@@ -170,8 +178,7 @@ fn a_new_call_on_the_port_begins_clean() {
 fn a_taken_udp_port_is_told_and_leaves_the_port_closed() {
     let mut rig = Rig::answered();
     rig.command(Command::Close);
-    let (udp_port, policy) = (30_002, SourcePolicy::Strict);
-    rig.command(Command::Open { udp_port, start: super::harness::START, policy });
+    rig.command(open());
     rig.input(Input::BindFailed);
     assert_eq!(rig.only_events().last(), Some(&Event::OpenFailed));
     assert_eq!(rig.port.statistics(), None);
