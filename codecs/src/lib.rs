@@ -7,6 +7,7 @@
 mod digit;
 pub mod g711;
 pub mod telephone_event;
+pub mod tone;
 
 pub use digit::Digit;
 
