@@ -5,6 +5,7 @@
 //! nothing after construction.
 
 mod digit;
+pub mod dtmf_detect;
 pub mod g711;
 pub mod telephone_event;
 pub mod tone;
