@@ -4,19 +4,22 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use crate::asterisk::Asterisk;
+use crate::gateway::{Gateway, Settings};
 use crate::phone::Call;
 use crate::process::Process;
 use crate::runner::{Test, top};
 
 /// What this file proves.
-pub const TESTS: &[Test] =
-    &[("clients::each_program_serves_a_call_at_a_real_asterisk", programs_at_asterisk)];
+pub const TESTS: &[Test] = &[
+    ("clients::each_program_serves_a_call_at_a_real_asterisk", programs_at_asterisk),
+    ("clients::each_program_serves_a_call_here", programs_here),
+];
 
 /// The five public clients, one of them with both of its transports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
     /// npm `ari-client`.
-    NpmAriClient,
+    NpmAri,
     /// npm `@ipcom/asterisk-ari`.
     NpmIpcom,
     /// PyPI `asyncari`.
@@ -31,7 +34,7 @@ pub enum Client {
 
 /// All of them.
 pub const ALL: [Client; 6] = [
-    Client::NpmAriClient,
+    Client::NpmAri,
     Client::NpmIpcom,
     Client::Asyncari,
     Client::AsteriskAri,
@@ -58,7 +61,7 @@ impl Client {
             command
         };
         match self {
-            Self::NpmAriClient => run("node", "ari-client.mjs"),
+            Self::NpmAri => run("node", "ari-client.mjs"),
             Self::NpmIpcom => run("node", "ipcom.mjs"),
             Self::Asyncari => {
                 let python = peers.join("venv/bin/python");
@@ -102,4 +105,18 @@ fn programs_at_asterisk() {
         let call = Call::answered(asterisk.sip, &format!("app-{app}"), "2000");
         serve_a_call(&program, &call);
     }
+}
+
+fn programs_here() {
+    let asterisk = Asterisk::start(&[]);
+    let gateway = Gateway::registered(&Settings::at(asterisk.sip, "asterisk"));
+    for client in ALL {
+        let program = client.start(gateway.ari, "main");
+        gateway.instances(1);
+        let call = Call::answered(asterisk.sip, "6001", "2000");
+        serve_a_call(&program, &call);
+        drop(program);
+        gateway.instances(0);
+    }
+    assert_eq!(gateway.counter("stale_commands_total"), 0);
 }

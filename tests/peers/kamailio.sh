@@ -48,7 +48,7 @@ loadmodule "xlog.so"
 loadmodule "auth.so"
 modparam("ctl", "binrpc", "unix:$1/ctl")
 modparam("usrloc", "db_mode", 0)
-modparam("registrar", "max_expires", 60)
+modparam("registrar", "max_expires", 120)
 modparam("registrar", "default_expires", 60)
 modparam("registrar", "min_expires", $MIN_EXPIRES)
 modparam("registrar", "min_expires_mode", $min_mode)

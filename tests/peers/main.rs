@@ -19,13 +19,27 @@
 mod asterisk;
 mod clients;
 mod examples;
+mod gateway;
+mod kamailio;
 mod phone;
 mod process;
 mod prompts;
+mod queue;
+mod registration;
 mod rtp;
 mod runner;
 mod sip_text;
+mod sipp;
+mod takeover;
 
 fn main() -> std::process::ExitCode {
-    runner::run(&[clients::TESTS, examples::TESTS])
+    runner::run(&[
+        clients::TESTS,
+        examples::TESTS,
+        registration::TESTS,
+        queue::TESTS,
+        takeover::TESTS,
+        kamailio::TESTS,
+        sipp::TESTS,
+    ])
 }

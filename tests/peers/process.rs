@@ -14,8 +14,13 @@ use serde_json::Value;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until `ready` says something, and panics with `what` if it never does.
-pub fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + PATIENCE;
+pub fn eventually<T>(what: &str, ready: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, ready)
+}
+
+/// The same with a patience of its own, where a protocol's timer is longer.
+pub fn within<T>(patience: Duration, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let give_up = Instant::now() + patience;
     loop {
         if let Some(found) = ready() {
             return found;
@@ -69,14 +74,6 @@ impl Process {
                 Err(RecvTimeoutError::Disconnected) => self.fail(&format!("ended before `{step}`")),
             }
         }
-    }
-
-    /// Whether such a line came, without waiting and without taking it out.
-    pub fn has_step(&self, step: &str) -> bool {
-        while let Ok(line) = self.lines.try_recv() {
-            self.keep(&line);
-        }
-        self.steps.borrow().iter().any(|value| value["step"] == step)
     }
 
     fn take(&self, step: &str) -> Option<Value> {

@@ -52,9 +52,15 @@ fn wav(samples: &[i16]) -> Vec<u8> {
     out
 }
 
-/// The prompt that a frame of mu-law audio belongs to; `None` for silence and anything else.
-pub fn name_of(frame: &[u8]) -> Option<&'static str> {
-    let samples: Vec<f64> = frame.iter().map(|&b| f64::from(mu_law(b))).collect();
+/// RTP payload type of mu-law.
+pub const PCMU: u8 = 0;
+/// RTP payload type of A-law.
+pub const PCMA: u8 = 8;
+
+/// The prompt that a frame of G.711 belongs to; `None` for silence and anything else.
+pub fn name_of(payload_type: u8, frame: &[u8]) -> Option<&'static str> {
+    let linear = if payload_type == PCMA { a_law } else { mu_law };
+    let samples: Vec<f64> = frame.iter().map(|&b| f64::from(linear(b))).collect();
     let energy: f64 = samples.iter().map(|s| s * s).sum();
     if energy < 1e4 * samples.len() as f64 {
         return None;
@@ -83,4 +89,15 @@ fn mu_law(byte: u8) -> i32 {
     let byte = !byte;
     let magnitude = ((i32::from(byte & 0x0F) << 3) + 0x84) << ((byte & 0x70) >> 4);
     if byte & 0x80 == 0 { magnitude - 0x84 } else { 0x84 - magnitude }
+}
+
+/// G.711 A-law to linear, by its definition.
+fn a_law(byte: u8) -> i32 {
+    let byte = byte ^ 0x55;
+    let (exponent, mantissa) = (i32::from((byte & 0x70) >> 4), i32::from(byte & 0x0F));
+    let magnitude = match exponent {
+        0 => (mantissa << 4) + 8,
+        _ => ((mantissa << 4) + 0x108) << (exponent - 1),
+    };
+    if byte & 0x80 == 0 { -magnitude } else { magnitude }
 }

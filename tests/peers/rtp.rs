@@ -18,8 +18,6 @@ pub struct Heard {
     pub ssrc: u32,
     /// Its sequence number.
     pub sequence: u16,
-    /// Its timestamp.
-    pub timestamp: u32,
     /// The prompt that it is a part of.
     pub prompt: Option<&'static str>,
 }
@@ -32,7 +30,6 @@ struct State {
     ssrc: u32,
     digits: VecDeque<u8>,
     heard: Vec<Heard>,
-    muted: bool,
 }
 
 /// A socket with a thread that keeps time.
@@ -54,7 +51,6 @@ impl RtpEnd {
             ssrc: 0x1000_0000 | u32::from(address.port()),
             digits: VecDeque::new(),
             heard: Vec::new(),
-            muted: false,
         }));
         let stop = Arc::new(AtomicBool::new(false));
         let (shared, ended) = (state.clone(), stop.clone());
@@ -74,11 +70,6 @@ impl RtpEnd {
         state.learn = false;
     }
 
-    /// Where it sends to.
-    pub fn target(&self) -> Option<SocketAddr> {
-        self.lock().target
-    }
-
     /// Payload type of the digits that it sends.
     pub fn event_type(&self, payload_type: u8) {
         self.lock().event_type = payload_type;
@@ -87,11 +78,6 @@ impl RtpEnd {
     /// Becomes another source, as a PBX does that moves a call to another gateway.
     pub fn new_ssrc(&self) {
         self.lock().ssrc ^= 0x0F0F_0F0F;
-    }
-
-    /// Sends nothing, or again.
-    pub fn mute(&self, on: bool) {
-        self.lock().muted = on;
     }
 
     /// Presses keys, 160 ms each, 100 ms apart.
@@ -187,7 +173,7 @@ fn run(socket: &UdpSocket, shared: &Mutex<State>, stop: &AtomicBool) {
         next += Duration::from_millis(20);
         timestamp = timestamp.wrapping_add(160);
         let mut state = shared.lock().expect("no holder panics");
-        let Some(target) = state.target.filter(|_| !state.muted) else { continue };
+        let Some(target) = state.target else { continue };
         if pressing.is_none() && pause == 0 {
             let key = state.digits.front().copied();
             pressing = key.map(|key| Pressing { key, timestamp, frame: 0 });
@@ -228,7 +214,8 @@ fn receive(socket: &UdpSocket, shared: &Mutex<State>) {
         if state.learn {
             state.target = Some(from);
         }
-        if n < 12 || packet[1] & 0x7F != 0 {
+        let payload_type = packet.get(1).map_or(0xFF, |b| b & 0x7F);
+        if n < 12 || !matches!(payload_type, prompts::PCMU | prompts::PCMA) {
             continue;
         }
         let field = |i: usize| u32::from_be_bytes([0, 1, 2, 3].map(|k| packet[i + k]));
@@ -236,8 +223,7 @@ fn receive(socket: &UdpSocket, shared: &Mutex<State>) {
             at,
             ssrc: field(8),
             sequence: u16::from_be_bytes([packet[2], packet[3]]),
-            timestamp: field(4),
-            prompt: prompts::name_of(&packet[12..]),
+            prompt: prompts::name_of(payload_type, &packet[12..]),
         });
     }
 }
