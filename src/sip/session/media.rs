@@ -1,0 +1,96 @@
+//! Offer and answer of one call (RFC 3264): what we said last, and what both sides agreed on.
+//!
+//! An agreement is replaced only by the next one, so a change that fails leaves the old one as it
+//! was.
+
+use bytes::Bytes;
+use rand_core::RngCore;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Rng;
+use crate::sdp::{self, Direction, LocalMedia, Negotiated, Origin};
+
+/// The media side of a session. Part of a dialog's snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaState {
+    origin: Origin,
+    local: Option<LocalMedia>,
+    /// We hold the far end.
+    held: bool,
+    agreed: Option<Negotiated>,
+    /// The agreement that the node knows.
+    told: Option<Negotiated>,
+    /// Direction of our last offer.
+    offered: Direction,
+}
+
+impl MediaState {
+    pub(super) fn new(rng: &mut Rng) -> Self {
+        // Below 2^31: there are PBXs that read the session id as an `int`.
+        let session = u64::from(rng.next_u32() >> 1);
+        Self {
+            origin: Origin::new(session),
+            local: None,
+            held: false,
+            agreed: None,
+            told: None,
+            offered: Direction::SendRecv,
+        }
+    }
+
+    pub(super) fn set_local(&mut self, local: LocalMedia) {
+        self.local = Some(local);
+    }
+
+    pub(super) const fn hold(&mut self, on: bool) {
+        self.held = on;
+    }
+
+    /// What we would do if the far end agreed to everything. A held far end hears us, so that it
+    /// may be given music.
+    const fn wanted(&self) -> Direction {
+        if self.held { Direction::SendOnly } else { Direction::SendRecv }
+    }
+
+    /// All that we can do, whatever was agreed before. `None` before the node gave a media port.
+    pub(super) fn offer(&mut self) -> Option<Bytes> {
+        self.offered = self.wanted();
+        let local = self.local.as_ref()?;
+        Some(sdp::offer(local, &mut self.origin, self.offered).into())
+    }
+
+    /// Answers an offer, or says with which status to refuse it.
+    pub(super) fn answer(&mut self, offer: &[u8]) -> Result<Bytes, u16> {
+        let wanted = self.wanted();
+        let local = self.local.as_ref().ok_or(488u16)?;
+        let (sdp, agreed) =
+            sdp::answer(offer, local, &mut self.origin, wanted).map_err(|e| e.status())?;
+        self.agreed = Some(agreed);
+        Ok(sdp.into())
+    }
+
+    /// Takes the answer to our last offer. False: it is none.
+    pub(super) fn accept(&mut self, answer: &[u8]) -> bool {
+        let Some(local) = &self.local else { return false };
+        match sdp::accept(answer, local, &self.origin, self.offered) {
+            Ok(agreed) => {
+                self.agreed = Some(agreed);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    pub(super) const fn is_agreed(&self) -> bool {
+        self.agreed.is_some()
+    }
+
+    /// The agreement, if the node does not know it.
+    pub(super) fn take_change(&mut self) -> Option<Negotiated> {
+        if self.told == self.agreed {
+            return None;
+        }
+        self.told = self.agreed;
+        self.agreed
+    }
+}
