@@ -1,0 +1,119 @@
+//! Challenges to our requests (RFC 3261 section 22, RFC 7616).
+//!
+//! An answer to a challenge can be cracked at leisure by whoever collects it. So it is given only
+//! to whom we asked, only when that is the PBX, and only for the realm that the PBX named first;
+//! with at most two answers for a request, of which the second only to a stale nonce.
+
+use std::net::SocketAddr;
+
+use super::Endpoint;
+use super::client::{ClientKey, Owner};
+use crate::ids::PortId;
+use crate::sip::digest::{Challenge, Credentials, Signed, choose};
+use crate::sip::message::{Request, Response};
+use crate::sip::session::Purpose;
+use crate::timers::Instant;
+
+/// Answers that one request may carry.
+const TRIES_MAX: u8 = 2;
+
+/// Why a challenge was not answered; `None`: the answer that we gave was refused.
+type Why = Option<&'static str>;
+
+impl Endpoint {
+    /// Sends the challenged request again with credentials, if it may have them.
+    pub(super) fn answer_challenge(
+        &mut self,
+        now: Instant,
+        key: ClientKey,
+        from: SocketAddr,
+        response: &Response,
+    ) -> Result<(), Why> {
+        let port = self.challenged_port(key).ok_or(None)?;
+        let challenge = self.judge(key, port, from, response)?;
+        let cseq = self.next_cseq(key).ok_or(None)?;
+        let mut credentials = Credentials::new(&challenge);
+        let mut rng = crate::ids::fork(&mut self.rng);
+        let user = self.config.ports.get(usize::from(port.0)).ok_or(None)?.clone();
+        let sign = |request: &mut Request| {
+            authorize(request, &mut credentials, &user.auth_user, &user.password, &mut rng);
+        };
+        self.send_again(now, key, cseq, sign);
+        if let Some(account) = self.account_mut(port) {
+            account.realm.get_or_insert(challenge.realm);
+            account.credentials = Some(credentials);
+        }
+        self.counters.challenges_answered += 1;
+        Ok(())
+    }
+
+    fn challenged_port(&self, key: ClientKey) -> Option<PortId> {
+        match self.clients.get(&key)?.owner {
+            Owner::Registration(port, _) => Some(port),
+            Owner::Call(call, _) => self.calls.get(&call).map(|c| c.session.port()),
+            Owner::Watch(_) | Owner::Nobody => None,
+        }
+    }
+
+    /// The challenge to answer.
+    fn judge(
+        &mut self,
+        key: ClientKey,
+        port: PortId,
+        from: SocketAddr,
+        response: &Response,
+    ) -> Result<Challenge, Why> {
+        let client = self.clients.get(&key).ok_or(None)?;
+        let flow = client.flow;
+        if flow.peer != from || !self.sources.knows(from.ip()) {
+            self.counters.challenges_refused += 1;
+            return Err(Some("a challenge from elsewhere was not answered"));
+        }
+        let challenges = response.headers.challenges();
+        let pinned = self.account(port).and_then(|a| a.realm.clone());
+        let ours: Vec<_> = challenges
+            .iter()
+            .filter(|c| pinned.as_ref().is_none_or(|realm| *realm == c.realm))
+            .cloned()
+            .collect();
+        if ours.is_empty() && !challenges.is_empty() {
+            self.counters.challenges_refused += 1;
+            self.alarm(Some(port), "the PBX challenges with another realm than before".to_owned());
+            return Err(Some("the realm of the PBX changed"));
+        }
+        let chosen = choose(&ours, self.config.pbx.min_digest).cloned();
+        let chosen = chosen.ok_or(Some("the PBX offers no digest that is strong enough"))?;
+        let tries = self.clients.get(&key).map_or(TRIES_MAX, |c| c.tries);
+        if tries >= TRIES_MAX || (tries > 0 && !chosen.stale) {
+            return Err(None);
+        }
+        Ok(chosen)
+    }
+
+    fn next_cseq(&mut self, key: ClientKey) -> Option<u32> {
+        match self.clients.get(&key)?.owner {
+            Owner::Registration(port, _) => {
+                self.account_mut(port).map(|a| a.registration.next_cseq())
+            }
+            // The dialog of a fork that was answered elsewhere is not kept.
+            Owner::Call(_, Purpose::Stray) => None,
+            Owner::Call(call, _) => self.calls.get_mut(&call).map(|c| c.session.next_cseq()),
+            Owner::Watch(_) | Owner::Nobody => None,
+        }
+    }
+}
+
+/// Puts credentials on a request, in the place of older ones.
+fn authorize(
+    request: &mut Request,
+    credentials: &mut Credentials,
+    user: &str,
+    password: &crate::redact::Redacted<String>,
+    rng: &mut crate::ids::Rng,
+) {
+    let target = request.target().into_owned();
+    let signed =
+        Signed { user, password, method: &request.method, target: &target, body: &request.body };
+    let value = credentials.authorize(signed, rng);
+    request.headers.set(credentials.header_name(), value);
+}

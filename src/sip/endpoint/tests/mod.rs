@@ -1,0 +1,12 @@
+//! The endpoint from end to end, in virtual time, against a scripted PBX.
+//!
+//! [`Bench`] holds the endpoint and the wire. What the endpoint sends waits in order until the
+//! script takes it; a script that takes something else than what comes next fails, and
+//! [`Bench::silence`] fails when anything is left. Names begin with the item of the checklist that
+//! they prove.
+
+mod bench;
+mod calls_in;
+mod registration;
+
+use bench::{Bench, Call, GENERIC, PBX, RAND, local_media, sdp};

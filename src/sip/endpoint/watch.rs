@@ -1,0 +1,198 @@
+//! The watch over the nodes of the registrar list.
+//!
+//! A node that failed gets OPTIONS until it has answered three times in a row, so that one that
+//! flaps does not move bindings to and fro; then ports without a call go back to it. Where the
+//! profile wants it, every node gets OPTIONS all the time, and bindings leave one that fell silent
+//! before their half time. Any answer means alive. Silence means dead only of a node that has
+//! answered OPTIONS before: there are PBXs that never do, and of such a node one port tries by
+//! REGISTER whether it is back.
+
+use super::client::Owner;
+use super::{Endpoint, TimerKey};
+use crate::ids::PortId;
+use crate::sip::RegistrationState;
+use crate::sip::ident::token;
+use crate::sip::message::{CSeq, Method, NameAddr, Request, Uri};
+use crate::timers::{Duration, Instant};
+
+/// How often a node that failed is asked where the profile says nothing.
+const RETURN_INTERVAL: Duration = Duration::from_secs(30);
+/// Answers in a row that make a node good again.
+const GOOD_AGAIN: u8 = 3;
+/// OPTIONS without answer before one port tries by REGISTER: five minutes.
+const TRIAL_AFTER: u8 = 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing known.
+    Unknown,
+    /// Answers.
+    Up,
+    /// Failed; so many answers in a row since.
+    Down { good: u8 },
+}
+
+/// One node.
+#[derive(Debug)]
+pub(super) struct Watch {
+    state: State,
+    /// It has answered OPTIONS once, so that its silence means something.
+    heard: bool,
+    /// OPTIONS in a row without answer.
+    unheard: u8,
+    /// An OPTIONS is out.
+    asking: bool,
+}
+
+impl Watch {
+    pub(super) const fn new() -> Self {
+        Self { state: State::Unknown, heard: false, unheard: 0, asking: false }
+    }
+
+    /// Whether the node answers, if that is known.
+    pub(super) const fn is_up(&self) -> Option<bool> {
+        match self.state {
+            State::Unknown => None,
+            State::Up => Some(true),
+            State::Down { .. } => Some(false),
+        }
+    }
+
+    /// An answer to OPTIONS.
+    const fn answered(&mut self) {
+        (self.asking, self.heard, self.unheard) = (false, true, 0);
+        self.state = match self.state {
+            State::Down { good } if good + 1 < GOOD_AGAIN => State::Down { good: good + 1 },
+            State::Unknown | State::Up | State::Down { .. } => State::Up,
+        };
+    }
+
+    /// No answer to OPTIONS. Returns whether the node is to be taken for dead from here on.
+    fn silent(&mut self) -> bool {
+        self.asking = false;
+        self.unheard = self.unheard.saturating_add(1);
+        let died = self.heard && self.state == State::Up;
+        if self.heard {
+            self.state = State::Down { good: 0 };
+        }
+        died
+    }
+}
+
+impl Endpoint {
+    /// A REGISTER was granted by a node.
+    pub(super) fn node_works(&mut self, now: Instant, node: usize) {
+        let Some(watch) = self.watches.get_mut(node) else { return };
+        let before = std::mem::replace(&mut watch.state, State::Up);
+        watch.unheard = 0;
+        if before != State::Up {
+            self.nodes_changed(now);
+            self.plan_watch(now, node);
+        }
+    }
+
+    /// A REGISTER failed at a node: `silent`, or by a 5xx that may concern its port alone.
+    pub(super) fn node_fails(&mut self, now: Instant, node: usize, silent: bool) {
+        if self.watches.len() < 2 {
+            return;
+        }
+        let Some(watch) = self.watches.get_mut(node) else { return };
+        let before = std::mem::replace(&mut watch.state, State::Down { good: 0 });
+        if matches!(before, State::Down { .. }) {
+            return;
+        }
+        self.nodes_changed(now);
+        self.plan_watch(now, node);
+        if silent {
+            self.node_down(now, node);
+        }
+    }
+
+    /// Tells the ports which node works best.
+    fn nodes_changed(&mut self, now: Instant) {
+        let works = |w: &Watch| !matches!(w.state, State::Down { .. });
+        if let Some(best) = self.watches.iter().position(works)
+            && best != self.best_node
+        {
+            self.best_node = best;
+            self.prefer_node(now, best);
+        }
+    }
+
+    /// When a node is asked next, if at all.
+    pub(super) fn plan_watch(&mut self, now: Instant, node: usize) {
+        let Some(watch) = self.watches.get(node) else { return };
+        let every = match (self.config.pbx.options_interval, watch.state) {
+            (Some(interval), _) => Some(interval.max(Duration::from_secs(1))),
+            (None, State::Down { .. }) => Some(RETURN_INTERVAL),
+            (None, State::Unknown | State::Up) => None,
+        };
+        let at = every.filter(|_| !watch.asking).map(|every| now + every);
+        self.deadlines.set(TimerKey::Watch(node), at);
+    }
+
+    pub(super) fn watch_timeout(&mut self, now: Instant, node: usize) {
+        let Some(&address) = self.registrars.get(node) else { return };
+        if let Some(watch) = self.watches.get_mut(node) {
+            watch.asking = true;
+        }
+        let Some(request) = self.options() else { return };
+        let flow = self.transport.flow_to(now, self.socket_of(PortId(0)), address);
+        self.send_request(now, Owner::Watch(node), flow, request, 0);
+    }
+
+    /// OPTIONS outside any dialog, from the first port.
+    fn options(&mut self) -> Option<Request> {
+        let local = self.account(PortId(0))?.local.clone();
+        let target = Uri::sip(None, local.aor.host.clone());
+        let mut request = Request::new(Method::Options, target.clone());
+        let headers = &mut request.headers;
+        headers.push("Max-Forwards", 70);
+        headers.push("From", NameAddr::new(local.aor.clone()).with_tag(&token(&mut self.rng)));
+        headers.push("To", NameAddr::new(target));
+        headers.push("Call-ID", token(&mut self.rng));
+        headers.push("CSeq", CSeq { seq: 1, method: Method::Options });
+        headers.push("Contact", &local.contact);
+        headers.push("Accept", "application/sdp");
+        Some(request)
+    }
+
+    /// Any final answer: a PBX that refuses OPTIONS is alive.
+    pub(super) fn watch_response(&mut self, now: Instant, node: usize) {
+        if let Some(watch) = self.watches.get_mut(node) {
+            watch.answered();
+        }
+        self.nodes_changed(now);
+        self.plan_watch(now, node);
+    }
+
+    pub(super) fn watch_failed(&mut self, now: Instant, node: usize) {
+        let Some(watch) = self.watches.get_mut(node) else { return };
+        let died = watch.silent();
+        let trial = !watch.heard && watch.unheard >= TRIAL_AFTER;
+        if trial {
+            watch.unheard = 0;
+            self.try_register(now, node);
+        }
+        self.nodes_changed(now);
+        if died {
+            self.node_down(now, node);
+        }
+        self.plan_watch(now, node);
+    }
+
+    /// One port that is bound to a worse node tries this one.
+    fn try_register(&mut self, now: Instant, node: usize) {
+        let worse = |state: RegistrationState| match state {
+            RegistrationState::Registered { node: bound, .. } => bound > node,
+            RegistrationState::Off
+            | RegistrationState::Pending
+            | RegistrationState::Refused { .. }
+            | RegistrationState::Unreachable { .. } => false,
+        };
+        let idle = self.accounts.iter().find(|a| a.live == 0 && worse(a.registration.reported()));
+        if let Some(port) = idle.map(|a| a.local.port) {
+            self.prefer_for(now, port, node);
+        }
+    }
+}
