@@ -3,9 +3,22 @@
 //! [`Command`] and [`Event`] are all that the node sees of it; messages, transactions and dialogs
 //! stay inside. It has never heard of an IVR instance.
 
+mod deadlines;
+pub mod dialog;
 pub mod digest;
+pub mod endpoint;
+mod ident;
 pub mod message;
+mod pacing;
+mod registration;
+mod session;
+mod sources;
+mod transaction;
+mod transport;
 pub mod wire;
+
+pub use endpoint::Endpoint;
+pub use endpoint::status::{Counters, Status};
 
 use std::net::SocketAddr;
 
