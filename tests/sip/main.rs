@@ -5,6 +5,9 @@
 mod gaps;
 mod gaps_digest;
 mod gaps_uri;
+mod mutation;
+mod pbx;
+mod properties;
 mod torture;
 
 use bytes::Bytes;
