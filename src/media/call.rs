@@ -100,8 +100,8 @@ impl Call {
             Command::Play(playback) => self.player.play(playback, out.events),
             Command::Control { id, control } => self.player.control(id, control, out.events),
             Command::StopAll => self.player.stop_all(out.events),
-            Command::SendDigits { digits, duration, between } => {
-                self.send_digits(&digits, duration, between);
+            Command::SendDigits { digits, duration, between, after } => {
+                self.send_digits(&digits, duration, between, after);
             }
             Command::Record(recording) => self.record(now, recording, out),
             Command::StopRecord { id } => self.end_recording(id, RecordingEnd::Stopped, out),
@@ -381,10 +381,18 @@ impl Call {
         }
     }
 
-    fn send_digits(&mut self, digits: &[Digit], duration: Duration, between: Duration) {
-        for &digit in digits {
+    fn send_digits(
+        &mut self,
+        digits: &[Digit],
+        duration: Duration,
+        between: Duration,
+        after: Duration,
+    ) {
+        let last = digits.len().saturating_sub(1);
+        for (n, &digit) in digits.iter().enumerate() {
+            let pause = if n == last { after.max(between) } else { between };
             // The queue holds more than any number that people key; what is beyond is not sent.
-            let _ = self.keying.queue(digit, millis(duration), millis(between));
+            let _ = self.keying.queue(digit, millis(duration), millis(pause));
         }
     }
 }

@@ -203,8 +203,10 @@ pub enum Command {
         digits: Vec<Digit>,
         /// How long each lasts.
         duration: Duration,
-        /// Pause after each.
+        /// Pause between two.
         between: Duration,
+        /// Pause after the last, before anything that was sent later.
+        after: Duration,
     },
     /// Record the caller.
     Record(Recording),
