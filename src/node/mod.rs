@@ -1,8 +1,381 @@
 //! The node: owns every control-plane machine of the process, and is the only place where one
-//! machine's output becomes another's input.
+//! machine's output becomes another's input (`route.rs`).
+//!
+//! A driver hands in what the world did, calls [`Node::poll_output`] until it is empty, and comes
+//! back at [`Node::poll_timeout`]. Nothing here waits: an answer that must wait for a UDP port, a
+//! file or the PBX is a field of the call's ledger (`call.rs`), and the event that it waits for
+//! finds it there.
 
+mod alarms;
+mod call;
+mod command;
 mod order;
+pub mod prompts;
+mod rebinds;
+mod route;
 pub mod snapshot;
+mod udp_ports;
+mod view;
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::ids::{self, CallId, CallIds, Generation, InstanceId, MediaId, PortId, RequestId};
+use crate::ivr::{self, Ivr};
+use crate::pool::{self, Pool};
+use crate::timers::{Duration, Instant, earliest};
+use crate::{media, sip};
+use alarms::Alarms;
+use call::Call;
 pub use order::Order;
+pub use prompts::Prompts;
+use rebinds::Rebinds;
 pub use snapshot::Snapshot;
+use udp_ports::UdpPorts;
+
+/// What a driver tells the node.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Wall time at this instant, in milliseconds since 1970; at least once a minute.
+    Wall {
+        /// Milliseconds since 1970, UTC.
+        unix_ms: u64,
+    },
+    /// From the SIP sockets.
+    Sip(sip::Input),
+    /// From a port's media.
+    Media {
+        /// Which port.
+        port: PortId,
+        /// When the worker saw it.
+        at: Instant,
+        /// What.
+        event: media::Event,
+    },
+    /// From the ARI listener: `Request`, `Upgrade`, `Text` or `Closed`.
+    Ivr(ivr::Input),
+    /// An instance answered a ping.
+    Pong {
+        /// Which.
+        instance: InstanceId,
+    },
+    /// The oldest event that an instance's socket has not taken; `None`: all are out.
+    Unsent {
+        /// Which.
+        instance: InstanceId,
+        /// Since when.
+        since: Option<Instant>,
+    },
+    /// A marked event was handed to the socket.
+    Written {
+        /// The mark of its `Output::Text`.
+        mark: Mark,
+        /// When.
+        at: Instant,
+    },
+    /// A stored recording was read, or could not be.
+    Loaded {
+        /// As asked.
+        call: CallId,
+        /// Its name.
+        name: String,
+        /// The sound.
+        prompt: Option<Arc<media::Prompt>>,
+    },
+    /// An operator's order.
+    Order(Order),
+    /// Orderly stop: refuse new calls, end the live ones, un-REGISTER. `Output::Stopped` ends it.
+    Stop,
+}
+
+/// Names one offer: its StasisStart is stamped when the socket takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark {
+    /// The call.
+    pub call: CallId,
+    /// The offer's token.
+    pub generation: Generation,
+}
+
+/// What the node wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// For the SIP sockets (never an `Event`).
+    Sip(sip::Output),
+    /// For a port's media.
+    Media {
+        /// Which port.
+        port: PortId,
+        /// What.
+        command: media::Command,
+    },
+    /// Throw a recording away when it has ended.
+    DiscardRecording {
+        /// Which port.
+        port: PortId,
+        /// Its name.
+        name: String,
+    },
+    /// Read a stored recording. Answered by `Loaded`.
+    Load {
+        /// For which call.
+        call: CallId,
+        /// Its name.
+        name: String,
+    },
+    /// Answer an ARI request.
+    Respond {
+        /// Which.
+        request: RequestId,
+        /// With what.
+        response: ivr::Response,
+    },
+    /// Accept a WebSocket.
+    Accept {
+        /// Which upgrade.
+        request: RequestId,
+        /// The connection's name.
+        instance: InstanceId,
+        /// Sub-protocol to echo.
+        protocol: Option<&'static str>,
+    },
+    /// Send an event.
+    Text {
+        /// To whom.
+        instance: InstanceId,
+        /// What.
+        text: String,
+        /// Report when the socket has taken it.
+        mark: Option<Mark>,
+    },
+    /// Ping an instance.
+    Ping {
+        /// Which.
+        instance: InstanceId,
+    },
+    /// Everything is un-registered and finished: the process may end.
+    Stopped,
+}
+
+/// An orderly stop takes at most this long; a PBX that does not answer must not hold it up.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+
+/// Life of the node as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Taking nothing new.
+    Draining,
+    Stopping {
+        give_up_at: Instant,
+    },
+    Stopped,
+}
+
+/// Something that a call waits for by the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// Nobody answered our call.
+    NoAnswer,
+    /// The digits of `POST /channels/{id}/dtmf` are due, after `before`.
+    Digits,
+    /// The next of them by INFO.
+    InfoDigit,
+}
+
+/// One process's control plane.
+pub struct Node {
+    config: Arc<Config>,
+    started_at: Instant,
+    phase: Phase,
+    sip: sip::Endpoint,
+    pool: Pool,
+    ivr: Ivr,
+    prompts: Arc<Prompts>,
+    calls: BTreeMap<CallId, Call>,
+    /// The call of each port.
+    by_port: Vec<Option<CallId>>,
+    registrations: Vec<sip::RegistrationState>,
+    udp_ports: UdpPorts,
+    timers: BTreeSet<(Instant, CallId, Timer)>,
+    rebinds: Rebinds,
+    alarms: Alarms,
+    counters: snapshot::Counters,
+    /// Instants of the outbound calls of the last hour (SECURITY S-10).
+    outbound_at: VecDeque<Instant>,
+    rng: ids::Rng,
+    outputs: VecDeque<Output>,
+}
+
+impl Node {
+    /// A node whose ports begin to register at once. `registrars` are the configured ones,
+    /// resolved; `sockets` the local SIP addresses by [`sip::SocketId`].
+    pub fn new(
+        config: Arc<Config>,
+        prompts: Arc<Prompts>,
+        registrars: Vec<SocketAddr>,
+        sockets: Vec<SocketAddr>,
+        mut rng: ids::Rng,
+        now: Instant,
+    ) -> Self {
+        let call_ids = CallIds::new(&mut rng);
+        let endpoint_rng = ids::fork(&mut rng);
+        let sip =
+            sip::Endpoint::new(config.clone(), registrars, sockets, endpoint_rng, call_ids);
+        let mut node = Self {
+            started_at: now,
+            phase: Phase::Running,
+            sip,
+            pool: Pool::new(config.clone()),
+            ivr: Ivr::new(config.clone()),
+            calls: BTreeMap::new(),
+            by_port: vec![None; config.ports.len()],
+            registrations: vec![sip::RegistrationState::Off; config.ports.len()],
+            udp_ports: UdpPorts::new(&config.media),
+            timers: BTreeSet::new(),
+            rebinds: Rebinds::default(),
+            alarms: Alarms::new(&config, &prompts, now),
+            counters: snapshot::Counters::default(),
+            outbound_at: VecDeque::new(),
+            prompts,
+            rng,
+            outputs: VecDeque::new(),
+            config,
+        };
+        node.register_all(now);
+        node
+    }
+
+    /// Takes what the world did.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Wall { unix_ms } => self.ivr.handle_wall(unix_ms, now),
+            Input::Sip(input) => self.sip.handle_input(now, input),
+            Input::Media { port, at, event } => self.media_event(now, port, at, event),
+            Input::Ivr(input) => self.ivr_input(now, input),
+            Input::Pong { instance } => {
+                self.pool.handle_input(now, pool::Input::Pong { instance });
+            }
+            Input::Unsent { instance, since } => {
+                self.pool.handle_input(now, pool::Input::Unsent { instance, since });
+            }
+            Input::Written { mark, at } => self.written(mark, at),
+            Input::Loaded { call, name, prompt } => self.loaded(now, call, &name, prompt),
+            Input::Order(order) => self.order(now, order),
+            Input::Stop => self.stop(now),
+        }
+        self.route(now);
+    }
+
+    /// Does what is due. Harmless when called early.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.sip.handle_timeout(now);
+        self.pool.handle_timeout(now);
+        self.ivr.handle_timeout(now);
+        while let Some((at, call, timer)) = self.timers.first().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop_first();
+            self.call_timer(now, call, timer);
+        }
+        self.route(now);
+    }
+
+    /// The next thing to do, until `None`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call `handle_timeout`.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let stop_at = match self.phase {
+            Phase::Stopping { give_up_at } => Some(give_up_at),
+            Phase::Running | Phase::Draining | Phase::Stopped => None,
+        };
+        earliest([
+            self.sip.poll_timeout(),
+            self.pool.poll_timeout(),
+            self.ivr.poll_timeout(),
+            self.timers.first().map(|(at, ..)| *at),
+            stop_at,
+        ])
+    }
+
+    fn register_all(&mut self, now: Instant) {
+        for port in &self.config.ports {
+            let register = sip::Command::Register { port: port.id };
+            self.sip.handle_input(now, sip::Input::Command(register));
+        }
+        self.route(now);
+    }
+
+    fn order(&mut self, now: Instant, order: Order) {
+        match order {
+            Order::DrainInstance { instance, on } => {
+                self.pool.handle_input(now, pool::Input::Drain { instance, on });
+            }
+            Order::Rebind { port } => self.pool.handle_input(now, pool::Input::Rebind { port }),
+            Order::DrainNode { on } => self.drain(now, on),
+        }
+    }
+
+    fn drain(&mut self, now: Instant, on: bool) {
+        self.phase = match self.phase {
+            Phase::Running | Phase::Draining if on => Phase::Draining,
+            Phase::Running | Phase::Draining => Phase::Running,
+            stopping => stopping,
+        };
+        self.sip_command(now, sip::Command::Drain(on));
+    }
+
+    fn stop(&mut self, now: Instant) {
+        self.phase = Phase::Stopping { give_up_at: now + STOP_WITHIN };
+        self.sip_command(now, sip::Command::Drain(true));
+        let calls: Vec<CallId> = self.calls.keys().copied().collect();
+        for call in calls {
+            self.hang_up(now, call, Some(41));
+        }
+        for index in 0..self.config.ports.len() {
+            let port = self.config.ports[index].id;
+            self.sip_command(now, sip::Command::Unregister { port });
+        }
+    }
+
+    /// Whether an orderly stop has come to its end.
+    fn check_stopped(&mut self, now: Instant) {
+        let Phase::Stopping { give_up_at } = self.phase else { return };
+        let off = |state: &sip::RegistrationState| *state == sip::RegistrationState::Off;
+        let finished = self.calls.is_empty() && self.registrations.iter().all(off);
+        if finished || now >= give_up_at {
+            self.phase = Phase::Stopped;
+            self.outputs.push_back(Output::Stopped);
+        }
+    }
+
+    fn sip_command(&mut self, now: Instant, command: sip::Command) {
+        self.sip.handle_input(now, sip::Input::Command(command));
+    }
+
+    fn media(&mut self, port: PortId, command: media::Command) {
+        self.outputs.push_back(Output::Media { port, command });
+    }
+
+    fn call_of(&self, port: PortId) -> Option<CallId> {
+        self.by_port.get(usize::from(port.0)).copied().flatten()
+    }
+
+    fn hang_up(&mut self, now: Instant, call: CallId, cause: Option<u8>) {
+        self.sip_command(now, sip::Command::Hangup { call, cause });
+    }
+}
+
+/// Playbacks that the node began by itself have names below this; an application's carry the
+/// generation of its channel above these bits.
+const OWN_MAX: u32 = 1 << 16;
+
+fn is_own(id: MediaId) -> bool {
+    id.0 < OWN_MAX
+}

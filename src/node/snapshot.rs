@@ -130,6 +130,8 @@ pub enum PortState {
     Announce,
     /// A call to the outside.
     Outbound,
+    /// Released or transferred; its end is on the way.
+    Leaving,
 }
 
 /// One call.

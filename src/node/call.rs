@@ -1,0 +1,181 @@
+//! What the node itself knows of a call: the facts that its machines do not share, and what the
+//! call waits for.
+//!
+//! The pool owns whom a call belongs to, the endpoint its dialog, the media port its sound. Here
+//! is the rest: who calls, which UDP port, what sounds by whose order.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::codecs::Digit;
+use crate::ids::{CallId, Generation, InstanceId, MediaId, PortId, RequestId};
+use crate::ivr;
+use crate::media::{self, DigitSet};
+use crate::sdp::Negotiated;
+use crate::sip::Party;
+use crate::timers::{Duration, Instant};
+
+use super::OWN_MAX;
+
+/// One call.
+#[derive(Debug)]
+pub struct Call {
+    pub id: CallId,
+    pub port: PortId,
+    pub began_at: Instant,
+    pub caller: Party,
+    pub called: Party,
+    pub udp_port: u16,
+    pub socket: Socket,
+    pub leg: Leg,
+    pub state: ivr::ChannelState,
+    pub negotiated: Option<Negotiated>,
+    /// The far end holds us.
+    pub held: bool,
+    /// The owner's application, and the latest offer.
+    pub application: Option<String>,
+    pub offer: Option<OfferMade>,
+    /// Playbacks and recordings that are not over.
+    pub live: BTreeSet<MediaId>,
+    /// What an earlier owner, or the node, left sounding: the next sound replaces it.
+    pub inherited: bool,
+    /// Plays that wait for a stored recording to be read, in order.
+    pub waiting: VecDeque<WaitingPlay>,
+    /// Keys that stop a playback; `GW_BARGE_IN` overrides the application's.
+    pub barge_in: Option<DigitSet>,
+    pub muted: (bool, bool),
+    /// Digits that an application sends, which wait for their `before`.
+    pub digits_later: VecDeque<DigitsOut>,
+    /// Digits that leave by INFO, one at a time.
+    pub info_digits: VecDeque<(Digit, Duration, Duration)>,
+    /// Rounds of the announcement that are left; `None`: no announcement runs.
+    pub announce: Option<Announcing>,
+    /// Names of the recordings that run.
+    pub recordings: Vec<(MediaId, String)>,
+    /// What becomes of the call when its transfer fails.
+    pub transfer: Option<Transfer>,
+    pub digits: u64,
+    next_own: u32,
+}
+
+/// The UDP port of the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Socket {
+    /// Asked for; what was wanted meanwhile happens when it opens.
+    Opening { answer: bool, tries: u8 },
+    /// Ours.
+    Open,
+}
+
+/// Which way the call goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leg {
+    /// The PBX called.
+    Inbound,
+    /// We call `target`; the request waits until the UDP port is open.
+    Outbound { request: RequestId, target: String, give_up_at: Instant },
+}
+
+/// The latest offer of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct OfferMade {
+    pub generation: Generation,
+    pub instance: InstanceId,
+    /// Who had the call before.
+    pub from: Option<InstanceId>,
+    /// When the socket took StasisStart.
+    pub written_at: Option<Instant>,
+    /// The first sound that this owner asked for.
+    pub first_sound: Option<MediaId>,
+}
+
+/// A play whose sound is not all here yet.
+#[derive(Debug)]
+pub struct WaitingPlay {
+    pub id: MediaId,
+    pub media: Vec<ivr::MediaUri>,
+    pub language: String,
+    pub offset: Duration,
+    pub skip: Duration,
+    /// Recordings that have been read, by name.
+    pub loaded: Vec<(String, Option<Arc<media::Prompt>>)>,
+}
+
+/// Digits for the far end.
+#[derive(Clone, Debug)]
+pub struct DigitsOut {
+    pub digits: Vec<Digit>,
+    pub duration: Duration,
+    pub between: Duration,
+    pub after: Duration,
+}
+
+/// The announcement that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcing {
+    pub last: MediaId,
+}
+
+/// A transfer under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// Asked for by the owner, which keeps the call when it fails.
+    ByOwner,
+    /// Ordered by the configuration: the call is released when it fails.
+    ByRule,
+}
+
+impl Call {
+    /// A call that has just begun.
+    pub fn new(id: CallId, port: PortId, udp_port: u16, leg: Leg, now: Instant) -> Self {
+        let state = match leg {
+            Leg::Inbound => ivr::ChannelState::Ring,
+            Leg::Outbound { .. } => ivr::ChannelState::Down,
+        };
+        Self {
+            id,
+            port,
+            began_at: now,
+            caller: Party::default(),
+            called: Party::default(),
+            udp_port,
+            socket: Socket::Opening { answer: false, tries: 1 },
+            leg,
+            state,
+            negotiated: None,
+            held: false,
+            application: None,
+            offer: None,
+            live: BTreeSet::new(),
+            inherited: false,
+            waiting: VecDeque::new(),
+            barge_in: None,
+            muted: (false, false),
+            digits_later: VecDeque::new(),
+            info_digits: VecDeque::new(),
+            announce: None,
+            recordings: Vec::new(),
+            transfer: None,
+            digits: 0,
+            next_own: 0,
+        }
+    }
+
+    /// Whether 200 was sent or received.
+    pub fn is_up(&self) -> bool {
+        self.state == ivr::ChannelState::Up
+    }
+
+    /// A name for a playback of the node's own.
+    pub fn own_media(&mut self) -> MediaId {
+        self.next_own = (self.next_own + 1) % OWN_MAX;
+        MediaId(self.next_own)
+    }
+
+    /// Whether the caller hears, or is recorded by, something that an application asked for; or
+    /// is on hold, when silence means nothing.
+    pub fn sounds(&self) -> bool {
+        let by_application = |id: &MediaId| !super::is_own(*id);
+        self.held || self.announce.is_some() || self.live.iter().any(by_application)
+    }
+}

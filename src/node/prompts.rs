@@ -1,0 +1,158 @@
+//! Sounds by name, and how a `media` URI of an application becomes a row of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::ivr::MediaUri;
+use crate::media::Prompt;
+
+/// The sounds of this node, loaded before it starts.
+#[derive(Debug, Default)]
+pub struct Prompts {
+    /// By name below the directory of prompts, as `menu`, `digits/7` or `en/menu`.
+    pub sounds: BTreeMap<String, Arc<Prompt>>,
+    /// Call-progress tones by name, one period each.
+    pub tones: BTreeMap<String, Arc<Prompt>>,
+}
+
+/// A row of sounds, ready to play.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The pieces.
+    pub pieces: Vec<Arc<Prompt>>,
+    /// A tone goes on until it is stopped.
+    pub repeat: bool,
+}
+
+/// What stands between a `media` URI and its sound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// No such sound here.
+    Missing(String),
+    /// A stored recording, which has to be read first.
+    Recording(String),
+}
+
+/// `number:` is spoken up to here; beyond it digit by digit.
+const NUMBER_SPOKEN_MAX: u64 = 999_999_999;
+
+impl Prompts {
+    /// A sound in a language, or in the language of the directory itself.
+    pub fn sound(&self, name: &str, language: &str) -> Option<&Arc<Prompt>> {
+        let name = name.strip_suffix(".wav").unwrap_or(name);
+        self.sounds.get(&format!("{language}/{name}")).or_else(|| self.sounds.get(name))
+    }
+
+    /// The sounds of a row of URIs.
+    pub fn row(&self, media: &[MediaUri], language: &str) -> Result<Row, Gap> {
+        let mut row = Row { pieces: Vec::new(), repeat: false };
+        for uri in media {
+            match uri {
+                MediaUri::Sound(name) => row.pieces.push(self.named(name, language)?),
+                MediaUri::Digits(digits) => self.spell(digits, language, &mut row)?,
+                MediaUri::Number(number) => self.speak(*number, language, &mut row)?,
+                MediaUri::Tone(name) => {
+                    let tone = self.tones.get(name).ok_or_else(|| Gap::Missing(name.clone()))?;
+                    row.pieces.push(tone.clone());
+                    row.repeat = true;
+                }
+                MediaUri::Recording(name) => return Err(Gap::Recording(name.clone())),
+            }
+        }
+        Ok(row)
+    }
+
+    fn named(&self, name: &str, language: &str) -> Result<Arc<Prompt>, Gap> {
+        self.sound(name, language).cloned().ok_or_else(|| Gap::Missing(name.to_owned()))
+    }
+
+    fn spell(&self, digits: &str, language: &str, row: &mut Row) -> Result<(), Gap> {
+        for key in digits.chars() {
+            let name = match key {
+                '*' => "digits/star".to_owned(),
+                '#' => "digits/pound".to_owned(),
+                key => format!("digits/{key}"),
+            };
+            row.pieces.push(self.named(&name, language)?);
+        }
+        Ok(())
+    }
+
+    fn speak(&self, number: u64, language: &str, row: &mut Row) -> Result<(), Gap> {
+        if number > NUMBER_SPOKEN_MAX {
+            return self.spell(&number.to_string(), language, row);
+        }
+        for word in number_words(number) {
+            row.pieces.push(self.named(&format!("digits/{word}"), language)?);
+        }
+        Ok(())
+    }
+}
+
+/// English: 1,042 is `1 thousand 40 2`.
+fn number_words(number: u64) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = number;
+    for (size, word) in [(1_000_000, "million"), (1_000, "thousand"), (100, "hundred")] {
+        if rest >= size {
+            words.extend(number_words(rest / size));
+            words.push(word.to_owned());
+            rest %= size;
+        }
+    }
+    match rest {
+        0 if !words.is_empty() => {}
+        0..=20 => words.push(rest.to_string()),
+        _ => {
+            words.push((rest / 10 * 10).to_string());
+            if rest % 10 != 0 {
+                words.push((rest % 10).to_string());
+            }
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn prompts(names: &[&str]) -> Prompts {
+        let prompt = || Arc::new(Prompt { pcmu: Bytes::new(), pcma: Bytes::new() });
+        let sounds = names.iter().map(|&name| (name.to_owned(), prompt())).collect();
+        Prompts { sounds, tones: [("ring".to_owned(), prompt())].into() }
+    }
+
+    #[test]
+    fn numbers_are_spoken_in_words() {
+        assert_eq!(number_words(0), ["0"]);
+        assert_eq!(number_words(17), ["17"]);
+        assert_eq!(number_words(100), ["1", "hundred"]);
+        assert_eq!(number_words(21_042), ["20", "1", "thousand", "40", "2"]);
+        assert_eq!(number_words(2_000_300), ["2", "million", "3", "hundred"]);
+    }
+
+    #[test]
+    fn a_language_directory_is_preferred_and_its_absence_forgiven() {
+        let prompts = prompts(&["menu", "de/menu", "bye"]);
+        let de = prompts.sound("menu", "de").expect("there");
+        assert!(Arc::ptr_eq(de, &prompts.sounds["de/menu"]));
+        assert!(prompts.sound("bye", "de").is_some());
+        assert!(prompts.sound("menu.wav", "en").is_some());
+    }
+
+    #[test]
+    fn a_tone_goes_on_and_a_missing_sound_is_named() {
+        let prompts = prompts(&["digits/1", "digits/pound"]);
+        let tone = prompts.row(&[MediaUri::Tone("ring".into())], "en").expect("known");
+        assert!(tone.repeat);
+        let row = prompts.row(&[MediaUri::Digits("1#".into())], "en").expect("known");
+        assert_eq!((row.pieces.len(), row.repeat), (2, false));
+        let gap = prompts.row(&[MediaUri::Sound("no".into())], "en").expect_err("missing");
+        assert_eq!(gap, Gap::Missing("no".into()));
+        let gap = prompts.row(&[MediaUri::Recording("r".into())], "en").expect_err("unread");
+        assert_eq!(gap, Gap::Recording("r".into()));
+    }
+}

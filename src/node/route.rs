@@ -1,0 +1,707 @@
+//! Every arrow between two machines. "What happens when ...?" is answered here.
+//!
+//! Each function takes one output of one machine and hands it to the others. The order of the
+//! lines matters where two of them reach the same application: what it sees first stands first.
+
+use tracing::{debug, info, warn};
+
+use super::call::{Announcing, Call, Leg, OfferMade, Socket, Transfer};
+use super::command::local_media;
+use super::snapshot::{AlarmKind, Rebind, reason_name};
+use super::{Mark, Node, Output, Phase, Timer, is_own};
+use crate::config::Overflow;
+use crate::ids::{CallId, InstanceId, MediaId, PortId, RequestId};
+use crate::ivr::{self, ChannelState};
+use crate::media::{self, PlaybackEnd, RecordingEnd, SourcePolicy, StreamStart};
+use crate::pool::{self, Reason};
+use crate::sdp::{Direction, Negotiated};
+use crate::sip::{self, EndCause, RegistrationState};
+use crate::timers::{Duration, Instant};
+
+/// UDP ports that are tried for one call before it is refused.
+const UDP_PORT_TRIES: u8 = 8;
+
+/// Window of `outbound.max_per_hour`.
+const HOUR: Duration = Duration::from_secs(3_600);
+
+impl Node {
+    /// Carries outputs to inputs until every machine is quiet.
+    pub(super) fn route(&mut self, now: Instant) {
+        loop {
+            if let Some(output) = self.sip.poll_output() {
+                self.from_sip(now, output);
+            } else if let Some(output) = self.ivr.poll_output() {
+                self.from_ivr(now, output, None);
+            } else if let Some(output) = self.pool.poll_output() {
+                self.from_pool(now, output);
+            } else {
+                break;
+            }
+        }
+        self.check_stopped(now);
+    }
+
+    // ---- From the SIP endpoint -----------------------------------------------------------------
+
+    fn from_sip(&mut self, now: Instant, output: sip::Output) {
+        match output {
+            sip::Output::Event(event) => self.sip_event(now, event),
+            wire => self.outputs.push_back(Output::Sip(wire)),
+        }
+    }
+
+    fn sip_event(&mut self, now: Instant, event: sip::Event) {
+        match event {
+            sip::Event::Registration { port, state } => self.registration(now, port, state),
+            sip::Event::Incoming(incoming) => self.incoming(now, incoming),
+            sip::Event::Ringing { call } => self.ringing(now, call),
+            sip::Event::Established { call } => self.up(now, call),
+            sip::Event::Media { call, media } => self.negotiated(now, call, media),
+            sip::Event::Identity { call, caller } => {
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    entry.caller = caller;
+                }
+            }
+            sip::Event::Digit { call, digit, duration_ms } => {
+                self.digit(now, call, digit, duration_ms);
+            }
+            sip::Event::Referred { call, status } => self.referred(now, call, status),
+            sip::Event::Ended { call, cause } => self.ended(now, call, cause),
+            sip::Event::Alarm { port, text } => self.sip_alarm(now, port, text),
+        }
+    }
+
+    fn registration(&mut self, now: Instant, port: PortId, state: RegistrationState) {
+        let index = usize::from(port.0);
+        let Some(slot) = self.registrations.get_mut(index) else { return };
+        *slot = state;
+        let extension = self.config.ports[index].extension.clone();
+        let registrar = self.config.pbx.registrars.first().cloned().unwrap_or_default();
+        match state {
+            RegistrationState::Registered { expires, node } => {
+                debug!(%port, extension, expires, node, "registered");
+                self.alarms.clear(|kind| {
+                    matches!(kind, AlarmKind::PbxRefused { extension: e, .. } if *e == extension)
+                });
+            }
+            RegistrationState::Refused { status } => {
+                self.alarms.raise(AlarmKind::PbxRefused { extension, registrar, status }, now);
+            }
+            RegistrationState::Off
+            | RegistrationState::Pending
+            | RegistrationState::Unreachable { .. } => {}
+        }
+        self.pbx_reachable(now);
+    }
+
+    /// One alarm for an unreachable PBX, however many ports miss it.
+    fn pbx_reachable(&mut self, now: Instant) {
+        let lost =
+            |state: &&RegistrationState| matches!(state, RegistrationState::Unreachable { .. });
+        let ports = self.registrations.iter().filter(lost).count() as u32;
+        if ports == 0 {
+            self.alarms.clear(|kind| matches!(kind, AlarmKind::PbxUnreachable { .. }));
+        } else if !self.pbx_unreachable() {
+            let registrars = self.config.pbx.registrars.join(", ");
+            self.alarms.raise(AlarmKind::PbxUnreachable { registrars, ports }, now);
+        }
+    }
+
+    fn pbx_unreachable(&self) -> bool {
+        self.alarms.stands(|kind| matches!(kind, AlarmKind::PbxUnreachable { .. }))
+    }
+
+    /// A call from the PBX: it rings at once; the pool decides who gets it.
+    fn incoming(&mut self, now: Instant, incoming: sip::Incoming) {
+        let sip::Incoming { call, port, caller, called, .. } = incoming;
+        let free = self.call_of(port).is_none() && self.phase == Phase::Running;
+        let Some(udp_port) = free.then(|| self.open_udp_port(now, port)).flatten() else {
+            let status = self.config.pbx.refuse_status;
+            self.sip_command(now, sip::Command::Refuse { call, status });
+            return;
+        };
+        let mut entry = Call::new(call, port, udp_port, Leg::Inbound, now);
+        entry.caller = caller;
+        entry.called = called;
+        self.admit(entry);
+        self.sip_command(now, sip::Command::Ring { call });
+        self.pool.handle_input(now, pool::Input::Arrived { port, call });
+    }
+
+    fn admit(&mut self, entry: Call) {
+        info!(call = %entry.id, port = %entry.port, "call begins");
+        self.counters.calls_total += 1;
+        if let Some(slot) = self.by_port.get_mut(usize::from(entry.port.0)) {
+            *slot = Some(entry.id);
+        }
+        self.calls.insert(entry.id, entry);
+    }
+
+    /// Takes a UDP port and has the media port open it.
+    fn open_udp_port(&mut self, now: Instant, port: PortId) -> Option<u16> {
+        use rand_core::RngCore;
+        let udp_port = self.udp_ports.take(now, &mut self.rng)?;
+        let bits = self.rng.next_u64();
+        let start = StreamStart {
+            ssrc: (bits >> 32) as u32,
+            sequence: bits as u16,
+            timestamp: self.rng.next_u32(),
+        };
+        let policy = if self.config.pbx.symmetric_rtp {
+            SourcePolicy::Symmetric
+        } else {
+            SourcePolicy::Strict
+        };
+        let detect_tones = self.config.pbx.inband_dtmf;
+        self.media(port, media::Command::Open { udp_port, start, policy, detect_tones });
+        Some(udp_port)
+    }
+
+    fn ringing(&mut self, now: Instant, call: CallId) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        if entry.state == ChannelState::Down {
+            entry.state = ChannelState::Ringing;
+            let state = ChannelState::Ringing;
+            self.ivr.handle_input(now, ivr::Input::State { call, state });
+        }
+    }
+
+    /// Offer and answer completed: the media port learns where to send, the application whether
+    /// the far end holds.
+    fn negotiated(&mut self, now: Instant, call: CallId, negotiated: Negotiated) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        entry.negotiated = Some(negotiated);
+        let held = matches!(negotiated.direction, Direction::RecvOnly | Direction::Inactive);
+        let changed = std::mem::replace(&mut entry.held, held) != held;
+        let port = entry.port;
+        self.media(port, media::Command::Session(negotiated));
+        if changed {
+            self.ivr.handle_input(now, ivr::Input::Hold { call, on: held });
+            self.sounding(now, call);
+        }
+    }
+
+    /// A key press, by whatever way it came.
+    fn digit(&mut self, now: Instant, call: CallId, digit: crate::codecs::Digit, duration_ms: u32) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        entry.digits += 1;
+        self.counters.digits_received_total += 1;
+        let port = entry.port;
+        self.pool.handle_input(now, pool::Input::Digit { port, digit, duration_ms });
+    }
+
+    fn referred(&mut self, now: Instant, call: CallId, status: u16) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        let transfer = entry.transfer.take();
+        info!(%call, status, "transfer ended");
+        if (200..300).contains(&status) || transfer == Some(Transfer::ByRule) {
+            self.hang_up(now, call, Some(16));
+        }
+    }
+
+    fn sip_alarm(&mut self, now: Instant, port: Option<PortId>, text: String) {
+        let extension = port.and_then(|port| self.config.ports.get(usize::from(port.0)));
+        let text = match extension {
+            Some(port) => format!("extension {}: {text}", port.extension),
+            None => text,
+        };
+        self.alarms.raise(AlarmKind::Other { text }, now);
+    }
+
+    /// The call is over: everybody forgets it.
+    fn ended(&mut self, now: Instant, call: CallId, cause: EndCause) {
+        let Some(entry) = self.calls.remove(&call) else { return };
+        let Call { port, udp_port, .. } = entry;
+        info!(%call, %port, ?cause, "call ended");
+        if let Some(slot) = self.by_port.get_mut(usize::from(port.0)) {
+            *slot = None;
+        }
+        self.timers.retain(|&(_, timed, _)| timed != call);
+        self.media(port, media::Command::Close);
+        self.udp_ports.give_back(now, udp_port);
+        self.count_end(cause);
+        let by_caller = matches!(cause, EndCause::RemoteHangup | EndCause::Cancelled);
+        let cause = q850(cause);
+        self.ivr.handle_input(now, ivr::Input::Ended { call, cause, by_caller });
+        self.pool.handle_input(now, pool::Input::Ended { port });
+    }
+
+    fn count_end(&mut self, cause: EndCause) {
+        *self.counters.calls_ended_total.entry(end_name(cause)).or_default() += 1;
+    }
+
+    // ---- From the pool -------------------------------------------------------------------------
+
+    fn from_pool(&mut self, now: Instant, output: pool::Output) {
+        match output {
+            pool::Output::Ping { instance } => self.outputs.push_back(Output::Ping { instance }),
+            pool::Output::Offer(offer) => self.offer(now, offer),
+            pool::Output::Revoke { call, generation, .. } => {
+                self.ivr.handle_input(now, ivr::Input::Revoke { call, generation });
+            }
+            pool::Output::Digit { call, digit, duration_ms, .. } => {
+                self.ivr.handle_input(now, ivr::Input::Digit { call, digit, duration_ms });
+            }
+            pool::Output::Claimed(rebound) => self.claimed(rebound),
+            pool::Output::HoldPrompt { port, application } => {
+                self.hold_prompt(now, port, &application);
+            }
+            pool::Output::GatewayPrompt { port, application } => {
+                self.gateway_prompt(now, port, &application);
+            }
+            pool::Output::Announce { port, call } => self.announce(now, port, call),
+            pool::Output::Release { call, .. } => self.hang_up(now, call, Some(41)),
+            pool::Output::Refer { call, target, .. } => {
+                self.transfer(now, call, target, Transfer::ByRule);
+            }
+            pool::Output::Health { instance, health } => {
+                info!(%instance, ?health, "instance health");
+                self.instances_changed(now);
+            }
+        }
+    }
+
+    /// StasisStart for the new owner. What sounds goes on under it.
+    fn offer(&mut self, now: Instant, offer: pool::Offer) {
+        let Some(entry) = self.calls.get_mut(&offer.call) else { return };
+        let pool::Offer { port, call, generation, instance, .. } = offer;
+        let from = entry.offer.map(|made| made.instance);
+        entry.offer =
+            Some(OfferMade { generation, instance, from, written_at: None, first_sound: None });
+        entry.application = Some(offer.application.clone());
+        entry.inherited |= !entry.live.is_empty();
+        if offer.reason != Reason::New {
+            let reason = reason_name(offer.reason);
+            info!(%call, %port, %instance, %generation, reason, "offered again");
+        }
+        let text =
+            |party: &sip::Party| (party.name.reveal().clone(), party.number.reveal().clone());
+        let offered = ivr::Offer {
+            call,
+            port,
+            extension: self.config.ports[usize::from(port.0)].extension.clone(),
+            generation,
+            instance,
+            application: offer.application,
+            args: offer.args,
+            reason: reason_name(offer.reason),
+            state: entry.state,
+            caller: text(&entry.caller),
+            connected: text(&entry.called),
+            // Whoever knows a Call-ID can move the call, so ARI gets the call's own name.
+            protocol_id: String::new(),
+            variables: offer.variables,
+        };
+        self.flush_ivr(now);
+        self.ivr.handle_input(now, ivr::Input::Offer(offered));
+        let mark = Mark { call, generation };
+        while let Some(output) = self.ivr.poll_output() {
+            self.from_ivr(now, output, Some((instance, mark)));
+        }
+    }
+
+    /// Events that were made before leave before.
+    fn flush_ivr(&mut self, now: Instant) {
+        while let Some(output) = self.ivr.poll_output() {
+            self.from_ivr(now, output, None);
+        }
+    }
+
+    fn claimed(&mut self, rebound: pool::Rebound) {
+        if rebound.reason == Reason::New {
+            return;
+        }
+        let offer = self.calls.get(&rebound.call).and_then(|entry| entry.offer);
+        let rebind = Rebind {
+            call: rebound.call,
+            port: rebound.port,
+            reason: rebound.reason,
+            from: offer.and_then(|made| made.from),
+            to: rebound.instance,
+            generation: rebound.generation,
+            detect: rebound.detect,
+            verdict_at: rebound.verdict_at,
+            offered_at: rebound.offered_at,
+            written_at: offer.and_then(|made| made.written_at),
+            claimed_at: Some(rebound.claimed_at),
+            first_media_at: None,
+        };
+        let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+        info!(
+            call = %rebind.call, port = %rebind.port, to = %rebind.to,
+            reason = reason_name(rebind.reason), detect_ms = ms(rebind.detect),
+            decide_ms = ms(rebind.decide()), claim_ms = rebind.claim().map(ms),
+            "rebound"
+        );
+        self.rebinds.push(rebind);
+    }
+
+    /// The socket has taken the StasisStart of an offer.
+    pub(super) fn written(&mut self, mark: Mark, at: Instant) {
+        let offer = self.calls.get_mut(&mark.call).and_then(|entry| entry.offer.as_mut());
+        if let Some(made) = offer.filter(|made| made.generation == mark.generation) {
+            made.written_at.get_or_insert(at);
+        }
+        self.rebinds.written(mark, at);
+    }
+
+    fn hold_prompt(&mut self, now: Instant, port: PortId, application: &str) {
+        let Some(call) = self.call_of(port) else { return };
+        self.answer(now, call);
+        let rule = self.config.applications.get(application);
+        let prompt = rule.and_then(|rule| rule.hold_prompt.clone());
+        self.play_rule(now, call, prompt, true);
+    }
+
+    fn gateway_prompt(&mut self, now: Instant, port: PortId, application: &str) {
+        let Some(call) = self.call_of(port) else { return };
+        let rule = self.config.applications.get(application);
+        let prompt = rule.and_then(|rule| rule.gateway_prompt.clone());
+        self.play_rule(now, call, prompt, false);
+    }
+
+    fn play_rule(&mut self, now: Instant, call: CallId, prompt: Option<String>, repeat: bool) {
+        let sound = prompt.and_then(|name| self.prompts.sound(&name, "en").cloned());
+        if let Some(sound) = sound {
+            self.play_own(now, call, vec![sound], repeat, false);
+        }
+    }
+
+    /// `builtin:announce`: prompts, so often, and then what the configuration says.
+    fn announce(&mut self, now: Instant, port: PortId, call: CallId) {
+        self.answer(now, call);
+        let once: Vec<_> = self
+            .config
+            .announce
+            .prompts
+            .iter()
+            .filter_map(|name| self.prompts.sound(name, "en").cloned())
+            .collect();
+        let rounds = usize::try_from(self.config.announce.repeats.max(1)).unwrap_or(1);
+        let pieces = once.iter().cloned().cycle().take(once.len() * rounds).collect();
+        if once.is_empty() {
+            warn!(%call, "nothing to announce: no prompt of [announce] is there");
+            self.pool.handle_input(now, pool::Input::AnnounceDone { port });
+            return;
+        }
+        let last = self.play_own(now, call, pieces, false, true);
+        if let (Some(entry), Some(last)) = (self.calls.get_mut(&call), last) {
+            entry.announce = Some(Announcing { last });
+        }
+        self.sounding(now, call);
+    }
+
+    /// Applications without a healthy instance raise one alarm each.
+    fn instances_changed(&mut self, now: Instant) {
+        for name in self.config.clone().applications.keys() {
+            let served = self.serves(name);
+            if served {
+                self.alarms.clear(|kind| {
+                    matches!(kind, AlarmKind::NoInstance { application, .. } if application == name)
+                });
+            } else {
+                let fallback = self.fallback_of(name);
+                let kind = AlarmKind::NoInstance { application: name.clone(), fallback };
+                self.alarms.raise(kind, now);
+            }
+        }
+    }
+
+    /// What a caller gets while nobody serves an application, in words.
+    fn fallback_of(&self, application: &str) -> String {
+        match self.config.applications.get(application).map(|rule| &rule.overflow) {
+            Some(Overflow::Refer(target)) => format!("the hold prompt, then {target}"),
+            Some(Overflow::Announce) => "the announcement".to_owned(),
+            Some(Overflow::Release) | None => {
+                "the next entry of the port's list, else the hold prompt and then the release"
+                    .to_owned()
+            }
+        }
+    }
+
+    // ---- From the ARI link ---------------------------------------------------------------------
+
+    /// What came over the link. The pool hears of instances only when they are accepted.
+    pub(super) fn ivr_input(&mut self, now: Instant, input: ivr::Input) {
+        if let ivr::Input::Closed { instance } = input {
+            self.ivr.handle_input(now, ivr::Input::Closed { instance });
+            self.pool.handle_input(now, pool::Input::InstanceDown { instance });
+            self.route(now);
+            self.instances_changed(now);
+            return;
+        }
+        self.ivr.handle_input(now, input);
+    }
+
+    fn from_ivr(&mut self, now: Instant, output: ivr::Output, mark: Option<(InstanceId, Mark)>) {
+        match output {
+            ivr::Output::Respond { request, response } => {
+                self.outputs.push_back(Output::Respond { request, response });
+            }
+            ivr::Output::Accept { request, instance, applications, user, protocol } => {
+                info!(%instance, user, ?applications, "instance connected");
+                self.outputs.push_back(Output::Accept { request, instance, protocol });
+                let up = pool::Input::InstanceUp { instance, applications, user };
+                self.pool.handle_input(now, up);
+                self.instances_changed(now);
+            }
+            ivr::Output::Text { instance, text } => {
+                let mark = mark.filter(|(to, _)| *to == instance).map(|(_, mark)| mark);
+                self.outputs.push_back(Output::Text { instance, text, mark });
+            }
+            ivr::Output::Command { port, call, generation, command } => {
+                self.command(now, port, call, generation, command);
+            }
+            ivr::Output::Originate { .. } => self.originate(now, output),
+            ivr::Output::Stale { call } => {
+                self.counters.stale_commands_total += 1;
+                let call = call.map(|call| call.to_string());
+                info!(call, "stale command refused");
+            }
+        }
+    }
+
+    /// `POST /channels`.
+    fn originate(&mut self, now: Instant, output: ivr::Output) {
+        let ivr::Output::Originate {
+            request,
+            target,
+            application,
+            args,
+            caller,
+            timeout,
+            variables,
+            by,
+        } = output
+        else {
+            return;
+        };
+        let result = self.place_call(now, request, target, &caller, timeout);
+        let result = match result {
+            Ok((call, port)) => {
+                let call_made = pool::Input::Originated { port, call, application, args, by };
+                self.pool.handle_input(now, call_made);
+                for (name, value) in variables {
+                    self.pool.handle_input(now, pool::Input::Variable { port, name, value });
+                }
+                Ok(ivr::NewCall { call, port, protocol_id: String::new() })
+            }
+            Err(refusal) => Err(refusal),
+        };
+        self.ivr.handle_input(now, ivr::Input::Originated { request, result });
+    }
+
+    fn place_call(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        target: String,
+        (name, number): &(String, String),
+        timeout: Duration,
+    ) -> Result<(CallId, PortId), (u16, String)> {
+        self.outbound_allowed(now)?;
+        let free = |port: &&crate::config::Port| {
+            port.outbound
+                && self.call_of(port.id).is_none()
+                && matches!(
+                    self.registrations[usize::from(port.id.0)],
+                    RegistrationState::Registered { .. }
+                )
+        };
+        // From the last port down: hunt groups fill from the first up.
+        let Some(port) = self.config.ports.iter().rev().find(free).map(|port| port.id) else {
+            return Err((503, "No port with outbound = true is registered and free".to_owned()));
+        };
+        let Some(udp_port) = self.open_udp_port(now, port) else {
+            return Err((503, "media.udp_ports is used up: widen it".to_owned()));
+        };
+        let call = self.sip.next_call_id();
+        let give_up_at = now + timeout;
+        let leg = Leg::Outbound { request, target: target.clone(), give_up_at };
+        let mut entry = Call::new(call, port, udp_port, leg, now);
+        entry.caller = sip::Party { name: name.clone().into(), number: number.clone().into() };
+        entry.called = sip::Party { name: String::new().into(), number: target.into() };
+        self.admit(entry);
+        self.outbound_at.push_back(now);
+        self.timers.insert((give_up_at, call, Timer::NoAnswer));
+        Ok((call, port))
+    }
+
+    fn outbound_allowed(&mut self, now: Instant) -> Result<(), (u16, String)> {
+        if self.phase != Phase::Running {
+            return Err((503, "The node takes no new calls".to_owned()));
+        }
+        while self.outbound_at.front().is_some_and(|&at| at + HOUR <= now) {
+            self.outbound_at.pop_front();
+        }
+        let live = self.calls.values().filter(|entry| entry.leg != Leg::Inbound).count();
+        let limits = &self.config.outbound;
+        if live >= limits.max_calls as usize {
+            return Err((403, format!("outbound.max_calls = {} reached", limits.max_calls)));
+        }
+        if self.outbound_at.len() >= limits.max_per_hour as usize {
+            let text = format!("outbound.max_per_hour = {} reached", limits.max_per_hour);
+            return Err((403, text));
+        }
+        Ok(())
+    }
+
+    // ---- From a media port ---------------------------------------------------------------------
+
+    pub(super) fn media_event(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        at: Instant,
+        event: media::Event,
+    ) {
+        let Some(call) = self.call_of(port) else { return };
+        match event {
+            media::Event::Opened => self.opened(now, call),
+            media::Event::OpenFailed => self.open_failed(now, call),
+            media::Event::Digit { digit, duration_ms, .. } => {
+                self.digit(now, call, digit, duration_ms);
+            }
+            media::Event::PlaybackStarted { id } => self.playback_started(now, call, id, at),
+            media::Event::PlaybackFinished { id, end, .. } => {
+                self.playback_finished(now, call, id, end);
+            }
+            media::Event::RecordingFinished { id, end, duration_ms } => {
+                let failed = end == RecordingEnd::Failed;
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    entry.media_over(id);
+                }
+                let done = ivr::Input::RecordingFinished { call, id, duration_ms, failed };
+                self.ivr.handle_input(now, done);
+                self.sounding(now, call);
+            }
+            media::Event::InboundSilent => self.inbound_silent(now, call),
+            media::Event::InboundBack => debug!(%call, "the caller is heard again"),
+            media::Event::DigitsRefused { count } => {
+                self.counters.digits_refused_total += u64::from(count);
+                let extension = self.config.ports[usize::from(port.0)].extension.clone();
+                self.alarms.raise(AlarmKind::DigitsRefused { extension }, now);
+            }
+        }
+    }
+
+    /// The UDP port is ours: what waited for it happens.
+    fn opened(&mut self, now: Instant, call: CallId) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        let before = std::mem::replace(&mut entry.socket, Socket::Open);
+        if let Leg::Outbound { target, .. } = &entry.leg {
+            let media = local_media(&self.config, entry.udp_port);
+            let (target, caller, port) = (target.clone(), entry.caller.clone(), entry.port);
+            self.sip_command(now, sip::Command::Invite { call, port, target, caller, media });
+        } else if matches!(before, Socket::Opening { answer: true, .. }) {
+            self.answer(now, call);
+        }
+    }
+
+    /// Somebody else holds the UDP port: another is tried.
+    fn open_failed(&mut self, now: Instant, call: CallId) {
+        let Some(entry) = self.calls.get(&call) else { return };
+        let (port, udp_port, socket) = (entry.port, entry.udp_port, entry.socket);
+        self.alarms.raise(AlarmKind::UdpPortInUse { udp_port }, now);
+        self.udp_ports.give_back(now, udp_port);
+        let Socket::Opening { answer, tries } = socket else { return };
+        let another = if tries < UDP_PORT_TRIES { self.open_udp_port(now, port) } else { None };
+        match (another, self.calls.get_mut(&call)) {
+            (Some(udp_port), Some(entry)) => {
+                entry.udp_port = udp_port;
+                entry.socket = Socket::Opening { answer, tries: tries + 1 };
+            }
+            _ => self.no_socket(now, call),
+        }
+    }
+
+    fn no_socket(&mut self, now: Instant, call: CallId) {
+        let inbound = self.calls.get(&call).is_some_and(|entry| entry.leg == Leg::Inbound);
+        if inbound {
+            let status = self.config.pbx.refuse_status;
+            self.sip_command(now, sip::Command::Refuse { call, status });
+        } else {
+            self.ended(now, call, EndCause::LocalHangup);
+        }
+    }
+
+    fn playback_started(&mut self, now: Instant, call: CallId, id: MediaId, at: Instant) {
+        if is_own(id) {
+            return;
+        }
+        let offer = self.calls.get(&call).and_then(|entry| entry.offer);
+        if let Some(made) = offer.filter(|made| made.first_sound == Some(id)) {
+            self.rebinds.first_media(Mark { call, generation: made.generation }, at);
+        }
+        self.ivr.handle_input(now, ivr::Input::PlaybackStarted { call, id });
+    }
+
+    fn playback_finished(&mut self, now: Instant, call: CallId, id: MediaId, end: PlaybackEnd) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        entry.media_over(id);
+        let port = entry.port;
+        if entry.announce == Some(Announcing { last: id }) {
+            entry.announce = None;
+            if end == PlaybackEnd::Completed {
+                self.pool.handle_input(now, pool::Input::AnnounceDone { port });
+            }
+        }
+        if !is_own(id) {
+            let failed = false;
+            self.ivr.handle_input(now, ivr::Input::PlaybackFinished { call, id, failed });
+        }
+        self.sounding(now, call);
+    }
+
+    /// The caller sends nothing. While the PBX answers, session timers and BYE say when the call
+    /// is over; without it nobody will, so the silence does.
+    fn inbound_silent(&mut self, now: Instant, call: CallId) {
+        if self.pbx_unreachable() {
+            warn!(%call, "no PBX and no sound from the caller: the call is over");
+            self.hang_up(now, call, Some(27));
+        } else {
+            info!(%call, "no sound from the caller");
+        }
+    }
+
+    // ---- From the clock ------------------------------------------------------------------------
+
+    pub(super) fn call_timer(&mut self, now: Instant, call: CallId, timer: Timer) {
+        match timer {
+            Timer::NoAnswer => {
+                let ringing = self.calls.get(&call).is_some_and(|entry| !entry.is_up());
+                if ringing {
+                    self.hang_up(now, call, Some(19));
+                }
+            }
+            Timer::Digits => self.digits_due(now, call),
+            Timer::InfoDigit => self.info_digit(now, call),
+        }
+    }
+}
+
+/// Q.850 cause of an ending, as ARI shows it.
+fn q850(cause: EndCause) -> u8 {
+    match cause {
+        EndCause::RemoteHangup | EndCause::LocalHangup | EndCause::Cancelled => 16,
+        EndCause::Refused { status: 486 | 600 } => 17,
+        EndCause::Refused { status: 408 | 480 } => 19,
+        EndCause::Refused { status: 404 } => 1,
+        EndCause::Refused { status: 488 | 606 } => 88,
+        EndCause::Refused { .. } => 21,
+        EndCause::Lost => 102,
+        EndCause::Media => 88,
+    }
+}
+
+/// How a call ended, as a label.
+const fn end_name(cause: EndCause) -> &'static str {
+    match cause {
+        EndCause::RemoteHangup => "caller",
+        EndCause::Cancelled => "cancelled",
+        EndCause::LocalHangup => "released",
+        EndCause::Refused { .. } => "refused",
+        EndCause::Lost => "lost",
+        EndCause::Media => "media",
+    }
+}

@@ -1,0 +1,167 @@
+//! What the node shows of itself, gathered from its machines in one go.
+
+use super::snapshot::{
+    Call, Counters, Health, Instance, NodeInfo, Pong, Port, PortState, Registration,
+    RegistrationState, Snapshot, reason_name,
+};
+use super::{Node, Phase};
+use crate::config::Entry;
+use crate::ids::PortId;
+use crate::timers::{Duration, Instant};
+use crate::{pool, sip};
+
+impl Node {
+    /// Everything that the faces show.
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        Snapshot {
+            node: NodeInfo {
+                name: self.config.node.name.clone(),
+                version: env!("CARGO_PKG_VERSION"),
+                entity_id: self.config.node.entity_id.clone(),
+                uptime_ms: ms(now.saturating_duration_since(self.started_at)),
+                draining: self.phase != Phase::Running,
+                pbx: self.config.pbx.id.clone(),
+                profile: self.config.pbx.profile.clone(),
+            },
+            ports: self.pool.ports().map(|status| self.port_view(now, status)).collect(),
+            calls: self.pool.ports().filter_map(|status| self.call_view(now, status)).collect(),
+            instances: self.pool.instances().map(|status| instance_view(now, status)).collect(),
+            counters: self.counters_view(),
+            rebinds: self.rebinds.list(),
+            alarms: self.alarms.list(now),
+            media: super::snapshot::Media::default(),
+        }
+    }
+
+    /// Whether a healthy instance serves an application.
+    pub(super) fn serves(&self, application: &str) -> bool {
+        self.pool.instances().any(|status| {
+            status.health == pool::Health::Healthy
+                && status.applications.iter().any(|name| name == application)
+        })
+    }
+
+    fn port_view(&self, now: Instant, status: pool::PortStatus) -> Port {
+        let port = &self.config.ports[usize::from(status.port.0)];
+        let entry = |entry: &Entry| match entry {
+            Entry::Application(name) => name.clone(),
+            Entry::Announce => "builtin:announce".to_owned(),
+        };
+        Port {
+            port: status.port,
+            extension: port.extension.clone(),
+            applications: port.applications.iter().map(entry).collect(),
+            registration: self.registration_view(status.port),
+            state: port_state(status.state),
+            since_ms: ms(now.saturating_duration_since(status.since)),
+            application: status.application,
+            instance: status.instance,
+            call: status.call,
+            generation: status.generation,
+        }
+    }
+
+    fn registration_view(&self, port: PortId) -> Registration {
+        let registrar = |node: usize| self.config.pbx.registrars.get(node).cloned();
+        let of = |state, detail: String| Registration { state, detail, ..Default::default() };
+        match self.registrations[usize::from(port.0)] {
+            sip::RegistrationState::Off => of(RegistrationState::Off, String::new()),
+            sip::RegistrationState::Pending => of(RegistrationState::Pending, String::new()),
+            sip::RegistrationState::Registered { expires, node } => Registration {
+                state: RegistrationState::Registered,
+                detail: String::new(),
+                expires_s: Some(expires),
+                registrar: registrar(node),
+            },
+            sip::RegistrationState::Refused { status } => {
+                of(RegistrationState::Refused, format!("refused with {status}"))
+            }
+            sip::RegistrationState::Unreachable { status } => {
+                let detail = status.map_or_else(
+                    || "no answer from any registrar".to_owned(),
+                    |status| format!("{status} from every registrar"),
+                );
+                of(RegistrationState::Unreachable, detail)
+            }
+        }
+    }
+
+    fn call_view(&self, now: Instant, status: pool::PortStatus) -> Option<Call> {
+        let entry = self.calls.get(&status.call?)?;
+        Some(Call {
+            call: entry.id,
+            port: entry.port,
+            extension: self.config.ports[usize::from(entry.port.0)].extension.clone(),
+            caller: entry.caller.number.clone(),
+            outbound: entry.leg != super::call::Leg::Inbound,
+            since_ms: ms(now.saturating_duration_since(entry.began_at)),
+            answered: entry.is_up(),
+            state: port_state(status.state),
+            application: status.application,
+            instance: status.instance,
+            generation: status.generation.unwrap_or_default(),
+            playing: status.sounding,
+            digits: status.digits,
+            digits_discarded: status.digits_discarded,
+        })
+    }
+
+    fn counters_view(&self) -> Counters {
+        let pool = self.pool.counters();
+        let mut counters = self.counters.clone();
+        counters.rebinds_total =
+            pool.rebinds.iter().map(|(reason, n)| (reason_name(*reason), *n)).collect();
+        counters.digits_delivered_total = pool.digits_delivered;
+        counters.digits_acked_total = pool.digits_acked;
+        counters.digits_discarded_total = pool.digits_discarded;
+        counters
+    }
+}
+
+fn instance_view(now: Instant, status: pool::InstanceStatus) -> Instance {
+    let since = |at: Instant| ms(now.saturating_duration_since(at));
+    let health = match status.health {
+        pool::Health::Healthy | pool::Health::Draining => Health::Healthy,
+        pool::Health::Suspect => Health::Suspect,
+        pool::Health::Hung => Health::Hung,
+    };
+    let detail = match health {
+        Health::Healthy => String::new(),
+        Health::Suspect => "silent, slow to read, or just back from a hang".to_owned(),
+        Health::Hung => "silent for longer than its hang_after".to_owned(),
+    };
+    Instance {
+        instance: status.instance,
+        user: status.user,
+        applications: status.applications,
+        health,
+        detail,
+        draining: status.draining,
+        calls: u32::try_from(status.calls).unwrap_or(u32::MAX),
+        since_ms: since(status.connected_at),
+        pong: status.pong.map(|(p50, p99, longest)| Pong {
+            p50_ms: p50.as_secs_f64() * 1e3,
+            p99_ms: p99.as_secs_f64() * 1e3,
+            longest_gap_ms: longest.as_secs_f64() * 1e3,
+            hang_after_ms: status.hang_after.as_secs_f64() * 1e3,
+        }),
+        unsent_ms: status.unsent.map(since),
+    }
+}
+
+fn port_state(state: pool::PortState) -> PortState {
+    match state {
+        pool::PortState::Idle => PortState::Idle,
+        pool::PortState::Queued => PortState::Queued,
+        pool::PortState::Offered => PortState::Offered,
+        pool::PortState::Bound => PortState::Bound,
+        pool::PortState::Rebinding => PortState::Rebinding,
+        pool::PortState::Announce => PortState::Announce,
+        pool::PortState::Outbound => PortState::Outbound,
+        pool::PortState::Leaving => PortState::Leaving,
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
