@@ -222,8 +222,7 @@ impl Node {
     ) -> Self {
         let call_ids = CallIds::new(&mut rng);
         let endpoint_rng = ids::fork(&mut rng);
-        let sip =
-            sip::Endpoint::new(config.clone(), registrars, sockets, endpoint_rng, call_ids);
+        let sip = sip::Endpoint::new(config.clone(), registrars, sockets, endpoint_rng, call_ids);
         let mut node = Self {
             started_at: now,
             phase: Phase::Running,

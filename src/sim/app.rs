@@ -1,0 +1,290 @@
+//! An IVR application: a menu that answers, plays, takes digits, acknowledges and checkpoints.
+//!
+//! It speaks ARI as any client does, events in and `RESTRequest` out, on one WebSocket. Its moods
+//! are the ways in which real applications fail while their connection stays up.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// How the application works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// As it should.
+    Working,
+    /// Reads its events and does nothing: the library pongs, the handlers are stuck.
+    Livelocked,
+}
+
+/// What the application says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It was given a call.
+    Started {
+        /// `GW_CALL`
+        call: String,
+        /// It had another owner before.
+        rebound: bool,
+    },
+    /// It took a digit; the gateway accepted the acknowledgement.
+    Acknowledged {
+        /// `GW_CALL`
+        call: String,
+        /// The digits of the call so far, those of earlier owners among them.
+        digits: String,
+    },
+    /// A command was refused with 404: the call belongs to somebody else.
+    Refused {
+        /// `GW_CALL`
+        call: String,
+    },
+    /// Its call was taken away, or ended.
+    Ended {
+        /// `GW_CALL`
+        call: String,
+    },
+}
+
+/// What the application does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a text message on the WebSocket.
+    Text(String),
+    /// Something to note.
+    Event(Event),
+}
+
+#[derive(Debug)]
+struct Channel {
+    call: String,
+    /// Keys of the whole call: what the checkpoint carries.
+    digits: String,
+    /// Keys taken under this channel id: what `GW_ACK` counts.
+    taken: u32,
+}
+
+/// The parts of an event that this application looks at.
+#[derive(Debug, Deserialize)]
+struct Message {
+    #[serde(rename = "type")]
+    kind: String,
+    channel: Option<ChannelPart>,
+    digit: Option<String>,
+    playback: Option<PlaybackPart>,
+    request_id: Option<String>,
+    status_code: Option<u16>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ChannelPart {
+    id: String,
+    #[serde(default)]
+    channelvars: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PlaybackPart {
+    id: String,
+    target_uri: String,
+}
+
+/// One application process.
+#[derive(Debug)]
+pub struct App {
+    mood: Mood,
+    /// Sets `GW_ACK` and `GW_CHECKPOINT`.
+    acknowledges: bool,
+    channels: BTreeMap<String, Channel>,
+    /// Acknowledgements whose answer has not come, by request id.
+    pending: BTreeMap<String, (String, Event)>,
+    next_request: u64,
+    outputs: VecDeque<Output>,
+}
+
+impl App {
+    /// An application that has just connected.
+    pub fn new(acknowledges: bool) -> Self {
+        Self {
+            mood: Mood::Working,
+            acknowledges,
+            channels: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            next_request: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Changes how it works.
+    pub fn set_mood(&mut self, mood: Mood) {
+        self.mood = mood;
+    }
+
+    /// Calls that it believes to have.
+    pub fn calls(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Takes a text message of the WebSocket. What it does not know it ignores, as clients do.
+    pub fn handle_text(&mut self, text: &str) {
+        if self.mood == Mood::Livelocked {
+            return;
+        }
+        let Ok(message) = serde_json::from_str::<Message>(text) else { return };
+        match message.kind.as_str() {
+            "StasisStart" => self.start(message.channel),
+            "ChannelDtmfReceived" => self.digit(message.channel, message.digit),
+            "PlaybackFinished" => self.finished(message.playback),
+            "StasisEnd" => self.end(message.channel),
+            "RESTResponse" => self.answered(message.request_id, message.status_code),
+            _ => {}
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn start(&mut self, channel: Option<ChannelPart>) {
+        let Some(ChannelPart { id, channelvars }) = channel else { return };
+        let variable = |name: &str| {
+            channelvars.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let (call, digits) = (variable("GW_CALL"), variable("GW_CHECKPOINT"));
+        let rebound = variable("GW_REASON") != "new";
+        self.event(Event::Started { call: call.clone(), rebound });
+        self.channels.insert(id.clone(), Channel { call, digits, taken: 0 });
+        self.request(&id, "answer", "");
+        self.play(&id, "sound:menu");
+    }
+
+    fn digit(&mut self, channel: Option<ChannelPart>, digit: Option<String>) {
+        let (Some(ChannelPart { id, .. }), Some(digit)) = (channel, digit) else { return };
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        channel.digits.push_str(&digit);
+        channel.taken += 1;
+        let (digits, taken, call) = (channel.digits.clone(), channel.taken, channel.call.clone());
+        if self.acknowledges {
+            let encoded = digits.replace('#', "%23");
+            self.request(&id, "variable", &format!("variable=GW_CHECKPOINT&value={encoded}"));
+            let ack = self.request(&id, "variable", &format!("variable=GW_ACK&value={taken}"));
+            self.pending.insert(ack, (id.clone(), Event::Acknowledged { call, digits }));
+        }
+        let key = match digit.as_str() {
+            "*" => "star",
+            "#" => "pound",
+            key => key,
+        };
+        self.play(&id, &format!("sound:digits/{key}"));
+    }
+
+    /// The caller always hears something.
+    fn finished(&mut self, playback: Option<PlaybackPart>) {
+        let Some(PlaybackPart { id, target_uri }) = playback else { return };
+        let Some(channel) = target_uri.strip_prefix("channel:") else { return };
+        if self.channels.contains_key(channel) && id.starts_with("menu") {
+            let channel = channel.to_owned();
+            self.play(&channel, "sound:menu");
+        }
+    }
+
+    fn end(&mut self, channel: Option<ChannelPart>) {
+        let Some(ended) = channel.and_then(|part| self.channels.remove(&part.id)) else { return };
+        self.event(Event::Ended { call: ended.call });
+    }
+
+    fn answered(&mut self, request: Option<String>, status: Option<u16>) {
+        let Some(request) = request else { return };
+        let pending = self.pending.remove(&request);
+        if status == Some(404) {
+            let id = request.split('/').next().unwrap_or_default();
+            let call = id.rsplit_once('.').map_or("", |(call, _)| call).to_owned();
+            self.channels.remove(id);
+            self.event(Event::Refused { call });
+        } else if let (Some((_, event)), Some(200..=299)) = (pending, status) {
+            self.event(event);
+        }
+    }
+
+    fn play(&mut self, channel: &str, media: &str) {
+        self.next_request += 1;
+        let kind = if media == "sound:menu" { "menu" } else { "key" };
+        let playback = format!("{kind}-{}-{channel}", self.next_request);
+        self.request(channel, &format!("play/{playback}"), &format!("media={media}"));
+    }
+
+    /// Sends `POST /channels/{channel}/{what}?{query}`; its request id begins with the channel.
+    fn request(&mut self, channel: &str, what: &str, query: &str) -> String {
+        self.next_request += 1;
+        let request_id = format!("{channel}/{}", self.next_request);
+        let mark = if query.is_empty() { "" } else { "?" };
+        let text = serde_json::json!({
+            "type": "RESTRequest",
+            "request_id": request_id,
+            "method": "POST",
+            "uri": format!("channels/{channel}/{what}{mark}{query}"),
+        });
+        self.outputs.push_back(Output::Text(text.to_string()));
+        request_id
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(app: &mut App, checkpoint: &str) {
+        app.handle_text(&format!(
+            r#"{{"type":"StasisStart","channel":{{"id":"c.2","channelvars":{{
+            "GW_CALL":"c","GW_REASON":"hang","GW_CHECKPOINT":"{checkpoint}"}}}}}}"#
+        ));
+    }
+
+    fn outputs(app: &mut App) -> Vec<Output> {
+        std::iter::from_fn(|| app.poll_output()).collect()
+    }
+
+    #[test]
+    fn it_goes_on_from_the_checkpoint_of_the_owner_before() {
+        let mut app = App::new(true);
+        start(&mut app, "12");
+        assert_eq!(
+            outputs(&mut app)[0],
+            Output::Event(Event::Started { call: "c".into(), rebound: true })
+        );
+        app.handle_text(r#"{"type":"ChannelDtmfReceived","digit":"3","channel":{"id":"c.2"}}"#);
+        let sent = outputs(&mut app);
+        let Output::Text(ack) = &sent[1] else { panic!("{sent:?}") };
+        assert!(ack.contains("GW_ACK&value=1"), "{ack}");
+        let ack: Value = serde_json::from_str(ack).expect("JSON");
+        app.handle_text(&format!(
+            r#"{{"type":"RESTResponse","request_id":{},"status_code":204}}"#,
+            ack["request_id"]
+        ));
+        let acknowledged = Event::Acknowledged { call: "c".into(), digits: "123".into() };
+        assert_eq!(outputs(&mut app), [Output::Event(acknowledged)]);
+    }
+
+    #[test]
+    fn a_refused_command_tells_it_that_the_call_is_gone() {
+        let mut app = App::new(true);
+        start(&mut app, "");
+        outputs(&mut app);
+        app.handle_text(r#"{"type":"RESTResponse","request_id":"c.2/9","status_code":404}"#);
+        assert_eq!(outputs(&mut app), [Output::Event(Event::Refused { call: "c".into() })]);
+        assert_eq!(app.calls(), 0);
+    }
+
+    #[test]
+    fn a_livelocked_application_does_nothing() {
+        let mut app = App::new(true);
+        app.set_mood(Mood::Livelocked);
+        start(&mut app, "");
+        assert_eq!(outputs(&mut app), []);
+    }
+}
