@@ -143,6 +143,7 @@ fn sip_m3_digits_are_sent_as_events_in_the_payload_type_that_was_agreed() {
         digits: vec![digit('4'), digit('2')],
         duration: Duration::from_millis(100),
         between: Duration::from_millis(100),
+        after: Duration::ZERO,
     });
     rig.run(500);
     let keys: Vec<_> = rig.sent.iter().filter(|sent| sent.kind == 101).collect();
