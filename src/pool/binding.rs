@@ -138,7 +138,9 @@ impl Pool {
         self.claim(now, port);
         let Some(busy) = self.busy_mut(port) else { return };
         busy.stage.commanded(now);
-        busy.call.journal.answered();
+        if let Some(app) = busy.call.application() {
+            busy.call.journal.answered(app);
+        }
         if let Some(instance) = busy.stage.owner().and_then(|id| self.instances.get_mut(&id)) {
             instance.command(now);
         }

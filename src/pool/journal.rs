@@ -167,10 +167,10 @@ impl Journal {
         }
     }
 
-    /// Any command of the owner answers what it was given so far; not what an owner before it was
-    /// given.
-    pub fn answered(&mut self) {
-        if self.loss == Loss::Settled {
+    /// Any command of an owner that does not acknowledge answers what it was given so far; not
+    /// what an owner before it was given.
+    pub fn answered(&mut self, application: AppId) {
+        if self.loss == Loss::Settled && !self.acknowledging.contains(&application) {
             self.answered = self.sent;
         }
     }
@@ -390,7 +390,7 @@ mod tests {
         let mut journal = Journal::new();
         typed(&mut journal, 0, "12");
         delivered(&mut journal, 0, 1);
-        journal.answered();
+        journal.answered(MAIN);
         typed(&mut journal, 400, "3");
         delivered(&mut journal, 400, 1);
         journal.lost();
@@ -428,8 +428,9 @@ mod tests {
         typed(&mut journal, 0, "1");
         delivered(&mut journal, 0, 1);
         journal.ack(MAIN, 0);
+        journal.answered(MAIN);
         lost_and_claimed(&mut journal);
-        assert_eq!(journal.settle(Replay::Auto, AppId(1)), 1);
+        assert_eq!(journal.settle(Replay::Auto, AppId(1)), 1, "no command stands for an ack");
     }
 
     #[test]

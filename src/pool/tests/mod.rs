@@ -1,6 +1,8 @@
 //! The rules of the pool as claims, in virtual time.
 
 mod calls;
+mod checker;
 mod digits;
 mod failures;
+mod random;
 mod world;
