@@ -57,6 +57,11 @@ impl Law {
         }
     }
 
+    /// Encodes a whole prompt. For loading time: it allocates.
+    pub fn encode_all(self, samples: &[i16]) -> Vec<u8> {
+        samples.iter().map(|&sample| self.encode_sample(sample)).collect()
+    }
+
     /// Decodes as many octets as both slices hold, and says how many.
     pub fn decode(self, octets: &[u8], samples: &mut [i16]) -> usize {
         let table = match self {
@@ -241,6 +246,7 @@ mod tests {
         for law in [Law::Mu, Law::A] {
             let mut octets = [0; 100];
             assert_eq!(law.encode(&samples, &mut octets), 100);
+            assert_eq!(law.encode_all(&samples)[..100], octets);
             let mut back = [0; 160];
             assert_eq!(law.decode(&octets, &mut back), 100);
             for i in 0..100 {

@@ -4,11 +4,13 @@
 //! wire. The per-frame paths (`g711`, `telephone_event`, `dtmf_detect`, `conceal`, `tone`) allocate
 //! nothing after construction.
 
+pub mod conceal;
 mod digit;
 pub mod dtmf_detect;
 pub mod g711;
 pub mod telephone_event;
 pub mod tone;
+pub mod wav;
 
 pub use digit::Digit;
 
