@@ -1,16 +1,13 @@
-//! Who gets a call, and what becomes of it when nobody can.
+//! Who gets a call, and who has claimed it.
 //!
 //! The entry whose turn it is keeps the call while one of its instances is healthy; the least
 //! loaded one gets it. Then the following entries are asked, then the earlier ones: an instance
-//! that is there beats a prompt. A call that nobody can take waits: a new one rings, then hears
-//! the announcement if the port lists it, or else the hold prompt; one that had an owner goes to
-//! the announcement at once, or goes on hearing what it heard. An instance that becomes available
-//! takes the calls that wait, the longest unserved first.
+//! that is there beats a prompt. Three offers without any command use an entry up. Only then comes
+//! the announcement for a call that had an owner, if its port lists it, or the wait.
 
 use super::machine::Pool;
 use super::port::{AppId, Call, Handover, Stage, Stop};
 use super::{Offer, Output, Reason, Rebound};
-use crate::config::Overflow;
 use crate::ids::{Generation, InstanceId, PortId};
 use crate::mutants::{Mutant, mutant};
 use crate::timers::{Duration, Instant};
@@ -202,142 +199,6 @@ impl Pool {
             self.rebounds.pop_front();
         }
         self.rebounds.push_back(rebound);
-    }
-
-    /// Nobody can take it: it rings, or hears a prompt, until somebody can or it has waited enough.
-    pub(super) fn wait(&mut self, now: Instant, port: PortId, handover: Handover) {
-        let Some(busy) = self.busy_mut(port) else { return };
-        busy.call.tries = 0;
-        let Some(app) = busy.call.application() else {
-            self.release(now, port);
-            return;
-        };
-        let (since, up) = (busy.call.unserved_since, busy.call.up);
-        let (was_owned, sounding) = (busy.call.was_owned, busy.call.journal.sounding);
-        let rules = self.rules(app);
-        let give_up_at = since + rules.queue_max;
-        if was_owned {
-            self.enter(now, port, Stage::Rebinding { handover, give_up_at });
-            return;
-        }
-        let ring_until = (!up).then_some(since + rules.queue_ring);
-        self.enter(now, port, Stage::Queued { ring_until, give_up_at });
-        if up && !sounding {
-            self.hold_prompt(port);
-        }
-    }
-
-    fn hold_prompt(&mut self, port: PortId) {
-        if let Some(application) = self.application_name(port) {
-            self.outputs.push_back(Output::HoldPrompt { port, application });
-        }
-    }
-
-    pub(super) fn application_name(&self, port: PortId) -> Option<String> {
-        let app = self.busy(port)?.call.application()?;
-        Some(self.rules(app).name.clone())
-    }
-
-    /// It rang long enough.
-    pub(super) fn ring_over(&mut self, now: Instant, port: PortId) {
-        let Some(busy) = self.busy_mut(port) else { return };
-        if let Some(at) = busy.call.announce_at() {
-            self.announce(now, port, at);
-            return;
-        }
-        if let Stage::Queued { ring_until, .. } = &mut busy.stage {
-            *ring_until = None;
-        }
-        self.hold_prompt(port);
-    }
-
-    /// An instance may be given calls: those that wait are asked again.
-    pub(super) fn serve_waiting(&mut self, now: Instant) {
-        let waiting: Vec<PortId> = self.waiting.iter().map(|&(_, port)| port).collect();
-        for port in waiting {
-            let Some(busy) = self.busy(port) else { continue };
-            let handover = match &busy.stage {
-                Stage::Queued { .. } => new_call(busy.call.unserved_since),
-                Stage::Rebinding { handover, .. } => *handover,
-                Stage::Offered { .. }
-                | Stage::Bound { .. }
-                | Stage::Announce
-                | Stage::Outbound { .. }
-                | Stage::Leaving => continue,
-            };
-            if let Some((at, instance)) = self.choose(&busy.call) {
-                self.offer(now, port, at, instance, handover);
-            }
-        }
-    }
-
-    /// It came back from a hang: what it failed at before is forgotten.
-    pub(super) fn forgive(&mut self, instance: InstanceId) {
-        let ports = self.waiting.iter().map(|&(_, port)| port);
-        for port in ports {
-            if let Some(busy) = self.ports[usize::from(port.0)].busy.as_mut() {
-                busy.call.avoid.retain(|&id| id != instance);
-            }
-        }
-    }
-
-    /// It waited long enough.
-    pub(super) fn overflow(&mut self, now: Instant, port: PortId) {
-        let Some(busy) = self.busy(port) else { return };
-        let end = busy.call.route.len();
-        let at = busy.call.announce_at().unwrap_or(end);
-        let overflow = busy.call.application().map(|app| self.rules(app).overflow.clone());
-        match overflow {
-            Some(Overflow::Refer(target)) => self.refer(now, port, target),
-            Some(Overflow::Announce) => self.announce(now, port, at),
-            Some(Overflow::Release) | None => self.release(now, port),
-        }
-    }
-
-    pub(super) fn announce(&mut self, now: Instant, port: PortId, at: usize) {
-        let Some(busy) = self.busy_mut(port) else { return };
-        busy.call.go_to(at);
-        let call = busy.call.id;
-        self.enter(now, port, Stage::Announce);
-        self.nobody_listens(port);
-        self.counters.announces += 1;
-        self.outputs.push_back(Output::Announce { port, call });
-    }
-
-    pub(super) fn announce_done(&mut self, now: Instant, port: PortId) {
-        let announces = self.busy(port).is_some_and(|b| matches!(b.stage, Stage::Announce));
-        if !announces {
-            return;
-        }
-        match self.config.announce.then.clone() {
-            Overflow::Refer(target) => self.refer(now, port, target),
-            // An announcement after the announcement would never end.
-            Overflow::Release | Overflow::Announce => self.release(now, port),
-        }
-    }
-
-    pub(super) fn release(&mut self, now: Instant, port: PortId) {
-        let Some(call) = self.leave(now, port) else { return };
-        self.outputs.push_back(Output::Release { port, call });
-    }
-
-    fn refer(&mut self, now: Instant, port: PortId, target: String) {
-        let Some(call) = self.leave(now, port) else { return };
-        self.outputs.push_back(Output::Refer { port, call, target });
-    }
-
-    fn leave(&mut self, now: Instant, port: PortId) -> Option<crate::ids::CallId> {
-        let call = self.busy(port)?.call.id;
-        self.enter(now, port, Stage::Leaving);
-        self.nobody_listens(port);
-        self.counters.releases += 1;
-        Some(call)
-    }
-
-    fn nobody_listens(&mut self, port: PortId) {
-        let Some(busy) = self.busy_mut(port) else { return };
-        let discarded = busy.call.journal.discard_waiting();
-        self.counters.digits_discarded += discarded;
     }
 }
 

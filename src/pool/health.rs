@@ -13,9 +13,10 @@
 //! An instance that hung and comes back gets calls at once, but when it hung twice within 60 s it
 //! must first be good for 5 s.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use super::Health;
+use super::pongs::Pongs;
 use super::port::AppId;
 use crate::ids::{InstanceId, PortId};
 use crate::timers::{Duration, Instant, earliest};
@@ -53,12 +54,6 @@ const VERDICTS_WITHIN: Duration = Duration::from_secs(30);
 const FLAP_WITHIN: Duration = Duration::from_secs(60);
 const DAMPED: Duration = Duration::from_secs(5);
 
-/// Pong times that the percentile is taken of: some 20 s of pings.
-const PONG_TIMES_KEPT: usize = 1_024;
-
-/// The percentile is taken anew after so many pongs.
-const PONG_TIMES_FRESH: u32 = 64;
-
 /// What the signs say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
@@ -78,63 +73,8 @@ enum Standing {
 pub(super) enum Turn {
     /// It has just hung; its last sign of life is so long ago.
     Hung { detect: Duration },
-    /// It may be given calls again. `fresh`: it had hung before, and what it failed at is forgotten.
+    /// It may be given calls again. `fresh`: it had hung, and what it failed at is forgotten.
     Available { fresh: bool },
-}
-
-/// How fast pongs come.
-#[derive(Clone, Debug)]
-struct Pongs {
-    /// Latest pong times in microseconds, a ring.
-    times: VecDeque<u32>,
-    since_fresh: u32,
-    p99: Duration,
-    p50: Duration,
-    longest_gap: Duration,
-    last: Instant,
-    /// The node's own lateness since the last pong.
-    grace: Duration,
-}
-
-impl Pongs {
-    fn new(now: Instant) -> Self {
-        Self {
-            times: VecDeque::new(),
-            since_fresh: 0,
-            p99: Duration::ZERO,
-            p50: Duration::ZERO,
-            longest_gap: Duration::ZERO,
-            last: now,
-            grace: Duration::ZERO,
-        }
-    }
-
-    fn record(&mut self, time: Duration) {
-        if self.times.len() >= PONG_TIMES_KEPT {
-            self.times.pop_front();
-        }
-        self.times.push_back(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
-        self.since_fresh += 1;
-        if self.since_fresh >= PONG_TIMES_FRESH || self.times.len() <= PONG_TIMES_FRESH as usize {
-            self.since_fresh = 0;
-            self.take_percentiles();
-        }
-    }
-
-    fn take_percentiles(&mut self) {
-        let mut sorted: Vec<u32> = self.times.iter().copied().collect();
-        sorted.sort_unstable();
-        let at = |percent: usize| {
-            let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-            sorted.get(place).map_or(Duration::ZERO, |&us| Duration::from_micros(us.into()))
-        };
-        (self.p50, self.p99) = (at(50), at(99));
-    }
-
-    /// Silence that counts: that of the node itself does not.
-    fn silence(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.last).saturating_sub(self.grace)
-    }
 }
 
 /// One instance: the process behind one connection.
@@ -413,161 +353,4 @@ impl Instance {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(ms: u64) -> Instant {
-        Instant::from_nanos(ms * 1_000_000)
-    }
-
-    fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    fn instance() -> Instance {
-        Instance::new(at(0), InstanceId(1), String::new(), Vec::new(), Vec::new(), None)
-    }
-
-    /// Runs until `until`, answering each ping after `delay`. Returns the turns with their times.
-    fn run(
-        i: &mut Instance,
-        from: u64,
-        until: u64,
-        delay: Option<u64>,
-    ) -> Vec<(u64, Turn, Health)> {
-        let mut pongs_due = VecDeque::new();
-        let mut turns = Vec::new();
-        for now in from..until {
-            if pongs_due.front().is_some_and(|&t| t <= now) {
-                pongs_due.pop_front();
-                i.pong(at(now));
-            }
-            if i.take_ping(at(now)) {
-                pongs_due.extend(delay.map(|d| now + d));
-            }
-            if let Some(turn) = i.turn(at(now)) {
-                turns.push((now, turn, i.health()));
-            }
-        }
-        turns
-    }
-
-    /// An instance that looks at its socket only every so many milliseconds.
-    fn busy_handler(every: u64) -> Instance {
-        let mut i = instance();
-        for now in 0..40 {
-            i.take_ping(at(now * every));
-            i.pong(at((now + 1) * every));
-        }
-        i
-    }
-
-    #[test]
-    fn silence_of_pongs_is_suspect_at_100_ms_and_hung_at_250() {
-        let mut i = instance();
-        assert!(run(&mut i, 0, 1_003, Some(1)).is_empty(), "the last pong comes at 1,002");
-        assert!(run(&mut i, 1_003, 1_102, None).is_empty());
-        assert_eq!(i.health(), Health::Healthy);
-        run(&mut i, 1_102, 1_103, None);
-        assert_eq!(i.health(), Health::Suspect);
-        assert!(!i.takes_calls());
-        let turns = run(&mut i, 1_103, 1_300, None);
-        assert_eq!(turns, [(1_252, Turn::Hung { detect: ms(250) }, Health::Hung)]);
-    }
-
-    #[test]
-    fn a_client_that_never_ponged_is_never_judged_by_pings_and_soon_left_in_peace() {
-        let mut i = instance();
-        let mut pings = 0;
-        for now in 0..20_000 {
-            pings += u32::from(i.take_ping(at(now)));
-            assert_eq!(i.turn(at(now)), None);
-        }
-        assert_eq!(i.health(), Health::Healthy);
-        assert!((50..60).contains(&pings), "{pings} pings");
-    }
-
-    #[test]
-    fn a_slow_client_is_given_eight_times_its_own_p99_but_at_most_3_s() {
-        let mut i = instance();
-        run(&mut i, 0, 2_000, Some(15));
-        assert_eq!(i.hang_after(), ms(250), "8 x 15 ms is less than the configured least");
-        assert_eq!(busy_handler(90).hang_after(), ms(8 * 90));
-        assert_eq!(busy_handler(1_900).hang_after(), HANG_AFTER_MAX);
-    }
-
-    #[test]
-    fn the_nodes_own_lateness_is_not_the_silence_of_an_instance() {
-        let mut i = instance();
-        run(&mut i, 0, 1_003, Some(1));
-        i.node_was_late(at(1_502), at(1_021));
-        i.take_ping(at(1_502));
-        assert_eq!(i.turn(at(1_502)), None);
-        assert_eq!(i.health(), Health::Healthy);
-        assert!(i.deadline().is_some_and(|t| t >= at(1_502)));
-        let turns = run(&mut i, 1_502, 2_000, None);
-        assert_eq!(turns.len(), 1, "it does hang when it is silent though the node listens");
-        assert_eq!(turns[0].0, 1_002 + 250 + 481);
-    }
-
-    #[test]
-    fn an_old_unsent_event_is_suspect_and_the_burst_of_a_rebind_is_exempt() {
-        let mut i = instance();
-        i.set_unsent(Some(at(0)));
-        i.exempt(at(2_000));
-        run(&mut i, 0, 2_000, Some(1));
-        assert_eq!(i.health(), Health::Healthy);
-        run(&mut i, 2_000, 2_001, Some(1));
-        assert_eq!(i.health(), Health::Suspect);
-        i.set_unsent(None);
-        assert_eq!(i.turn(at(2_002)), Some(Turn::Available { fresh: false }));
-    }
-
-    #[test]
-    fn two_verdicts_about_calls_within_30_s_are_hung_and_two_further_apart_are_not() {
-        let mut i = instance();
-        assert_eq!(i.call_verdict(at(0)), None);
-        assert_eq!(i.call_verdict(at(30_001)), None);
-        assert_eq!(i.call_verdict(at(40_000)), Some(Turn::Hung { detect: ms(40_000) }));
-        assert_eq!(i.health(), Health::Hung);
-    }
-
-    #[test]
-    fn condemned_for_its_calls_it_is_tried_again_after_30_s_with_one_call_to_fail() {
-        let mut i = instance();
-        i.call_verdict(at(0));
-        i.call_verdict(at(1));
-        assert_eq!(run(&mut i, 1, 30_001, None), []);
-        assert_eq!(i.turn(at(30_001)), Some(Turn::Available { fresh: true }));
-        assert!(matches!(i.call_verdict(at(31_000)), Some(Turn::Hung { .. })));
-    }
-
-    #[test]
-    fn it_is_healthy_with_its_next_pong_after_a_first_hang() {
-        let mut i = instance();
-        run(&mut i, 0, 1_000, Some(1));
-        run(&mut i, 1_000, 5_000, None);
-        assert_eq!(i.health(), Health::Hung);
-        i.pong(at(5_000));
-        assert_eq!(i.turn(at(5_000)), Some(Turn::Available { fresh: true }));
-    }
-
-    #[test]
-    fn hung_twice_within_60_s_means_5_s_of_good_health_before_calls() {
-        let mut i = instance();
-        run(&mut i, 0, 1_000, Some(1));
-        run(&mut i, 1_000, 2_000, None);
-        run(&mut i, 2_000, 3_000, Some(1));
-        run(&mut i, 3_000, 4_000, None);
-        assert_eq!(i.health(), Health::Hung);
-        let turns = run(&mut i, 4_000, 6_000, Some(1));
-        assert_eq!(turns, []);
-        assert_eq!(i.health(), Health::Suspect);
-        run(&mut i, 6_000, 6_150, None);
-        let turns = run(&mut i, 6_150, 12_000, Some(1));
-        let [(when, Turn::Available { fresh: true }, Health::Healthy)] = turns[..] else {
-            panic!("{turns:?}");
-        };
-        assert!((11_140..11_200).contains(&when), "the pause started the 5 s anew: {when}");
-    }
-}
+mod tests;

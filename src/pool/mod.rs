@@ -4,17 +4,20 @@
 //! JSON.
 //!
 //! [`Pool`] is the machine (`machine.rs`). `port.rs` says what a port can be doing, `binding.rs`
-//! who gets a call and what happens when nobody can, `verdict.rs` when it is taken away again,
-//! `health.rs` what an instance is worth, `journal.rs` what the next owner is told, and
-//! `status.rs` what the faces show.
+//! who gets a call, `waiting.rs` what happens when nobody can, `calls.rs` what the caller and the
+//! owner do, `verdict.rs` when a call is taken away again, `health.rs` and `pongs.rs` what an
+//! instance is worth, `journal.rs` what the next owner is told, and `status.rs` what faces show.
 
 mod binding;
+mod calls;
 mod health;
 mod journal;
 mod machine;
+mod pongs;
 mod port;
 mod status;
 mod verdict;
+mod waiting;
 
 #[cfg(test)]
 mod tests;

@@ -4,5 +4,7 @@ mod calls;
 mod checker;
 mod digits;
 mod failures;
+mod life;
+mod nonsense;
 mod random;
 mod world;

@@ -1,0 +1,96 @@
+//! The decision of a port switch: an instance fails, and every call of it is revoked and offered
+//! to another one. From the verdict to the last output, without a socket.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use portkeeper::config::{Config, Source, parse};
+use portkeeper::ids::{CallId, Generation, InstanceId, PortId};
+use portkeeper::pool::{CommandKind, Input, Output, Pool};
+use portkeeper::timers::{Duration, Instant};
+
+const OLD: InstanceId = InstanceId(1);
+
+fn config(ports: u16) -> Arc<Config> {
+    let text = format!(
+        "[pbx]\nprofile = \"generic\"\nregistrars = [\"10.0.0.5\"]\nlocal_address = \"10.0.0.9\"\n\
+         [[ports]]\nextensions = \"1000-{}\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n\
+         applications = [\"main\"]\n[applications.main]\n\
+         [ari.users.ivr]\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n",
+        999 + ports,
+    );
+    let read_file = |_: &Path| Err(std::io::Error::other("no files here"));
+    let base = Path::new("/");
+    let parsed = parse(Source { text: &text, base, read_file: &read_file, exists: &|_| true });
+    Arc::new(parsed.config.expect("a good configuration"))
+}
+
+fn drain(pool: &mut Pool) -> usize {
+    std::iter::from_fn(|| pool.poll_output())
+        .filter(|output| matches!(output, Output::Offer(_)))
+        .count()
+}
+
+/// All ports in a call with one instance, and four others that can take them.
+fn loaded(ports: u16) -> (Pool, Instant) {
+    let mut pool = Pool::new(config(ports));
+    let now = Instant::from_nanos(1_000_000_000);
+    let up = |instance| Input::InstanceUp {
+        instance,
+        applications: vec!["main".to_owned()],
+        user: "ivr".to_owned(),
+    };
+    pool.handle_input(now, up(OLD));
+    pool.handle_input(now, Input::Pong { instance: OLD });
+    for port in (0..ports).map(PortId) {
+        pool.handle_input(now, Input::Arrived { port, call: CallId(port.0.into()) });
+        let (generation, kind) = (Generation(1), CommandKind::Act);
+        pool.handle_input(now, Input::Command { port, generation, kind });
+    }
+    for id in 2..6 {
+        pool.handle_input(now, up(InstanceId(id)));
+    }
+    drain(&mut pool);
+    (pool, now)
+}
+
+fn verdicts(c: &mut Criterion) {
+    let mut group = c.benchmark_group("port_switch");
+    for ports in [100, 500] {
+        let (pool, now) = loaded(ports);
+        group.throughput(Throughput::Elements(ports.into()));
+        group.bench_function(BenchmarkId::new("crash", ports), |b| {
+            let run = |mut pool: Pool| {
+                pool.handle_input(now, Input::InstanceDown { instance: OLD });
+                assert_eq!(drain(&mut pool), usize::from(ports));
+                black_box(pool)
+            };
+            b.iter_batched(|| pool.clone(), run, BatchSize::SmallInput);
+        });
+        let (pool, now) = silent(pool, now);
+        group.bench_function(BenchmarkId::new("hang", ports), |b| {
+            let run = |mut pool: Pool| {
+                pool.handle_timeout(now);
+                assert_eq!(drain(&mut pool), usize::from(ports));
+                black_box(pool)
+            };
+            b.iter_batched(|| pool.clone(), run, BatchSize::SmallInput);
+        });
+    }
+    group.finish();
+}
+
+/// One wake before the verdict of a hang.
+fn silent(mut pool: Pool, start: Instant) -> (Pool, Instant) {
+    let verdict = start + Duration::from_millis(250);
+    while let Some(next) = pool.poll_timeout().filter(|&t| t < verdict) {
+        pool.handle_timeout(next);
+        drain(&mut pool);
+    }
+    (pool, verdict)
+}
+
+criterion_group!(benches, verdicts);
+criterion_main!(benches);
