@@ -17,9 +17,9 @@ use crate::ids::{CallId, InstanceId, PortId};
 use crate::mutants::{Mutant, mutant};
 use crate::timers::{Duration, Instant, earliest};
 
-/// Lateness of a wake that is taken for what it is: less is the grain of any scheduler, and would
-/// only add up.
-const LATE_MIN: Duration = Duration::from_millis(5);
+/// Lateness of a wake that counts: one ping. Less only delays a ping or a pong by as much, and
+/// would add up over the wakes of one silence to a verdict that comes too late.
+const LATE_MIN: Duration = Duration::from_millis(20);
 
 /// A configured application with those who serve it.
 #[derive(Clone, Debug)]

@@ -132,7 +132,7 @@ pub struct Counters {
     pub digits_discarded: u64,
     /// Variables that were one too many, or too long.
     pub variables_refused: u64,
-    /// Wakes of the node more than 5 ms after they were due.
+    /// Wakes of the node more than 20 ms after they were due: more than a ping.
     pub late_wakes: u64,
 }
 

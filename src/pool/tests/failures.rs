@@ -300,6 +300,20 @@ fn a_node_that_was_stopped_itself_judges_nobody() {
 }
 
 #[test]
+fn a_busy_node_that_wakes_10_ms_late_each_time_still_detects_a_hang_within_300_ms() {
+    let mut w = bound(MAIN, "");
+    w.connect(2, &["main"]);
+    w.run(1_000);
+    w.freeze(ONE);
+    let frozen = w.now;
+    while w.offers().len() == 1 {
+        let due = w.pool.poll_timeout().expect("pings").as_nanos() / 1_000_000;
+        w.stall(due.saturating_sub(w.now) + 10);
+    }
+    assert!(w.now - frozen <= 300, "{} ms", w.now - frozen);
+}
+
+#[test]
 fn a_late_node_gives_an_offer_its_two_seconds_anew_as_far_as_it_was_late() {
     let mut w = World::one(MAIN, "");
     w.connect(1, &["main"]);
