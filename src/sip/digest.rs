@@ -385,11 +385,8 @@ impl Authorization {
         }
         let optional = |name| fields.get(name).map(str::to_owned);
         let needed = |name| optional(name).ok_or(bad);
-        let known = |found: Option<bool>| if found == Some(false) { Err(bad) } else { Ok(()) };
         let algorithm = fields.get("algorithm").map(Algorithm::from_name);
         let qop = fields.get("qop").map(Qop::from_name);
-        known(algorithm.map(|a| a.is_some()))?;
-        known(qop.map(|q| q.is_some()))?;
         Ok(Self {
             user: needed("username")?,
             realm: needed("realm")?,
@@ -397,8 +394,8 @@ impl Authorization {
             target: needed("uri")?,
             response: needed("response")?,
             opaque: optional("opaque"),
-            algorithm: algorithm.flatten(),
-            qop: qop.flatten(),
+            algorithm: algorithm.map(|known| known.ok_or(bad)).transpose()?,
+            qop: qop.map(|known| known.ok_or(bad)).transpose()?,
             nc: optional("nc"),
             cnonce: optional("cnonce"),
         })
