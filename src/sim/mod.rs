@@ -6,3 +6,5 @@
 pub mod app;
 pub mod pbx;
 pub mod phone;
+
+pub mod fuzz;

@@ -499,7 +499,8 @@ fn quoted(input: &str) -> Parsed<'_, &str> {
 }
 
 fn field(input: &str) -> Parsed<'_, (&str, &str)> {
-    let bare = take_while(|c: char| !is_blank(c) && !c.is_control() && !matches!(c, ',' | '"'));
+    let bare =
+        take_while(|c: char| !is_blank(c) && !c.is_control() && !matches!(c, ',' | '"' | '\\'));
     let equals = (take_while(is_blank), char('='), take_while(is_blank));
     map((token, equals, alt((quoted, bare))), |(name, _, value)| (name, value)).parse(input)
 }
