@@ -4,6 +4,9 @@ mod ari_socket;
 pub mod clock;
 pub mod http;
 mod links;
+mod mailbox;
+mod recorder;
+pub mod rtp_net;
 
 use std::sync::Arc;
 

@@ -119,6 +119,8 @@ pub struct MediaPort {
     state: State,
     outbox: VecDeque<Pending>,
     events: Events,
+    /// Of the calls that are over.
+    past: Punctuality,
 }
 
 #[derive(Debug)]
@@ -143,6 +145,7 @@ impl MediaPort {
             state: State::Closed,
             outbox: VecDeque::new(),
             events: Events::default(),
+            past: Punctuality::default(),
         }
     }
 
@@ -193,6 +196,7 @@ impl MediaPort {
                 Output::Recorded { id, samples: self.state.call()?.recorded() }
             }
             Pending::Release => {
+                self.past = self.punctuality();
                 self.state = State::Closed;
                 self.outbox = VecDeque::new();
                 self.events.release();
@@ -219,14 +223,15 @@ impl MediaPort {
         self.state.call().map(Call::statistics)
     }
 
-    /// How punctual its frames were.
+    /// How punctual the frames of all its calls were.
     pub fn punctuality(&self) -> Punctuality {
-        self.state.call().map_or_else(Punctuality::default, Call::punctuality)
+        self.state.call().map_or(self.past, |call| self.past + call.punctuality())
     }
 
     fn handle_command(&mut self, now: Instant, command: Command) {
         if let Command::Open { udp_port, start, policy, .. } = command {
             self.close(now);
+            self.past = self.punctuality();
             self.outbox.clear();
             self.outbox.reserve(OUTBOX_RESERVED);
             self.events.reserve();

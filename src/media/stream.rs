@@ -6,6 +6,8 @@
 //! absolute: a frame that is late does not delay the next. A worker that was kept from running
 //! sends at most two frames to catch up; what is older is left out, on the timestamp as well.
 
+use std::ops::Add;
+
 use rtp_rs::{RtpPacketBuilder, Seq};
 
 use super::StreamStart;
@@ -39,6 +41,18 @@ pub struct Punctuality {
     pub caught_up: u64,
     /// Frames left out because the worker was too late for them.
     pub left_out: u64,
+}
+
+impl Add for Punctuality {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            late: self.late + other.late,
+            caught_up: self.caught_up + other.caught_up,
+            left_out: self.left_out + other.left_out,
+        }
+    }
 }
 
 /// The stream.
