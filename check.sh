@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# The whole ladder of tests: build, unit tests and lints, real peers. Installs what it needs from
+# Debian's packages and the Rust, npm and Python registries; works on a fresh machine as root.
+# Stops at the first rung that fails and says which; prints what each rung took.
+#
+# usage: ./check.sh [--quick] [--no-peers]
+#   --quick      build, unit tests and lints only
+#   --no-peers   without Asterisk, Kamailio, SIPp and the public ARI clients
+set -euo pipefail
+cd "$(dirname "$0")"
+
+quick=no peers=yes
+for argument in "$@"; do
+    case $argument in
+        --quick) quick=yes ;;
+        --no-peers) peers=no ;;
+        *) sed -n '2,8p' "$0"; exit 2 ;;
+    esac
+done
+
+cache=.peers
+log=$cache/check.log
+mkdir -p "$cache"
+: > "$log"
+shares=()
+current=preparation
+
+# A backtrace hides the sentence that a failed test says; ask for it with RUST_BACKTRACE=1.
+export RUST_BACKTRACE=${RUST_BACKTRACE:-0} CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+
+trap 'status=$?; [ $status -eq 0 ] || { print_shares; echo "check.sh: FAILED at: $current" >&2; }' EXIT
+
+print_shares() {
+    [ ${#shares[@]} -eq 0 ] && return 0
+    printf '\n%-28s %9s %9s\n' rung took budget
+    printf '%-28s %9s %9s\n' "${shares[@]}"
+}
+
+# rung NAME MINUTES COMMAND...: runs it, keeps its output for the sum, measures it.
+rung() {
+    local name=$1 minutes=$2 start=$SECONDS took; shift 2
+    current=$name
+    printf '\n== %s\n' "$name"
+    "$@" 2>&1 | tee -a "$log"
+    took=$((SECONDS - start))
+    shares+=("$name" "${took} s" "${minutes} min")
+    [ "$took" -le $((minutes * 60)) ] || echo "check.sh: $name took longer than its share" >&2
+}
+
+# needs COMMAND:PACKAGE...: installs what this machine lacks.
+needs() {
+    local pair missing=()
+    for pair in "$@"; do command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}"); done
+    [ ${#missing[@]} -eq 0 ] && return 0
+    [ "$(id -u)" = 0 ] || { echo "missing: ${missing[*]}; apt-get install them" >&2; return 1; }
+    apt-get -qq update && apt-get -qq -y install --no-install-recommends "${missing[@]}"
+}
+
+prepare() {
+    needs cc:gcc
+    command -v cargo > /dev/null || { echo "cargo is missing: install Rust 1.90 or newer" >&2; return 1; }
+    cargo --version
+    command -v cargo-deny > /dev/null ||
+        cargo install -q --locked cargo-deny --version 0.20.2
+}
+
+build() {
+    cargo build -q --locked --release
+    cargo test -q --locked --workspace --no-run
+}
+
+unit_and_lint() {
+    cargo fmt --all --check
+    cargo clippy -q --locked --workspace --all-targets -- -D warnings
+    cargo check -q --locked --lib --no-default-features
+    cargo deny --log-level error check bans licenses sources
+    cargo test --locked --workspace
+}
+
+real_peers() {
+    PORTKEEPER_PEERS=1 cargo test --locked --test peers
+}
+
+rung preparation 8 prepare
+rung build 8 build
+rung "unit tests and lints" 4 unit_and_lint
+if [ $quick = no ] && [ $peers = yes ]; then
+    rung "installing peers" 3 tests/peers/install.sh
+    rung "real peers" 10 real_peers
+fi
+
+current=summary
+print_shares
+echo
+# Every runner's closing line, added up.
+awk '/^test result: / { passed += $4; failed += $6; ignored += $8 }
+     END { printf "test result: %s. %d passed; %d failed; %d ignored; 0 measured; 0 filtered out\n",
+           failed ? "FAILED" : "ok", passed, failed, ignored; exit (failed || !passed) }' "$log"
