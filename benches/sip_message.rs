@@ -1,8 +1,6 @@
 //! What one SIP message costs: read, answered, printed; beside it a floor (looking at each byte
 //! once) and a peer (`sipx-sip`) on the same bytes.
 
-#![expect(missing_docs, reason = "criterion's macros make the entry points")]
-
 use std::hint::black_box;
 
 use bytes::Bytes;

@@ -15,8 +15,9 @@ fn replay(target: &str, run: fn(&[u8])) {
     files.sort();
     assert!(!files.is_empty(), "{target} has seeds");
     for file in files {
-        println!("{}", file.display());
-        run(&fs::read(&file).expect("readable"));
+        let bytes = fs::read(&file).expect("readable");
+        let done = std::panic::catch_unwind(|| run(&bytes));
+        assert!(done.is_ok(), "{}", file.display());
     }
 }
 

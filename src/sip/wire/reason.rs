@@ -70,11 +70,28 @@ pub fn phrase(status: u16) -> &'static str {
         606 => "Not Acceptable",
         607 => "Unwanted",
         608 => "Rejected",
-        100..200 => "Session Progress",
+        other => class(other),
+    }
+}
+
+const fn class(status: u16) -> &'static str {
+    match status {
+        ..200 => "Session Progress",
         200..300 => "OK",
         300..400 => "Redirection",
         400..500 => "Request Failure",
         500..600 => "Server Failure",
-        _ => "Global Failure",
+        600.. => "Global Failure",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_statuses_take_the_phrase_of_their_class() {
+        assert_eq!((phrase(486), phrase(499)), ("Busy Here", "Request Failure"));
+        assert_eq!((phrase(188), phrase(699)), ("Session Progress", "Global Failure"));
     }
 }
