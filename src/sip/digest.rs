@@ -387,6 +387,11 @@ impl Authorization {
         let needed = |name| optional(name).ok_or(bad);
         let algorithm = fields.get("algorithm").map(Algorithm::from_name);
         let qop = fields.get("qop").map(Qop::from_name);
+        let nc = optional("nc");
+        let is_count = |nc: &String| nc.len() == 8 && nc.bytes().all(|b| b.is_ascii_hexdigit());
+        if !nc.as_ref().is_none_or(is_count) {
+            return Err(bad);
+        }
         Ok(Self {
             user: needed("username")?,
             realm: needed("realm")?,
@@ -396,7 +401,7 @@ impl Authorization {
             opaque: optional("opaque"),
             algorithm: algorithm.map(|known| known.ok_or(bad)).transpose()?,
             qop: qop.map(|known| known.ok_or(bad)).transpose()?,
-            nc: optional("nc"),
+            nc,
             cnonce: optional("cnonce"),
         })
     }
@@ -454,10 +459,10 @@ impl fmt::Display for Authorization {
         if let Some(opaque) = &self.opaque {
             write!(f, ", opaque=\"{opaque}\"")?;
         }
-        match (self.qop, &self.nc) {
-            (Some(qop), Some(nc)) => write!(f, ", qop={}, nc={nc}", qop.name()),
-            _ => Ok(()),
+        if let Some(qop) = self.qop {
+            write!(f, ", qop={}", qop.name())?;
         }
+        self.nc.as_ref().map_or(Ok(()), |nc| write!(f, ", nc={nc}"))
     }
 }
 

@@ -50,17 +50,17 @@ pub(super) fn separator<'a>(c: char) -> impl Parser<&'a str, Output = char, Erro
 pub(super) type NomError<'a> = nom::error::Error<&'a str>;
 
 /// `quoted-string`, without its quotes and escapes. An escaped NUL is dropped: it may be echoed,
-/// but nobody may read it.
+/// but nobody may read it. A bare one is refused.
 pub(crate) fn quoted_string(input: &str) -> Parsed<'_, String> {
     let (mut rest, _) = char('"').parse(input)?;
     let mut text = String::new();
     loop {
-        let plain = rest.find(['"', '\\']).unwrap_or(rest.len());
+        let plain = rest.find(['"', '\\', '\0']).unwrap_or(rest.len());
         text.push_str(&rest[..plain]);
         let mut tail = rest[plain..].chars();
         match (tail.next(), tail.as_str()) {
             (Some('"'), after) => return Ok((after, text)),
-            (Some(_), after) => {
+            (Some('\\'), after) => {
                 let mut tail = after.chars();
                 match tail.next() {
                     Some('\0') => {}
@@ -69,7 +69,7 @@ pub(crate) fn quoted_string(input: &str) -> Parsed<'_, String> {
                 }
                 rest = tail.as_str();
             }
-            (None, _) => return fail(input),
+            (Some(_) | None, _) => return fail(input),
         }
     }
 }

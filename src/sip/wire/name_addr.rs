@@ -3,7 +3,7 @@
 use std::fmt;
 
 use nom::Parser;
-use nom::bytes::complete::{take_till, take_while1};
+use nom::bytes::complete::{take_till, take_while, take_while1};
 use nom::character::complete::char;
 use nom::combinator::opt;
 use serde::{Deserialize, Serialize};
@@ -125,7 +125,8 @@ fn name_addr(input: &str) -> Parsed<'_, NameAddr> {
 /// A name without quotes and a URI in brackets, or a bare URI. Any text is taken for a name: PBXs
 /// leave the quotes off names that need them.
 fn unquoted(input: &str) -> Parsed<'_, (Option<String>, Uri)> {
-    let (rest, before) = take_till(|c| matches!(c, '<' | '"')).parse(input)?;
+    let name = |c: char| !matches!(c, '<' | '"') && (c == '\t' || !c.is_ascii_control());
+    let (rest, before) = take_while(name).parse(input)?;
     if rest.starts_with('<') {
         let (rest, uri) = bracketed(rest)?;
         return Ok((rest, (Some(before.trim().to_owned()), uri)));
