@@ -11,6 +11,7 @@ use rtp_rs::RtpReader;
 
 use super::digits::Keys;
 use super::inbound::{self, Inbound};
+use super::keying::Keying;
 use super::playback::{Filled, Player, law, silence};
 use super::port::{Out, Pending};
 use super::recorder::Recorder;
@@ -21,9 +22,7 @@ use super::watch::Watch;
 use super::{
     Command, Config, Event, Recording, RecordingEnd, SourcePolicy, Statistics, StreamStart,
 };
-use crate::codecs::Digit;
 use crate::codecs::g711::Law;
-use crate::codecs::telephone_event::Sender;
 use crate::ids::MediaId;
 use crate::sdp::{Direction, Negotiated};
 use crate::timers::{Duration, Instant, earliest};
@@ -34,8 +33,8 @@ const FRAME_NANOS: u64 = 20_000_000;
 /// Comfort noise (RFC 3389): the far end is there and says nothing.
 const COMFORT_NOISE: u8 = 13;
 
-/// The longest packet that is heard, in samples: 200 ms.
-const HEARD_MAX: usize = 1_600;
+/// The longest packet that is heard, in samples: 80 ms.
+const HEARD_MAX: usize = 640;
 
 /// The longest packet that we send, in samples.
 const SAMPLES_MAX: usize = 320;
@@ -51,12 +50,20 @@ pub(super) struct Call {
     line: Option<Line>,
     inbound: Inbound,
     keys: Keys,
-    keying: Sender,
+    keying: Keying,
     player: Player,
     /// Boxed: most calls record nothing.
     recorder: Option<Box<Recorder>>,
     muted_out: bool,
     muted_in: bool,
+}
+
+/// What `Open` says of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    pub(super) start: StreamStart,
+    pub(super) policy: SourcePolicy,
+    pub(super) detect_tones: bool,
 }
 
 /// What the answer made possible.
@@ -72,12 +79,8 @@ struct Line {
 }
 
 impl Call {
-    pub(super) fn new(
-        config: Arc<Config>,
-        phase: Duration,
-        start: StreamStart,
-        policy: SourcePolicy,
-    ) -> Self {
+    pub(super) fn new(config: Arc<Config>, phase: Duration, opening: Opening) -> Self {
+        let Opening { start, policy, detect_tones } = opening;
         Self {
             config,
             phase,
@@ -85,8 +88,8 @@ impl Call {
             policy,
             line: None,
             inbound: Inbound::default(),
-            keys: Keys::default(),
-            keying: Sender::new(),
+            keys: Keys::new(detect_tones),
+            keying: Keying::default(),
             player: Player::default(),
             recorder: None,
             muted_out: false,
@@ -101,7 +104,7 @@ impl Call {
             Command::Control { id, control } => self.player.control(id, control, out.events),
             Command::StopAll => self.player.stop_all(out.events),
             Command::SendDigits { digits, duration, between, after } => {
-                self.send_digits(&digits, duration, between, after);
+                self.keying.queue(&digits, duration, between, after);
             }
             Command::Record(recording) => self.record(now, recording, out),
             Command::StopRecord { id } => self.end_recording(id, RecordingEnd::Stopped, out),
@@ -230,6 +233,9 @@ impl Call {
                 self.line = Some(Line::new(now, first_at, self.start, negotiated, self.policy));
             }
         }
+        if negotiated.event_recv.is_none() {
+            self.keys.expect_no_events();
+        }
         if let Some(line) = &mut self.line {
             line.stream.set_ptime(negotiated.ptime_ms);
             line.watch.expect(now, hears(negotiated), self.config.silent_after, out.events);
@@ -260,7 +266,7 @@ impl Call {
         out.outbox.push_back(Pending::Rtp(line.source.target()));
         if beeps {
             line.send_sound(frame, timestamp);
-        } else if !line.send_key(&mut self.keying, samples, timestamp) {
+        } else if !line.send_key(&mut self.keying, timestamp, frame) {
             let filled = self.player.fill(codec, frame);
             if self.muted_out && filled == Filled::Sound {
                 frame.fill(silence(codec));
@@ -325,7 +331,7 @@ impl Call {
         let law = law(line.negotiated.codec);
         if packet.payload_type() == law.payload_type() {
             self.inbound.time(now, packet.timestamp());
-            self.hear_sound(law, packet);
+            self.hear_sound(now, law, packet, out);
         } else if Some(packet.payload_type()) == line.negotiated.event_recv
             && let Some(event) = self.keys.receive(now, packet)
         {
@@ -343,14 +349,19 @@ impl Call {
         }
     }
 
-    fn hear_sound(&mut self, law: Law, packet: &RtpReader<'_>) {
-        if self.muted_in {
+    fn hear_sound(&mut self, now: Instant, law: Law, packet: &RtpReader<'_>, out: &mut Out<'_>) {
+        if self.muted_in || !(self.keys.wants_sound() || self.recorder.is_some()) {
             return;
         }
-        let Some(recorder) = &mut self.recorder else { return };
         let mut sound = [0; HEARD_MAX];
         let count = law.decode(packet.payload(), &mut sound);
-        recorder.hear(packet.timestamp(), &sound[..count]);
+        let sound = &sound[..count];
+        if let Some(recorder) = &mut self.recorder {
+            recorder.hear(packet.timestamp(), sound);
+        }
+        if let Some(event) = self.keys.listen(now, packet, sound) {
+            self.press(event, out);
+        }
     }
 
     /// Begins a recording; one at a time on a port.
@@ -378,21 +389,6 @@ impl Call {
     fn end_any_recording(&mut self, end: RecordingEnd, out: &mut Out<'_>) {
         if let Some(recorder) = self.recorder.take() {
             out.events.push(recorder.finished(end));
-        }
-    }
-
-    fn send_digits(
-        &mut self,
-        digits: &[Digit],
-        duration: Duration,
-        between: Duration,
-        after: Duration,
-    ) {
-        let last = digits.len().saturating_sub(1);
-        for (n, &digit) in digits.iter().enumerate() {
-            let pause = if n == last { after.max(between) } else { between };
-            // The queue holds more than any number that people key; what is beyond is not sent.
-            let _ = self.keying.queue(digit, millis(duration), millis(pause));
         }
     }
 }
@@ -424,10 +420,16 @@ impl Line {
     }
 
     /// Builds the packet of a key that we press, in place of a frame of sound.
-    fn send_key(&mut self, keying: &mut Sender, samples: usize, timestamp: u32) -> bool {
-        let Some(payload_type) = self.negotiated.event_send else { return false };
-        // At most 320.
-        let Some(key) = keying.next_frame(timestamp, samples as u32) else { return false };
+    fn send_key(&mut self, keying: &mut Keying, timestamp: u32, frame: &mut [u8]) -> bool {
+        let Some(payload_type) = self.negotiated.event_send else {
+            let law = law(self.negotiated.codec);
+            let sounds = keying.sound(timestamp, law, frame);
+            if sounds {
+                self.send_sound(frame, timestamp);
+            }
+            return sounds;
+        };
+        let Some(key) = keying.event(timestamp, frame.len()) else { return false };
         let kind = Kind { payload_type, marker: key.marker, timestamp: key.timestamp };
         self.stream.build(kind, &key.payload);
         true
@@ -444,10 +446,6 @@ impl Line {
             || Some(kind) == self.negotiated.event_recv
             || kind == COMFORT_NOISE
     }
-}
-
-fn millis(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
 fn is_usable(address: SocketAddr) -> bool {

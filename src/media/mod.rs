@@ -9,6 +9,7 @@ mod digits;
 mod events;
 mod inbound;
 mod jitter;
+mod keying;
 mod playback;
 mod port;
 mod recorder;

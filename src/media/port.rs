@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::call::Call;
+use super::call::{Call, Opening};
 use super::events::Events;
 use super::stream::Punctuality;
 use super::{Command, Config, Event, PlaybackEnd, RecordingEnd, Statistics};
@@ -229,14 +229,15 @@ impl MediaPort {
     }
 
     fn handle_command(&mut self, now: Instant, command: Command) {
-        if let Command::Open { udp_port, start, policy, .. } = command {
+        if let Command::Open { udp_port, start, policy, detect_tones } = command {
             self.close(now);
             self.past = self.punctuality();
             self.outbox.clear();
             self.outbox.reserve(OUTBOX_RESERVED);
             self.events.reserve();
             self.outbox.push_back(Pending::Bind(udp_port));
-            let call = Call::new(Arc::clone(&self.config), self.phase, start, policy);
+            let opening = Opening { start, policy, detect_tones };
+            let call = Call::new(Arc::clone(&self.config), self.phase, opening);
             self.state = State::Opening(Box::new(call));
         } else if matches!(command, Command::Close) {
             self.close(now);

@@ -8,7 +8,9 @@ use super::jitter::Jitter;
 use super::playback::SAMPLES_PER_MS;
 use super::{Event, Prompt, Recording, RecordingEnd};
 use crate::codecs::Digit;
+use crate::codecs::conceal::Concealer;
 use crate::codecs::g711::Law;
+use crate::codecs::tone::{Signal, Zone};
 use crate::ids::MediaId;
 use crate::sdp::Codec;
 use crate::timers::{Duration, Instant};
@@ -17,6 +19,9 @@ const FRAME: Duration = Duration::from_millis(20);
 
 /// Samples of a frame.
 pub(super) const FRAME_SAMPLES: usize = 160;
+
+/// What is concealed at once, 10 ms: every packet time is a multiple of it.
+const PIECE: usize = 80;
 
 /// A frame whose samples are below this on average is silence: some -42 dBm0, above the hiss of a
 /// line, below speech.
@@ -31,6 +36,7 @@ pub(super) struct Recorder {
     recording: Recording,
     stage: Stage,
     jitter: Jitter,
+    concealer: Concealer,
     recorded: u64,
     /// Samples of silence up to here.
     quiet: u64,
@@ -56,6 +62,7 @@ impl Recorder {
             recording,
             stage,
             jitter: Jitter::new(),
+            concealer: Concealer::new(),
             recorded: 0,
             quiet: 0,
             frame: [0; FRAME_SAMPLES],
@@ -109,7 +116,13 @@ impl Recorder {
             *next_at = now;
         }
         *next_at += FRAME;
-        self.jitter.take(&mut self.frame);
+        for piece in self.frame.chunks_mut(PIECE) {
+            if self.jitter.take(piece) {
+                self.concealer.received(piece);
+            } else {
+                self.concealer.lost(piece);
+            }
+        }
         self.recorded += FRAME_SAMPLES as u64;
         self.quiet = if is_silent(&self.frame) { self.quiet + FRAME_SAMPLES as u64 } else { 0 };
         true
@@ -151,10 +164,9 @@ fn is_silent(frame: &[i16]) -> bool {
     sum < SILENCE_BELOW * FRAME_SAMPLES as u32
 }
 
-/// The tone before a recording: 1,000 Hz for 200 ms, in both codecs.
+/// The tone before a recording, in both codecs.
 pub(super) fn beep() -> Prompt {
-    // One period: the sine of every 45 degrees, at a sixth of full scale.
-    const PERIOD: [i16; 8] = [0, 3_862, 5_461, 3_862, 0, -3_862, -5_461, -3_862];
-    let encode = |law: Law| (0..1_600).map(|n| law.encode_sample(PERIOD[n % 8])).collect();
+    let samples = Signal::Beep.render(Zone::Neutral);
+    let encode = |law: Law| samples.iter().map(|sample| law.encode_sample(*sample)).collect();
     Prompt { pcmu: encode(Law::Mu), pcma: encode(Law::A) }
 }

@@ -1,9 +1,13 @@
 //! Keys of the caller (RFC 4733).
 
 use super::harness::{Rig, digit, negotiated, playback};
+use crate::codecs::dtmf_detect::Detector;
+use crate::codecs::g711::Law;
+use crate::codecs::tone::Generator;
 use crate::ids::MediaId;
 use crate::media::{Command, DigitSet, Event, Playback, PlaybackEnd};
-use crate::sdp::Negotiated;
+use crate::sdp::{Codec, Negotiated};
+use crate::timers::Duration;
 
 /// One key press as a telephone sends it: 100 ms, the end three times.
 fn press(rig: &mut Rig, key: char) {
@@ -103,4 +107,115 @@ fn a_key_stops_the_prompt_at_once_and_the_node_hears_of_the_key_first() {
     assert_eq!((id, end), (MediaId(1), PlaybackEnd::BargedIn));
     rig.run(20);
     assert_eq!(rig.sent.last().map(|sent| sent.payload[0]), Some(0xff));
+}
+
+/// A key as sound, and a pause after it.
+fn play_tone(rig: &mut Rig, key: char, ms: usize, pause_ms: usize) {
+    let mut generator = Generator::dtmf(digit(key));
+    for _ in 0..ms / 20 {
+        let mut samples = [0; 160];
+        generator.fill(&mut samples);
+        let mut octets = [0; 160];
+        Law::Mu.encode(&samples, &mut octets);
+        rig.far_sound(&octets);
+        rig.run(20);
+    }
+    for _ in 0..pause_ms / 20 {
+        rig.far_sound(&[0xff; 160]);
+        rig.run(20);
+    }
+}
+
+#[test]
+fn sip_m4_tones_are_heard_where_no_events_come() {
+    let mut rig = Rig::answered();
+    for key in "159D#0".chars() {
+        play_tone(&mut rig, key, 80, 80);
+    }
+    assert_eq!(rig.keys(), "159D#0");
+    assert!(matches!(rig.events[1].1, Event::Digit { in_band: true, .. }));
+}
+
+#[test]
+fn sip_m4_the_same_key_twice_counts_twice_even_when_the_pause_is_not_sent() {
+    let mut rig = Rig::answered();
+    play_tone(&mut rig, '5', 80, 80);
+    play_tone(&mut rig, '5', 80, 0);
+    rig.far.timestamp += 8 * 200;
+    rig.run(200);
+    play_tone(&mut rig, '5', 80, 80);
+    assert_eq!(rig.keys(), "555");
+}
+
+#[test]
+fn sip_m5_a_key_that_comes_as_tone_and_as_event_counts_once() {
+    for lead_ms in [0, 40, 80, 120] {
+        let mut rig = Rig::answered();
+        let timestamp = rig.far.timestamp;
+        play_tone(&mut rig, '6', lead_ms, 0);
+        for n in 1..=5_u16 {
+            rig.far_event(timestamp, '6', n * 160, n == 5);
+            play_tone(&mut rig, '6', 20, 0);
+        }
+        play_tone(&mut rig, '6', 0, 100);
+        assert_eq!(rig.keys(), "6", "the tone leads by {lead_ms} ms");
+    }
+}
+
+#[test]
+fn sip_m5_tones_mean_nothing_once_an_event_was_seen() {
+    let mut rig = Rig::answered();
+    press(&mut rig, '1');
+    play_tone(&mut rig, '2', 100, 100);
+    press(&mut rig, '3');
+    assert_eq!(rig.keys(), "13");
+}
+
+#[test]
+fn sip_m5_an_event_of_another_key_right_after_a_tone_is_another_press() {
+    let mut rig = Rig::answered();
+    play_tone(&mut rig, '2', 60, 60);
+    press(&mut rig, '4');
+    assert_eq!(rig.keys(), "24");
+}
+
+#[test]
+fn tones_are_heard_again_when_events_are_negotiated_away() {
+    let mut rig = Rig::answered();
+    press(&mut rig, '1');
+    rig.command(Command::Session(Negotiated { event_recv: None, ..negotiated() }));
+    play_tone(&mut rig, '2', 100, 100);
+    assert_eq!(rig.keys(), "12");
+}
+
+#[test]
+fn a_muted_caller_makes_no_tones() {
+    let mut rig = Rig::answered();
+    rig.command(Command::Mute { out: false, inbound: true });
+    play_tone(&mut rig, '2', 100, 100);
+    assert_eq!(rig.keys(), "");
+}
+
+#[test]
+fn a_far_end_that_takes_no_events_gets_tones() {
+    for (codec, law) in [(Codec::Pcmu, Law::Mu), (Codec::Pcma, Law::A)] {
+        let mut rig = Rig::answered();
+        rig.command(Command::Session(Negotiated { event_send: None, codec, ..negotiated() }));
+        rig.command(Command::SendDigits {
+            digits: "42#".chars().map(digit).collect(),
+            duration: Duration::from_millis(80),
+            between: Duration::from_millis(80),
+            after: Duration::ZERO,
+        });
+        rig.run(800);
+        let mut detector = Detector::new();
+        let mut heard = String::new();
+        for sent in &rig.sent {
+            assert_eq!(sent.kind, law.payload_type());
+            let mut samples = [0; 160];
+            law.decode(&sent.payload, &mut samples);
+            heard.extend(detector.push(&samples).map(|digit| digit.as_char()));
+        }
+        assert_eq!(heard, "42#");
+    }
 }

@@ -90,8 +90,8 @@ fn a_key_ends_a_recording() {
 fn a_beep_sounds_first_and_is_not_part_of_the_recording() {
     let mut rig = Rig::answered();
     rig.command(Command::Record(Recording { beep: true, ..recording(1) }));
-    rig.run(200);
-    assert!(rig.sent.iter().all(|sent| sent.payload != [0xff; 160]), "200 ms of tone");
+    rig.run(250);
+    assert!(rig.sent.iter().all(|sent| sent.payload != [0xff; 160]), "250 ms of tone");
     assert_eq!(rig.recorded.len(), 0);
     rig.run(203);
     assert_eq!(rig.sent.last().map(|sent| sent.payload.clone()), Some(vec![0xff; 160]));
@@ -141,4 +141,20 @@ fn a_recording_that_was_kept_waiting_goes_on_from_the_present() {
     rig.command(Command::Record(recording(1)));
     rig.stall(3_600_000);
     assert_eq!(rig.recorded.len(), 160);
+}
+
+#[test]
+fn a_lost_packet_is_concealed_and_a_longer_gap_is_silence() {
+    let mut rig = Rig::answered();
+    rig.command(Command::Record(recording(1)));
+    speak(&mut rig, 400);
+    rig.far.sequence += 1;
+    rig.far.timestamp += 160;
+    rig.run(20);
+    speak(&mut rig, 400);
+    rig.run(1_000);
+    let sample = i32::from(Law::Mu.decode_sample(loud()));
+    let around_gap = &rig.recorded[8 * 440..8 * 520];
+    assert!(around_gap.iter().all(|s| (i32::from(*s) - sample).abs() < sample / 4));
+    assert_eq!(rig.recorded[rig.recorded.len() - 8 * 500..], vec![0; 8 * 500]);
 }
