@@ -14,7 +14,7 @@ use super::{Malformed, Param, ParamValue, Params};
 pub(crate) type Parsed<'a, T> = IResult<&'a str, T>;
 
 /// Fails at `input`.
-pub(super) fn fail<T>(input: &str) -> Parsed<'_, T> {
+pub(crate) fn fail<T>(input: &str) -> Parsed<'_, T> {
     Err(nom::Err::Error(nom::error::Error::new(input, ErrorKind::Verify)))
 }
 

@@ -29,8 +29,8 @@ pub mod writer;
 
 pub use decode::percent_decode;
 pub use fields::{CSeq, MediaType, RAck, Refresher, Replaces, SessionExpires, Valued};
-pub(crate) use grammar::content_length;
 pub use grammar::split_list;
+pub(crate) use grammar::{Parsed, content_length, fail, token};
 pub(crate) use head::{Head, Start};
 pub use headers::{Header, Headers};
 pub use method::Method;

@@ -3,23 +3,18 @@
 //! User, parameters and headers are kept in their escaped form, so that a URI prints as it came;
 //! [`Uri::user_text`] and [`Uri::header`] undo the escapes.
 
+mod read;
+
 use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-use nom::Parser;
-use nom::bytes::complete::{take_while, take_while1};
-use nom::character::complete::char;
-use nom::combinator::{map_opt, opt, verify};
-use nom::sequence::{delimited, preceded};
 use serde::{Deserialize, Serialize};
 
-use super::decode::{
-    comparable, escapes_are_complete, is_unreserved, percent_decode, percent_encode,
-};
-use super::grammar::Parsed;
-use super::limits::PARAMS_MAX;
+use super::decode::{comparable, is_unreserved, percent_decode, percent_encode};
 use super::{Malformed, Param, ParamValue, Params};
+
+pub(super) use read::{host, port};
 
 /// The scheme of a URI.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -159,7 +154,7 @@ impl Uri {
 
     /// Reads a whole text.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        match uri(text) {
+        match read::uri(text) {
             Ok(("", uri)) => Ok(uri),
             _ => Err(Malformed("URI")),
         }
@@ -273,117 +268,4 @@ fn is_user_char(byte: u8) -> bool {
 /// Characters of a parameter that need no escape.
 fn is_uri_param_char(byte: u8) -> bool {
     is_unreserved(byte) || b"[]/:&+$".contains(&byte)
-}
-
-/// Wider than RFC 3261, as PBXs are: `#` in dialled numbers, UTF-8 in names.
-fn is_visible(c: char) -> bool {
-    !c.is_control() && !c.is_whitespace() && !matches!(c, '<' | '>' | '"')
-}
-
-fn complete(text: &str) -> bool {
-    escapes_are_complete(text)
-}
-
-fn uri(input: &str) -> Parsed<'_, Uri> {
-    let name = verify(
-        take_while1(|c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')),
-        |name: &str| name.starts_with(|c: char| c.is_ascii_alphabetic()),
-    );
-    let (rest, (name, _)) = (name, char(':')).parse(input)?;
-    match Scheme::from_name(name) {
-        scheme @ (Scheme::Sip | Scheme::Sips) => sip_uri(scheme, rest),
-        Scheme::Tel => tel_uri(rest),
-        scheme @ Scheme::Other(_) => {
-            let (rest, opaque) = take_while1(is_visible).parse(rest)?;
-            let user = Some(opaque.to_owned());
-            Ok((rest, Uri { scheme, user, host: Host::Absent, ..Uri::sip(None, Host::Absent) }))
-        }
-    }
-}
-
-fn sip_uri(scheme: Scheme, input: &str) -> Parsed<'_, Uri> {
-    let (rest, userinfo) = opt(userinfo).parse(input)?;
-    let (rest, (host, port, params, headers)) =
-        (host, opt(preceded(char(':'), port)), uri_params, uri_headers).parse(rest)?;
-    let (user, password) = userinfo.map_or((None, None), |(u, p)| (Some(u), p));
-    let password = password.map(str::to_owned);
-    Ok((rest, Uri { scheme, user: user.map(str::to_owned), password, host, port, params, headers }))
-}
-
-fn userinfo(input: &str) -> Parsed<'_, (&str, Option<&str>)> {
-    let user =
-        verify(take_while1(|c| is_visible(c) && !matches!(c, '@' | ':')), |t: &str| complete(t));
-    let password = verify(take_while(|c| is_visible(c) && c != '@'), |t: &str| complete(t));
-    let (rest, (user, password, _)) =
-        (user, opt(preceded(char(':'), password)), char('@')).parse(input)?;
-    Ok((rest, (user, password)))
-}
-
-/// `host`: a bracketed IPv6 address, an IPv4 address or a name.
-pub(super) fn host(input: &str) -> Parsed<'_, Host> {
-    if input.starts_with('[') {
-        let inside = take_while1(|c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '.'));
-        return map_opt(delimited(char('['), inside, char(']')), |text: &str| {
-            text.parse::<Ipv6Addr>().ok().map(|ip| Host::Ip(IpAddr::V6(ip)))
-        })
-        .parse(input);
-    }
-    let mut name =
-        take_while1(|c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~'));
-    let (rest, name) = name.parse(input)?;
-    Ok((rest, Host::from(name)))
-}
-
-/// `port`
-pub(super) fn port(input: &str) -> Parsed<'_, u16> {
-    map_opt(take_while1(|c: char| c.is_ascii_digit()), |d: &str| d.parse().ok()).parse(input)
-}
-
-fn uri_params(input: &str) -> Parsed<'_, Params> {
-    let mut params = Params::default();
-    let mut rest = input;
-    for _ in 0..=PARAMS_MAX {
-        let Ok((after, _)) = char::<_, nom::error::Error<_>>(';').parse(rest) else {
-            return Ok((rest, params));
-        };
-        let piece = |c: char| is_visible(c) && !matches!(c, ';' | '?' | '=');
-        let value = take_while(|c: char| is_visible(c) && !matches!(c, ';' | '?'));
-        let (after, (name, value)) =
-            (take_while1(piece), opt(preceded(char('='), value))).parse(after)?;
-        if !complete(name) || !value.is_none_or(complete) {
-            return super::grammar::fail(input);
-        }
-        let value = value.map(|v| ParamValue::Bare(v.to_owned()));
-        params.push(Param { name: name.to_owned(), value });
-        rest = after;
-    }
-    super::grammar::fail(input)
-}
-
-fn uri_headers(input: &str) -> Parsed<'_, Vec<(String, String)>> {
-    let Some(text) = input.strip_prefix('?') else {
-        return Ok((input, Vec::new()));
-    };
-    let (rest, text) = verify(take_while1(is_visible), |t: &str| complete(t)).parse(text)?;
-    let headers: Vec<_> = text
-        .split('&')
-        .map(|one| one.split_once('=').unwrap_or((one, "")))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    if headers.len() > PARAMS_MAX || headers.iter().any(|(name, _)| name.is_empty()) {
-        return super::grammar::fail(input);
-    }
-    Ok((rest, headers))
-}
-
-fn tel_uri(input: &str) -> Parsed<'_, Uri> {
-    let number = verify(
-        take_while1(|c: char| {
-            c.is_ascii_hexdigit() || matches!(c, '+' | '-' | '.' | '(' | ')' | '*' | '#' | '%')
-        }),
-        |t: &str| complete(t),
-    );
-    let (rest, (number, params)) = (number, uri_params).parse(input)?;
-    let user = Some(number.to_owned());
-    Ok((rest, Uri { scheme: Scheme::Tel, user, params, ..Uri::sip(None, Host::Absent) }))
 }
