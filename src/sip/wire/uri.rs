@@ -109,7 +109,7 @@ impl fmt::Display for Host {
 pub struct Uri {
     /// Its scheme.
     pub scheme: Scheme,
-    /// User part, escaped. The number of a `tel:` URI; everything behind the colon of an opaque one.
+    /// User part, escaped; the number of a `tel:` URI; all behind the colon of an opaque one.
     pub user: Option<String>,
     /// Password, escaped.
     pub password: Option<String>,
