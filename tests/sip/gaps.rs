@@ -188,7 +188,8 @@ fn rsip_gap_headers_without_a_type_have_one() {
          Diversion: <sip:d@x>;reason=user-busy, \"P\" <sip:e@x>\r\n\
          P-Asserted-Identity: \"N\" <sip:1@x>, <tel:+49123>\r\n\
          Remote-Party-ID: \"R\" <sip:2@x>;party=calling;privacy=off\r\n\
-         History-Info: <sip:h2@x>;index=1.10,<sip:h1@x>;index=1.2\r\nAllow-Events: presence, mwi\r\n\
+         History-Info: <sip:h2@x>;index=1.10,<sip:h1@x>;index=1.2\r\n\
+         Allow-Events: presence, mwi\r\n\
          Subscription-State: terminated ;reason=noresource;retry-after=5",
     );
     let headers = &got.headers;

@@ -138,8 +138,8 @@ proptest! {
     #[test]
     fn what_was_written_is_read(sample in sample()) {
         let got = request(&sample.text);
-        let vias: Result<Vec<_>, _> = sample.vias.iter().map(|v| Via::parse(&unfolded(v))).collect();
-        prop_assert_eq!(got.headers.vias(), vias);
+        let vias = sample.vias.iter().map(|v| Via::parse(&unfolded(v)));
+        prop_assert_eq!(got.headers.vias(), vias.collect::<Result<Vec<_>, _>>());
         let contacts: Vec<_> =
             sample.contacts.iter().map(|c| NameAddr::parse(&unfolded(c)).expect("one")).collect();
         prop_assert_eq!(got.headers.contacts(), Ok(Contacts::List(contacts)));
@@ -185,8 +185,8 @@ proptest! {
         prop_assert_eq!(own, branches);
         let mut addresses = Vec::new();
         for line in theirs.headers.get_all(&HeaderName::Contact) {
-            let list = sipx_sip::Address::parse_list(&line.value(), "Contact").expect("they read it");
-            addresses.extend(list);
+            let list = sipx_sip::Address::parse_list(&line.value(), "Contact");
+            addresses.extend(list.expect("they read it too"));
         }
         let Ok(Contacts::List(own)) = ours.headers.contacts() else { panic!("a list") };
         prop_assert_eq!(own.len(), addresses.len());
