@@ -1,1 +1,18 @@
 //! Requests of operators and their answers, as JSON, text and metrics. Pure.
+//!
+//! A request is looked at against one snapshot ([`answer`]): either the snapshot itself is the
+//! answer, or an order for the node comes out, with a sentence that says what will happen.
+
+mod health;
+mod json;
+pub mod metrics;
+mod request;
+mod table;
+mod text;
+
+pub use health::not_ready;
+pub use json::distribution;
+pub use request::{Answer, Format, Reply, Request, answer};
+
+#[cfg(test)]
+mod fixture;

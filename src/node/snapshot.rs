@@ -75,8 +75,10 @@ pub struct Port {
     /// The application that serves its call.
     pub application: Option<String>,
     /// The instance that serves its call.
+    #[serde(serialize_with = "name_of_some")]
     pub instance: Option<InstanceId>,
     /// Its call.
+    #[serde(serialize_with = "name_of_some")]
     pub call: Option<CallId>,
     /// The generation of its latest offer.
     pub generation: Option<Generation>,
@@ -138,6 +140,7 @@ pub enum PortState {
 #[derive(Clone, Debug, Serialize)]
 pub struct Call {
     /// Its name; `GW_CALL` of ARI.
+    #[serde(serialize_with = "name_of")]
     pub call: CallId,
     /// Its port.
     pub port: PortId,
@@ -157,6 +160,7 @@ pub struct Call {
     /// The application that serves it.
     pub application: Option<String>,
     /// The instance that serves it.
+    #[serde(serialize_with = "name_of_some")]
     pub instance: Option<InstanceId>,
     /// The generation of its latest offer.
     pub generation: Generation,
@@ -172,6 +176,7 @@ pub struct Call {
 #[derive(Clone, Debug, Serialize)]
 pub struct Instance {
     /// Its name here.
+    #[serde(serialize_with = "name_of")]
     pub instance: InstanceId,
     /// The ARI user that it is.
     pub user: String,
@@ -227,6 +232,13 @@ pub struct Counters {
     pub calls_ended_total: BTreeMap<&'static str, u64>,
     /// Rebinds claimed by a new owner, by [`reason_name`].
     pub rebinds_total: BTreeMap<&'static str, u64>,
+    /// How long rebinds took.
+    #[serde(skip)]
+    pub rebind_times: RebindTimes,
+    /// ARI requests, over HTTP and WebSocket, by status of their answer.
+    pub ari_requests_total: BTreeMap<u16, u64>,
+    /// ARI events handed to sockets.
+    pub ari_events_total: u64,
     /// Commands refused with 404 because their channel id is of an older generation.
     pub stale_commands_total: u64,
     /// Key presses that arrived.
@@ -259,6 +271,46 @@ pub struct Counters {
     pub registers_total: u64,
     /// Inputs that a full queue dropped, by queue.
     pub dropped_total: BTreeMap<&'static str, u64>,
+}
+
+/// The durations of all rebinds so far, each step for itself.
+#[derive(Clone, Debug, Default)]
+pub struct RebindTimes {
+    /// Last sign of life -> verdict.
+    pub detect: Histogram,
+    /// Verdict -> StasisStart written.
+    pub decide: Histogram,
+    /// StasisStart written -> first command.
+    pub claim: Histogram,
+    /// Last sign of life -> sound of the new owner.
+    pub total: Histogram,
+}
+
+/// How many durations were how long.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram {
+    /// Durations of at most [`HISTOGRAM_MS`] each (and more than the one before), then the rest.
+    pub counts: [u64; HISTOGRAM_MS.len() + 1],
+    /// All durations together.
+    pub sum: Duration,
+}
+
+/// Upper edges of a [`Histogram`] in milliseconds.
+pub const HISTOGRAM_MS: [u32; 12] = [1, 2, 5, 10, 20, 50, 100, 250, 500, 1_000, 2_500, 10_000];
+
+impl Histogram {
+    /// Counts one duration.
+    pub fn observe(&mut self, duration: Duration) {
+        let within = |edge: &u32| duration <= Duration::from_millis(u64::from(*edge));
+        let at = HISTOGRAM_MS.iter().position(within).unwrap_or(HISTOGRAM_MS.len());
+        self.counts[at] += 1;
+        self.sum = self.sum.saturating_add(duration);
+    }
+
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
 }
 
 /// One call that changed hands. Instants are of the boot-time clock.
@@ -391,6 +443,17 @@ pub enum AlarmKind {
 }
 
 impl AlarmKind {
+    /// Every name that [`Self::name`] gives.
+    pub const NAMES: [&str; 7] = [
+        "pbx_refused",
+        "pbx_unreachable",
+        "udp_port_in_use",
+        "no_instance",
+        "prompt_missing",
+        "digits_refused",
+        "other",
+    ];
+
     /// A stable short name for JSON and metrics.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -441,6 +504,23 @@ impl fmt::Display for AlarmKind {
             ),
             Self::Other { text } => f.write_str(text),
         }
+    }
+}
+
+fn name_of<T: fmt::Display, S: serde::Serializer>(
+    id: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
+}
+
+fn name_of_some<T: fmt::Display, S: serde::Serializer>(
+    id: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match id {
+        Some(id) => serializer.collect_str(id),
+        None => serializer.serialize_none(),
     }
 }
 
@@ -496,6 +576,16 @@ mod tests {
     }
 
     #[test]
+    fn a_histogram_counts_a_duration_under_its_edge() {
+        let mut histogram = Histogram::default();
+        for millis in [0, 1, 3, 11_000] {
+            histogram.observe(Duration::from_millis(millis));
+        }
+        assert_eq!(histogram.counts, [2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!((histogram.count(), histogram.sum), (4, Duration::from_millis(11_004)));
+    }
+
+    #[test]
     fn a_caller_is_shown_by_the_last_two_characters_at_most() {
         assert_eq!(mask(&Redacted::new("+4930123456".to_owned())), "***56");
         assert_eq!(mask(&Redacted::new("2001".to_owned())), "***");
@@ -510,6 +600,7 @@ mod tests {
             status: 403,
         };
         assert_eq!(refused.name(), "pbx_refused");
+        assert!(AlarmKind::NAMES.contains(&refused.name()));
         assert!(refused.to_string().contains("correct its auth_user and password"));
     }
 }

@@ -1,0 +1,277 @@
+//! The protocol of the admin socket: one JSON line in, one JSON line out.
+//!
+//! ```text
+//! {"request":"status"}                            -> {"ok":{...}}
+//! {"request":"ports","format":"text"}             -> {"ok":"PORT  EXTENSION ..."}
+//! {"request":"drain","instance":"i3","on":true}   -> {"ok":"i3 gets no new calls"}
+//! {"request":"rebind","port":7}                   -> {"error":"port 7 has no call"}
+//! ```
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{json, text};
+use crate::ids::{CallId, InstanceId, PortId};
+use crate::node::snapshot::{Port, PortState};
+use crate::node::{Order, Snapshot};
+
+/// What an operator asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// The node as a whole.
+    Status {
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
+    },
+    /// Every voice port.
+    Ports {
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
+    },
+    /// Every call.
+    Calls {
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
+    },
+    /// Every instance.
+    Instances {
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
+    },
+    /// The latest rebinds.
+    Rebinds {
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
+    },
+    /// No new calls for an instance, or again.
+    Drain {
+        /// Its name, as `i3`.
+        instance: String,
+        /// On or off.
+        on: bool,
+    },
+    /// A call to another instance.
+    Rebind {
+        /// The name of the call, or the index of its port.
+        target: String,
+    },
+    /// No new calls from the PBX, or again.
+    DrainNode {
+        /// On or off.
+        on: bool,
+    },
+}
+
+/// Form of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// A JSON value.
+    #[default]
+    Json,
+    /// An aligned table, as one JSON string.
+    Text,
+}
+
+/// The answer on the wire.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// Done, or seen.
+    Ok(Value),
+    /// Not done; one sentence that says why and what to do.
+    Error(String),
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// To the operator.
+    pub reply: Reply,
+    /// To the node.
+    pub order: Option<Order>,
+}
+
+/// Answers a request against a snapshot.
+pub fn answer(request: &Request, snapshot: &Snapshot) -> Answer {
+    match request {
+        Request::Status { format } => shown(*format, json::status, text::status, snapshot),
+        Request::Ports { format } => shown(*format, json::ports, text::ports, snapshot),
+        Request::Calls { format } => shown(*format, json::calls, text::calls, snapshot),
+        Request::Instances { format } => shown(*format, json::instances, text::instances, snapshot),
+        Request::Rebinds { format } => shown(*format, json::rebinds, text::rebinds, snapshot),
+        Request::Drain { instance, on } => ordered(drain(instance, *on, snapshot)),
+        Request::Rebind { target } => ordered(rebind(target, snapshot)),
+        Request::DrainNode { on } => {
+            let text = if *on {
+                "the node takes no new calls; calls that are up stay"
+            } else {
+                "the node takes calls"
+            };
+            ordered(Ok((Order::DrainNode { on: *on }, text.to_owned())))
+        }
+    }
+}
+
+fn shown(
+    format: Format,
+    json: fn(&Snapshot) -> Value,
+    text: fn(&Snapshot) -> String,
+    snapshot: &Snapshot,
+) -> Answer {
+    let value = match format {
+        Format::Json => json(snapshot),
+        Format::Text => Value::String(text(snapshot)),
+    };
+    Answer { reply: Reply::Ok(value), order: None }
+}
+
+fn ordered(result: Result<(Order, String), String>) -> Answer {
+    match result {
+        Ok((order, text)) => Answer { reply: Reply::Ok(text.into()), order: Some(order) },
+        Err(text) => Answer { reply: Reply::Error(text), order: None },
+    }
+}
+
+fn drain(name: &str, on: bool, snapshot: &Snapshot) -> Result<(Order, String), String> {
+    let instance = find_instance(name, snapshot)?;
+    let text = if on {
+        format!("{instance} gets no new calls; its own stay")
+    } else {
+        format!("{instance} gets calls")
+    };
+    Ok((Order::DrainInstance { instance, on }, text))
+}
+
+fn find_instance(name: &str, snapshot: &Snapshot) -> Result<InstanceId, String> {
+    let instances = snapshot.instances.iter().map(|i| i.instance);
+    if let Some(found) = instances.clone().find(|i| i.to_string() == name) {
+        return Ok(found);
+    }
+    let names: Vec<_> = instances.map(|i| i.to_string()).collect();
+    Err(if names.is_empty() {
+        format!("no instance {name}: none is connected")
+    } else {
+        format!("no instance {name}; connected are {}", names.join(", "))
+    })
+}
+
+fn rebind(target: &str, snapshot: &Snapshot) -> Result<(Order, String), String> {
+    let port = find_port(target, snapshot)?;
+    let (id, Some(call)) = (port.port, port.call) else {
+        return Err(format!("port {} has no call", port.port));
+    };
+    match port.state {
+        PortState::Bound | PortState::Offered => {}
+        PortState::Rebinding => return Err(format!("call {call} is being moved already")),
+        PortState::Idle | PortState::Queued | PortState::Announce | PortState::Outbound => {
+            return Err(format!(
+                "call {call} is under no instance, so there is none to move it from"
+            ));
+        }
+    }
+    let application = port.application.as_deref();
+    let others = snapshot.instances.iter().any(|i| {
+        Some(i.instance) != port.instance
+            && i.applications.iter().any(|a| Some(a.as_str()) == application)
+    });
+    let text = match (others, application) {
+        (true, _) => format!("call {call} is being moved to another instance"),
+        (false, Some(application)) => format!(
+            "call {call} is being moved; no other instance of {application} is connected, so the \
+             next entry of port {id} takes it"
+        ),
+        (false, None) => format!("call {call} is being moved"),
+    };
+    Ok((Order::Rebind { port: id }, text))
+}
+
+/// By name of the call, by index of the port, or by extension.
+fn find_port<'s>(target: &str, snapshot: &'s Snapshot) -> Result<&'s Port, String> {
+    let is_call = |call: Option<CallId>| call.is_some_and(|call| call.to_string() == target);
+    let by_call = snapshot.ports.iter().find(|port| is_call(port.call));
+    let by_index = || {
+        let index = target.parse().ok().map(PortId)?;
+        snapshot.ports.iter().find(|port| port.port == index)
+    };
+    let by_extension = || snapshot.ports.iter().find(|port| port.extension == target);
+    by_call.or_else(by_index).or_else(by_extension).ok_or_else(|| {
+        format!("no call, port or extension {target}; `portkeeper calls` lists the calls")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fixture::snapshot;
+
+    fn refused(request: Request) -> String {
+        let answer = answer(&request, &snapshot());
+        assert_eq!(answer.order, None);
+        match answer.reply {
+            Reply::Error(text) => text,
+            Reply::Ok(value) => panic!("not refused: {value}"),
+        }
+    }
+
+    fn order(request: Request) -> Order {
+        answer(&request, &snapshot()).order.expect("an order")
+    }
+
+    #[test]
+    fn a_request_is_one_line_of_json() {
+        let line = r#"{"request":"drain","instance":"i3","on":true}"#;
+        let request: Request = serde_json::from_str(line).expect("valid");
+        assert_eq!(request, Request::Drain { instance: "i3".into(), on: true });
+        assert_eq!(serde_json::to_string(&request).expect("plain"), line);
+        let status: Request = serde_json::from_str(r#"{"request":"status"}"#).expect("valid");
+        assert_eq!(status, Request::Status { format: Format::Json });
+        assert!(serde_json::from_str::<Request>(r#"{"request":"reboot"}"#).is_err());
+    }
+
+    #[test]
+    fn an_instance_is_drained_by_its_name() {
+        let wanted = Order::DrainInstance { instance: InstanceId(2), on: true };
+        assert_eq!(order(Request::Drain { instance: "i2".into(), on: true }), wanted);
+    }
+
+    #[test]
+    fn an_unknown_instance_is_answered_with_those_that_are_there() {
+        let text = refused(Request::Drain { instance: "i9".into(), on: true });
+        assert_eq!(text, "no instance i9; connected are i1, i2");
+    }
+
+    #[test]
+    fn a_call_is_moved_by_its_name_its_port_or_its_extension() {
+        let wanted = Order::Rebind { port: PortId(1) };
+        for target in ["0000002a-1", "1", "6002"] {
+            assert_eq!(order(Request::Rebind { target: target.into() }), wanted, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_port_without_an_instance_is_not_moved() {
+        assert_eq!(refused(Request::Rebind { target: "0".into() }), "port 0 has no call");
+        let text = refused(Request::Rebind { target: "2".into() });
+        assert!(text.contains("under no instance"), "{text}");
+        assert!(refused(Request::Rebind { target: "x".into() }).contains("portkeeper calls"));
+    }
+
+    #[test]
+    fn the_node_can_be_drained() {
+        assert_eq!(order(Request::DrainNode { on: true }), Order::DrainNode { on: true });
+    }
+
+    #[test]
+    fn text_travels_as_one_json_string() {
+        let answer = answer(&Request::Ports { format: Format::Text }, &snapshot());
+        let Reply::Ok(Value::String(text)) = answer.reply else { panic!("not text") };
+        assert!(text.starts_with("PORT "), "{text}");
+    }
+}
