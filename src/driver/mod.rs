@@ -1,12 +1,19 @@
 //! The real world: clocks, sockets, threads, files.
 
+pub mod admin_socket;
 mod ari_socket;
 pub mod clock;
+pub mod commands;
+pub mod faces;
 pub mod http;
 mod links;
 mod mailbox;
 mod recorder;
 pub mod rtp_net;
+pub mod log;
+pub mod notify;
+pub mod observe;
+mod progress;
 
 use std::sync::Arc;
 
@@ -18,6 +25,7 @@ use crate::node::{Order, Snapshot};
 use crate::timers::Instant;
 
 pub use links::Links;
+pub use progress::Progress;
 
 /// What the faces tell the event loop. HTTP tasks, the admin socket and the metrics listener hold
 /// senders of one bounded channel; answers to ARI requests go back through [`Links`], snapshots

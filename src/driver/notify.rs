@@ -1,0 +1,98 @@
+//! What systemd is told: READY when every socket is bound, STATUS in words, WATCHDOG as long as
+//! every part makes progress, STOPPING.
+//!
+//! Without systemd (`NOTIFY_SOCKET` unset) every message goes nowhere, and the checks still feed
+//! `/livez`.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::sync::mpsc;
+
+use super::progress::Progress;
+use super::{ToNode, observe};
+use crate::node::Snapshot;
+use crate::node::snapshot::RegistrationState;
+
+/// Pace of checks when systemd asks for none.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+
+/// Every socket is bound.
+pub fn ready() {
+    tell(&[NotifyState::Ready]);
+}
+
+/// The node is being stopped.
+pub fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+/// Checks progress and feeds the watchdog, for ever. A part without progress starves the
+/// watchdog, and systemd restarts the node after `WatchdogSec`.
+pub async fn watch(progress: Progress, to_node: mpsc::Sender<ToNode>) -> Infallible {
+    let mut turn = tokio::time::interval(interval(sd_notify::watchdog_enabled()));
+    // The first tick comes at once: nothing can have advanced yet.
+    turn.tick().await;
+    let mut told = String::new();
+    loop {
+        turn.tick().await;
+        progress.check();
+        if let Some(part) = progress.stuck() {
+            tracing::error!(part, "no progress: the watchdog is not fed");
+            tell(&[NotifyState::Status(&format!("{part} makes no progress"))]);
+            continue;
+        }
+        tell(&[NotifyState::Watchdog]);
+        let Some(snapshot) = observe::snapshot(&to_node).await else { continue };
+        let line = status(&snapshot);
+        if line != told {
+            tell(&[NotifyState::Status(&line)]);
+            told = line;
+        }
+    }
+}
+
+/// A third of the time that the watchdog grants, so that one late check does no harm.
+fn interval(watchdog: Option<Duration>) -> Duration {
+    let granted = watchdog.map_or(CHECK_EVERY, |watchdog| watchdog / 3);
+    granted.clamp(Duration::from_millis(600), CHECK_EVERY)
+}
+
+fn status(snapshot: &Snapshot) -> String {
+    let registered =
+        |p: &&crate::node::snapshot::Port| p.registration.state == RegistrationState::Registered;
+    format!(
+        "{} of {} ports registered, {} calls, {} instances, {} alarms",
+        snapshot.ports.iter().filter(registered).count(),
+        snapshot.ports.len(),
+        snapshot.calls.len(),
+        snapshot.instances.len(),
+        snapshot.alarms.len()
+    )
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_three_times_as_fast_as_the_watchdog() {
+        assert_eq!(interval(Some(Duration::from_secs(3))), Duration::from_secs(1));
+        assert_eq!(interval(Some(Duration::from_secs(30))), CHECK_EVERY);
+        assert_eq!(interval(Some(Duration::from_millis(10))), Duration::from_millis(600));
+        assert_eq!(interval(None), CHECK_EVERY);
+    }
+
+    #[test]
+    fn the_status_line_counts_what_matters() {
+        let line = status(&Snapshot::default());
+        assert_eq!(line, "0 of 0 ports registered, 0 calls, 0 instances, 0 alarms");
+    }
+}
