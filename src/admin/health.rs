@@ -39,7 +39,7 @@ const REGISTRATIONS: [(RegistrationState, &str); 5] = [
     (RegistrationState::Unreachable, "unreachable"),
 ];
 
-const PORTS: [(PortState, &str); 7] = [
+const PORTS: [(PortState, &str); 8] = [
     (PortState::Idle, "idle"),
     (PortState::Queued, "queued"),
     (PortState::Offered, "offered"),
@@ -47,6 +47,7 @@ const PORTS: [(PortState, &str); 7] = [
     (PortState::Rebinding, "rebinding"),
     (PortState::Announce, "announce"),
     (PortState::Outbound, "outbound"),
+    (PortState::Leaving, "leaving"),
 ];
 
 const HEALTHS: [(Health, &str); 3] =

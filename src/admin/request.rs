@@ -169,6 +169,7 @@ fn rebind(target: &str, snapshot: &Snapshot) -> Result<(Order, String), String> 
     };
     match port.state {
         PortState::Bound | PortState::Offered => {}
+        PortState::Leaving => return Err(format!("call {call} is ending")),
         PortState::Rebinding => return Err(format!("call {call} is being moved already")),
         PortState::Idle | PortState::Queued | PortState::Announce | PortState::Outbound => {
             return Err(format!(
