@@ -7,13 +7,13 @@ pub mod commands;
 pub mod faces;
 pub mod http;
 mod links;
-mod mailbox;
-mod recorder;
-pub mod rtp_net;
 pub mod log;
+mod mailbox;
 pub mod notify;
 pub mod observe;
 mod progress;
+mod recorder;
+pub mod rtp_net;
 
 use std::sync::Arc;
 
