@@ -3,7 +3,7 @@
 //! The map of the code, right to left: a module may name only what stands to its right.
 //!
 //! ```text
-//! main -> {demo, bench} -> {driver, sim} -> admin -> node
+//! main -> {demo, bench} -> stage -> {driver, sim} -> admin -> node
 //!      -> {pool, menu, ha, ivr, cti, sip, media} -> {sdp, config, store} -> {ids, timers, redact}
 //! ```
 //!
@@ -37,3 +37,5 @@ pub mod sim;
 pub mod bench;
 #[cfg(feature = "driver")]
 pub mod demo;
+#[cfg(feature = "driver")]
+pub mod stage;

@@ -5,12 +5,16 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use portkeeper::admin::{Format, Request};
+use portkeeper::demo;
 use portkeeper::driver::commands::{self, Failure};
+use portkeeper::stage::instance::{self, Play};
 
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100)]
@@ -21,6 +25,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run a node until SIGTERM or SIGINT.
+    Run {
+        /// Its configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Play on loopback what happens when an IVR instance hangs or dies.
+    Demo(Demo),
+    /// One IVR instance of a play; `demo` and `bench` start it.
+    #[command(hide = true)]
+    DemoInstance(DemoInstance),
     /// Work with configuration files.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -38,6 +53,30 @@ enum Command {
     Drain(Drain),
     /// Move a call to another instance.
     Rebind(Rebind),
+}
+
+#[derive(Args)]
+struct Demo {
+    /// One JSON object as the last line.
+    #[arg(long)]
+    json: bool,
+    /// Leave sound and logs here. Without it: a new directory for temporary files.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct DemoInstance {
+    #[arg(long)]
+    ari: SocketAddr,
+    #[arg(long)]
+    app: String,
+    #[arg(long)]
+    api_key: String,
+    #[arg(long)]
+    no_ack: bool,
+    #[arg(long)]
+    livelocked: bool,
 }
 
 #[derive(Subcommand)]
@@ -101,7 +140,9 @@ impl Look {
 fn main() -> ExitCode {
     match execute(Arguments::parse().command) {
         Ok(text) => {
-            println!("{text}");
+            if !text.is_empty() {
+                println!("{text}");
+            }
             ExitCode::SUCCESS
         }
         Err(failure) => {
@@ -113,6 +154,9 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> Result<String, Failure> {
     match command {
+        Command::Run { config } => commands::run(&config),
+        Command::Demo(Demo { json, out }) => played(demo::run(&demo::Options { json, out })),
+        Command::DemoInstance(instance) => instance.play(),
         Command::Config(ConfigCommand::Check { file }) => commands::check_config(&file),
         Command::Status(look) => look.ask(|format| Request::Status { format }),
         Command::Ports(look) => look.ask(|format| Request::Ports { format }),
@@ -126,5 +170,27 @@ fn execute(command: Command) -> Result<String, Failure> {
             node.ask(&Request::Drain { instance, on: !off })
         }
         Command::Rebind(Rebind { target, node }) => node.ask(&Request::Rebind { target }),
+    }
+}
+
+impl DemoInstance {
+    fn play(self) -> Result<String, Failure> {
+        let play = Play {
+            ari: self.ari,
+            application: self.app,
+            api_key: self.api_key,
+            acknowledges: !self.no_ack,
+            livelocked: self.livelocked,
+        };
+        instance::run(play).map(|()| String::new()).map_err(|e| Failure::Node(e.to_string()))
+    }
+}
+
+/// A play has ended: well, or with something lost.
+fn played(outcome: io::Result<bool>) -> Result<String, Failure> {
+    match outcome {
+        Ok(true) => Ok(String::new()),
+        Ok(false) => Err(Failure::Refused("a call or a digit was lost or doubled".to_owned())),
+        Err(error) => Err(Failure::Node(error.to_string())),
     }
 }

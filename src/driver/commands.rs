@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
-use super::admin_socket;
+use super::{admin_socket, log, notify, run};
 use crate::admin::{Reply, Request};
 use crate::config::{self, Config, Report};
 
@@ -73,6 +73,24 @@ pub fn load_config(path: &Path) -> Result<Loaded, Failure> {
 #[expect(clippy::disallowed_methods, reason = "the configuration is read here and nowhere else")]
 fn read_file(path: &Path) -> io::Result<String> {
     fs::read_to_string(path)
+}
+
+/// `portkeeper run --config FILE`: until a signal ends it.
+///
+/// # Errors
+/// [`Failure::Configuration`] with every fault, or [`Failure::Node`] when it cannot start.
+pub fn run(path: &Path) -> Result<String, Failure> {
+    let Loaded { config, warnings } = load_config(path)?;
+    log::start(&config.log).map_err(Failure::Node)?;
+    for warning in warnings.lines() {
+        tracing::warn!("{warning}");
+    }
+    let failed = |error: io::Error| Failure::Node(error.to_string());
+    let running = run::start(config).map_err(failed)?;
+    let signal = running.wait().map_err(failed)?;
+    notify::stopping();
+    running.stop();
+    Ok(format!("stopped by {signal}"))
 }
 
 /// `portkeeper config check FILE`

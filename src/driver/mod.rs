@@ -7,20 +7,24 @@ pub mod commands;
 pub mod faces;
 pub mod http;
 mod links;
-pub mod log;
 mod mailbox;
+pub mod log;
 pub mod notify;
 pub mod observe;
 mod progress;
+mod event_loop;
+mod prompts;
 mod recorder;
 pub mod rtp_net;
+pub mod run;
+mod sip_net;
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::ids::{CallId, Generation, InstanceId};
-use crate::ivr;
+use crate::{ivr, media};
 use crate::node::{Order, Snapshot};
 use crate::timers::Instant;
 
@@ -63,6 +67,15 @@ pub enum ToNode {
         generation: Generation,
         /// When the write returned.
         at: Instant,
+    },
+    /// A stored recording was read, or could not be.
+    Loaded {
+        /// For which call.
+        call: CallId,
+        /// Its name.
+        name: String,
+        /// The sound.
+        prompt: Option<Arc<media::Prompt>>,
     },
     /// Somebody wants to see the node.
     Snapshot(oneshot::Sender<Box<Snapshot>>),

@@ -50,8 +50,6 @@ pub struct Call {
     pub info_digits: VecDeque<(Digit, Duration, Duration)>,
     /// Rounds of the announcement that are left; `None`: no announcement runs.
     pub announce: Option<Announcing>,
-    /// Names of the recordings that run.
-    pub recordings: Vec<(MediaId, String)>,
     /// What becomes of the call when its transfer fails.
     pub transfer: Option<Transfer>,
     pub digits: u64,
@@ -154,7 +152,6 @@ impl Call {
             digits_later: VecDeque::new(),
             info_digits: VecDeque::new(),
             announce: None,
-            recordings: Vec::new(),
             transfer: None,
             digits: 0,
             next_own: 0,

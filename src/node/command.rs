@@ -225,7 +225,6 @@ impl Node {
         };
         let Some(entry) = self.calls.get_mut(&call) else { return };
         entry.live.insert(id);
-        entry.recordings.push((id, name.clone()));
         let port = entry.port;
         let terminate_on = keys(&terminate_on);
         let name = name.into();
@@ -246,11 +245,7 @@ impl Node {
     fn stop_record(&mut self, call: CallId, id: MediaId, discard: bool) {
         let Some(entry) = self.calls.get(&call) else { return };
         let port = entry.port;
-        let name = entry.recordings.iter().find(|(i, _)| *i == id).map(|(_, name)| name.clone());
         self.media(port, media::Command::StopRecord { id });
-        if let (true, Some(name)) = (discard, name) {
-            self.outputs.push_back(Output::DiscardRecording { port, name });
-        }
     }
 
     fn set_variable(
@@ -457,7 +452,6 @@ pub(super) fn keys(digits: &[Digit]) -> DigitSet {
 impl Call {
     /// A playback or recording is over; whether it was known.
     pub(super) fn media_over(&mut self, id: MediaId) -> bool {
-        self.recordings.retain(|(recording, _)| *recording != id);
         self.live.remove(&id)
     }
 }

@@ -54,6 +54,11 @@ pub enum Input {
         /// What.
         event: media::Event,
     },
+    /// A port's media takes no commands: its worker hangs.
+    MediaStuck {
+        /// Which port.
+        port: PortId,
+    },
     /// From the ARI listener: `Request`, `Upgrade`, `Text` or `Closed`.
     Ivr(ivr::Input),
     /// An instance answered a ping.
@@ -110,13 +115,6 @@ pub enum Output {
         port: PortId,
         /// What.
         command: media::Command,
-    },
-    /// Throw a recording away when it has ended.
-    DiscardRecording {
-        /// Which port.
-        port: PortId,
-        /// Its name.
-        name: String,
     },
     /// Read a stored recording. Answered by `Loaded`.
     Load {
@@ -253,6 +251,7 @@ impl Node {
             Input::Wall { unix_ms } => self.ivr.handle_wall(unix_ms, now),
             Input::Sip(input) => self.sip.handle_input(now, input),
             Input::Media { port, at, event } => self.media_event(now, port, at, event),
+            Input::MediaStuck { port } => self.media_stuck(now, port),
             Input::Ivr(input) => self.ivr_input(now, input),
             Input::Pong { instance } => {
                 self.pool.handle_input(now, pool::Input::Pong { instance });

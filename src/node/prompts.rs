@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::codecs::tone::Signal;
 use crate::ivr::MediaUri;
 use crate::media::Prompt;
 
@@ -11,8 +12,8 @@ use crate::media::Prompt;
 pub struct Prompts {
     /// By name below the directory of prompts, as `menu`, `digits/7` or `en/menu`.
     pub sounds: BTreeMap<String, Arc<Prompt>>,
-    /// Call-progress tones by name, one period each.
-    pub tones: BTreeMap<String, Arc<Prompt>>,
+    /// Call-progress tones by name and zone, one turn of the cadence each. Zone `""` is neutral.
+    pub tones: BTreeMap<(String, String), Arc<Prompt>>,
 }
 
 /// A row of sounds, ready to play.
@@ -51,15 +52,21 @@ impl Prompts {
                 MediaUri::Sound(name) => row.pieces.push(self.named(name, language)?),
                 MediaUri::Digits(digits) => self.spell(digits, language, &mut row)?,
                 MediaUri::Number(number) => self.speak(*number, language, &mut row)?,
-                MediaUri::Tone(name) => {
-                    let tone = self.tones.get(name).ok_or_else(|| Gap::Missing(name.clone()))?;
-                    row.pieces.push(tone.clone());
-                    row.repeat = true;
-                }
+                MediaUri::Tone(name) => self.tone(name, &mut row)?,
                 MediaUri::Recording(name) => return Err(Gap::Recording(name.clone())),
             }
         }
         Ok(row)
+    }
+
+    /// `ring`, or `ring;tonezone=us`.
+    fn tone(&self, text: &str, row: &mut Row) -> Result<(), Gap> {
+        let (name, zone) = text.split_once(";tonezone=").unwrap_or((text, ""));
+        let key = (name.to_owned(), zone.to_owned());
+        let tone = self.tones.get(&key).ok_or_else(|| Gap::Missing(format!("tone:{text}")))?;
+        row.pieces.push(tone.clone());
+        row.repeat |= Signal::from_name(name).is_some_and(Signal::repeats);
+        Ok(())
     }
 
     fn named(&self, name: &str, language: &str) -> Result<Arc<Prompt>, Gap> {
@@ -122,7 +129,7 @@ mod tests {
     fn prompts(names: &[&str]) -> Prompts {
         let prompt = || Arc::new(Prompt { pcmu: Bytes::new(), pcma: Bytes::new() });
         let sounds = names.iter().map(|&name| (name.to_owned(), prompt())).collect();
-        Prompts { sounds, tones: [("ring".to_owned(), prompt())].into() }
+        Prompts { sounds, tones: [(("ring".to_owned(), "us".to_owned()), prompt())].into() }
     }
 
     #[test]
@@ -146,7 +153,7 @@ mod tests {
     #[test]
     fn a_tone_goes_on_and_a_missing_sound_is_named() {
         let prompts = prompts(&["digits/1", "digits/pound"]);
-        let tone = prompts.row(&[MediaUri::Tone("ring".into())], "en").expect("known");
+        let tone = prompts.row(&[MediaUri::Tone("ring;tonezone=us".into())], "en").expect("known");
         assert!(tone.repeat);
         let row = prompts.row(&[MediaUri::Digits("1#".into())], "en").expect("known");
         assert_eq!((row.pieces.len(), row.repeat), (2, false));

@@ -585,6 +585,16 @@ impl Node {
         }
     }
 
+    /// Nothing can be played or heard any more on this port.
+    pub(super) fn media_stuck(&mut self, now: Instant, port: PortId) {
+        let Some(call) = self.call_of(port) else { return };
+        let text = format!(
+            "port {port} lost its call: its media worker hangs; look for a starved machine"
+        );
+        self.alarms.raise(AlarmKind::Other { text }, now);
+        self.hang_up(now, call, Some(41));
+    }
+
     /// The UDP port is ours: what waited for it happens.
     fn opened(&mut self, now: Instant, call: CallId) {
         let Some(entry) = self.calls.get_mut(&call) else { return };

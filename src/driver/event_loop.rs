@@ -1,0 +1,233 @@
+//! The control thread: one task that drives [`Node`].
+//!
+//! Inputs come over three bounded channels and the clock; outputs are carried out at once, none of
+//! them waits. `progress` counts the rounds, so that a watchdog can tell a stuck loop from an idle
+//! one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
+
+use super::rtp_net::{Report, RtpNet};
+use super::sip_net::{Received, SipNet};
+use super::{Links, ToNode, clock, prompts};
+use crate::config::Config;
+use crate::ids::PortId;
+use crate::media::{self, Prompt};
+use crate::node::{Input, Mark, Node, Output};
+use crate::timers::Instant;
+
+/// Wall time is read this often, and the loop shows progress at least this often.
+const TICK: Duration = Duration::from_millis(500);
+/// Inputs of one channel that are taken before the others get their turn.
+const BATCH_MAX: usize = 64;
+
+/// Everything that the control thread owns.
+pub struct EventLoop {
+    /// The node.
+    pub node: Node,
+    /// SIP sockets.
+    pub sip: SipNet,
+    /// Media workers.
+    pub rtp: RtpNet,
+    /// Who waits for ARI answers.
+    pub links: Arc<Links>,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Where loaded recordings come back.
+    pub to_node: mpsc::Sender<ToNode>,
+    /// Rounds of the loop.
+    pub progress: Arc<AtomicU64>,
+    /// The node has said so.
+    pub stopped: bool,
+}
+
+/// What the event loop listens to.
+pub struct Channels {
+    /// From the SIP sockets.
+    pub sip: mpsc::Receiver<Received>,
+    /// From the media workers.
+    pub media: mpsc::Receiver<Report>,
+    /// From the faces.
+    pub faces: mpsc::Receiver<ToNode>,
+    /// The process shall end.
+    pub stop: oneshot::Receiver<()>,
+}
+
+impl EventLoop {
+    /// Runs until the node has stopped.
+    pub async fn run(mut self, mut channels: Channels) {
+        let mut tick = tokio::time::interval(TICK);
+        let mut stopping = false;
+        loop {
+            self.progress.fetch_add(1, Ordering::Relaxed);
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                stop = &mut channels.stop, if !stopping => {
+                    stopping = true;
+                    if stop.is_err() {
+                        warn!("the process gave up its event loop");
+                    }
+                    self.node.handle_input(clock::now(), Input::Stop);
+                }
+                () = tokio::time::sleep_until(deadline) => {}
+                Some(event) = channels.media.recv() => {
+                    self.media_event(event);
+                    self.drain_media(&mut channels.media);
+                }
+                Some(received) = channels.sip.recv() => {
+                    self.received(received);
+                    self.drain_sip(&mut channels.sip);
+                }
+                Some(message) = channels.faces.recv() => {
+                    self.message(message);
+                    self.drain_faces(&mut channels.faces);
+                }
+                _ = tick.tick() => self.wall(),
+            }
+            let now = clock::now();
+            if self.node.poll_timeout().is_some_and(|at| at <= now) {
+                self.node.handle_timeout(now);
+            }
+            self.perform();
+            if self.stopped {
+                return;
+            }
+        }
+    }
+
+    fn deadline(&self) -> tokio::time::Instant {
+        let now = clock::now();
+        let wait = self.node.poll_timeout().map_or(TICK, |at| at.saturating_duration_since(now));
+        tokio::time::Instant::now() + wait.min(TICK)
+    }
+
+    fn wall(&mut self) {
+        let since = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        self.node.handle_input(clock::now(), Input::Wall { unix_ms });
+    }
+
+    fn drain_media(&mut self, channel: &mut mpsc::Receiver<Report>) {
+        for _ in 1..BATCH_MAX {
+            self.perform();
+            let Ok(event) = channel.try_recv() else { return };
+            self.media_event(event);
+        }
+    }
+
+    fn drain_sip(&mut self, channel: &mut mpsc::Receiver<Received>) {
+        for _ in 1..BATCH_MAX {
+            self.perform();
+            let Ok(received) = channel.try_recv() else { return };
+            self.received(received);
+        }
+    }
+
+    fn drain_faces(&mut self, channel: &mut mpsc::Receiver<ToNode>) {
+        for _ in 1..BATCH_MAX {
+            self.perform();
+            let Ok(message) = channel.try_recv() else { return };
+            self.message(message);
+        }
+    }
+
+    fn media_event(&mut self, event: Report) {
+        let Report { port, at, event } = event;
+        self.node.handle_input(clock::now(), Input::Media { port, at, event });
+    }
+
+    fn received(&mut self, received: Received) {
+        if let Some(input) = self.sip.take(received) {
+            self.node.handle_input(clock::now(), Input::Sip(input));
+        }
+    }
+
+    fn message(&mut self, message: ToNode) {
+        let now = clock::now();
+        match message {
+            ToNode::Ivr(input) => self.node.handle_input(now, Input::Ivr(*input)),
+            ToNode::Text { instance, text, permit } => {
+                let text = crate::ivr::Input::Text { instance, text };
+                self.node.handle_input(now, Input::Ivr(text));
+                drop(permit);
+            }
+            ToNode::Pong { instance } => self.node.handle_input(now, Input::Pong { instance }),
+            ToNode::Unsent { instance, since } => {
+                self.node.handle_input(now, Input::Unsent { instance, since });
+            }
+            ToNode::Written { call, generation, at } => {
+                let mark = Mark { call, generation };
+                self.node.handle_input(now, Input::Written { mark, at });
+            }
+            ToNode::Loaded { call, name, prompt } => {
+                self.node.handle_input(now, Input::Loaded { call, name, prompt });
+            }
+            ToNode::Snapshot(reply) => self.snapshot(now, reply),
+            ToNode::Order(order) => self.node.handle_input(now, Input::Order(order)),
+        }
+    }
+
+    fn snapshot(&self, now: Instant, reply: oneshot::Sender<Box<crate::node::Snapshot>>) {
+        let mut snapshot = self.node.snapshot(now);
+        let media = self.rtp.counters();
+        snapshot.counters.rtp_sent_total = media.sent;
+        snapshot.counters.rtp_late_total = media.late;
+        snapshot.counters.rtp_rebases_total = media.left_out;
+        snapshot.media.workers = u32::try_from(self.rtp.workers()).unwrap_or(u32::MAX);
+        snapshot.media.scheduling = self.rtp.scheduling().to_string();
+        let dropped = self.sip.dropped();
+        snapshot.counters.dropped_total.insert("sip_input", dropped);
+        // Whoever asked may be gone.
+        drop(reply.send(Box::new(snapshot)));
+    }
+
+    /// Carries out every output.
+    fn perform(&mut self) {
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Sip(output) => self.sip.perform(output),
+                Output::Media { port, command } => self.media(port, command),
+                Output::Load { call, name } => self.load(call, name),
+                Output::Respond { request, response } => self.links.respond(request, response),
+                Output::Accept { request, instance, protocol } => {
+                    self.links.accept(request, instance, protocol);
+                }
+                Output::Text { instance, text, mark } => {
+                    let offer = mark.map(|mark| (mark.call, mark.generation));
+                    self.links.text(instance, text, offer);
+                }
+                Output::Ping { instance } => self.links.ping(instance),
+                Output::Stopped => self.stopped = true,
+            }
+        }
+    }
+
+    /// A full queue means a worker that hangs: the call is lost, and says so.
+    fn media(&mut self, port: PortId, command: media::Command) {
+        if self.rtp.send(port, command).is_err() {
+            self.node.handle_input(clock::now(), Input::MediaStuck { port });
+        }
+    }
+
+    /// Reads a stored recording off the control thread.
+    fn load(&self, call: crate::ids::CallId, name: String) {
+        let (directory, to_node) = (self.config.media.recordings.clone(), self.to_node.clone());
+        tokio::spawn(async move {
+            let file = name.clone();
+            let read = tokio::task::spawn_blocking(move || prompts::recording(&directory, &file));
+            let prompt: Option<Arc<Prompt>> = read.await.unwrap_or_default();
+            // Fails only when the event loop has stopped.
+            drop(to_node.send(ToNode::Loaded { call, name, prompt }).await);
+        });
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver hands the wall time in")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,87 @@
+//! Reads the directory of prompts and makes the tones, before the node starts.
+//!
+//! A file that cannot be read as a prompt is an alarm, not a reason to stay down: whoever plays it
+//! gets a failed playback, and `status` names the file.
+
+#![expect(clippy::disallowed_methods, reason = "the driver reads files")]
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use crate::codecs::g711::Law;
+use crate::codecs::tone::{Signal, Zone};
+use crate::codecs::wav;
+use crate::media::Prompt;
+use crate::node::Prompts;
+
+/// Directories below the directory of prompts: a language, and a group as `digits`.
+const DEPTH_MAX: usize = 3;
+
+/// Loads every `.wav` below `directory`.
+pub fn load(directory: &Path) -> io::Result<Prompts> {
+    let mut prompts = Prompts::default();
+    read_directory(directory, "", DEPTH_MAX, &mut prompts).map_err(|error| {
+        let text = format!("media.prompts {}: {error}", directory.display());
+        io::Error::new(error.kind(), text)
+    })?;
+    for zone in ["", "us", "uk", "de", "jp"] {
+        let of_zone = Zone::from_name(zone).unwrap_or_default();
+        for signal in Signal::ALL {
+            let key = (signal.name().to_owned(), zone.to_owned());
+            prompts.tones.insert(key, Arc::new(encode(&signal.render(of_zone))));
+        }
+    }
+    Ok(prompts)
+}
+
+/// Reads one stored recording.
+pub fn recording(directory: &Path, name: &str) -> Option<Arc<Prompt>> {
+    prompt(&directory.join(format!("{name}.wav")))
+}
+
+fn read_directory(
+    directory: &Path,
+    prefix: &str,
+    depth: usize,
+    prompts: &mut Prompts,
+) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+        let name = format!("{prefix}{stem}");
+        if path.is_dir() && depth > 0 {
+            read_directory(&path, &format!("{name}/"), depth - 1, prompts)?;
+        } else if path.extension().is_some_and(|ending| ending == "wav")
+            && let Some(prompt) = prompt(&path)
+        {
+            prompts.sounds.insert(name, prompt);
+        }
+    }
+    Ok(())
+}
+
+fn prompt(path: &Path) -> Option<Arc<Prompt>> {
+    let samples = fs::read(path).map_err(|error| error.to_string()).and_then(|bytes| {
+        wav::load(io::Cursor::new(bytes)).map_err(|error| error.to_string())
+    });
+    match samples {
+        Ok(samples) => Some(Arc::new(encode(&samples))),
+        Err(error) => {
+            warn!(file = %path.display(), error, "not a prompt");
+            None
+        }
+    }
+}
+
+fn encode(samples: &[i16]) -> Prompt {
+    let wire = |law: Law| {
+        let mut octets = vec![0; samples.len()];
+        law.encode(samples, &mut octets);
+        octets.into()
+    };
+    Prompt { pcmu: wire(Law::Mu), pcma: wire(Law::A) }
+}

@@ -1,0 +1,196 @@
+//! `portkeeper run`: starts every thread of one node and ends them in order.
+//!
+//! Three kinds of threads: the control thread with the event loop and the SIP sockets, the media
+//! workers, and a small pool for HTTP and the faces, which only translate.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use rand_core::{SeedableRng, TryRngCore};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot};
+use tracing::info;
+
+use super::event_loop::{Channels, EventLoop};
+use super::rtp_net::{self, RtpNet};
+use super::sip_net::SipNet;
+use super::faces::{Faces, stop_signal};
+use super::{Links, Progress, ToNode, clock, http, notify, prompts, to_node_channel};
+use crate::config::Config;
+use crate::ids::Rng;
+use crate::media;
+use crate::node::Node;
+
+/// Media events that wait for the event loop at most: 64 digits of every port are bounded in the
+/// port itself, so this is the room for one scheduling delay of all of them.
+const MEDIA_EVENTS_MAX: usize = 8_192;
+
+/// A node that runs.
+pub struct Running {
+    to_node: mpsc::Sender<ToNode>,
+    /// Where HTTP and the other faces run.
+    faces: Runtime,
+    stop: oneshot::Sender<()>,
+    control: std::thread::JoinHandle<()>,
+}
+
+impl Running {
+    /// Ends calls, un-registers every port, and waits until that is done.
+    pub fn stop(self) {
+        // The event loop may have stopped by itself.
+        drop(self.stop.send(()));
+        if self.control.join().is_err() {
+            tracing::error!("the control thread panicked: report this with the log above");
+        }
+        self.faces.shutdown_background();
+    }
+
+    /// Waits for a signal to stop, and names it; an error when the node ended by itself.
+    pub fn wait(&self) -> io::Result<&'static str> {
+        self.faces.block_on(async {
+            tokio::select! {
+                signal = stop_signal() => signal,
+                () = self.to_node.closed() => {
+                    Err(io::Error::other("the event loop ended by itself: report this with the log"))
+                }
+            }
+        })
+    }
+}
+
+/// Starts a node. An error names the key of the configuration that somebody must change.
+pub fn start(config: Config) -> io::Result<Running> {
+    let config = Arc::new(config);
+    let registrars = resolve(&config.pbx.registrars)?;
+    let prompts = Arc::new(prompts::load(&config.media.prompts)?);
+    std::fs::create_dir_all(&config.media.recordings).map_err(|error| {
+        named("media.recordings", &config.media.recordings.display().to_string(), &error)
+    })?;
+    let faces = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let (to_node, from_faces) = to_node_channel();
+    let (links, ari) = faces.block_on(listen_ari(&config, &to_node))?;
+    let others = faces.block_on(Faces::bind(&config.admin))?;
+    let rounds = Arc::new(AtomicU64::new(0));
+    let (stop, stopped) = oneshot::channel();
+    let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+    let seeds = Seeds { config, registrars, prompts, links, to_node: to_node.clone() };
+    let mut progress = Progress::default();
+    progress.watch("event loop", Arc::clone(&rounds));
+    let control = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+        control(seeds, rounds, from_faces, stopped, &ready);
+    })?;
+    match is_ready.recv() {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(error),
+        Err(_) => return Err(io::Error::other("the control thread did not start")),
+    }
+    let _runtime = faces.enter();
+    others.serve(&to_node, &progress);
+    notify::ready();
+    info!(%ari, "ready");
+    Ok(Running { to_node, faces, stop, control })
+}
+
+/// What the control thread is built from.
+struct Seeds {
+    config: Arc<Config>,
+    registrars: Vec<SocketAddr>,
+    prompts: Arc<crate::node::Prompts>,
+    links: Arc<Links>,
+    to_node: mpsc::Sender<ToNode>,
+}
+
+/// The body of the control thread.
+fn control(
+    seeds: Seeds,
+    progress: Arc<AtomicU64>,
+    faces: mpsc::Receiver<ToNode>,
+    stop: oneshot::Receiver<()>,
+    ready: &std::sync::mpsc::SyncSender<io::Result<()>>,
+) {
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    runtime.block_on(async move {
+        match build(seeds, progress, faces, stop) {
+            Ok((event_loop, channels)) => {
+                drop(ready.send(Ok(())));
+                event_loop.run(channels).await;
+            }
+            Err(error) => drop(ready.send(Err(error))),
+        }
+    });
+}
+
+fn build(
+    seeds: Seeds,
+    progress: Arc<AtomicU64>,
+    faces: mpsc::Receiver<ToNode>,
+    stop: oneshot::Receiver<()>,
+) -> io::Result<(EventLoop, Channels)> {
+    let Seeds { config, registrars, prompts, links, to_node } = seeds;
+    let (sip, from_sip) = SipNet::open(&config)?;
+    let (events, media) = mpsc::channel(MEDIA_EVENTS_MAX);
+    let workers = rtp_net::Config {
+        ports: u16::try_from(config.ports.len()).unwrap_or(u16::MAX),
+        workers: config.media.workers,
+        address: config.media.address,
+        raise_priority: true,
+        recordings: config.media.recordings.clone(),
+        media: Arc::new(media::Config {
+            silent_after: config.media.rtp_timeout,
+            ..media::Config::default()
+        }),
+    };
+    let rtp = RtpNet::start(&workers, Arc::new(events))?;
+    let rng = seed()?;
+    let addresses = sip.addresses();
+    let node = Node::new(config.clone(), prompts, registrars, addresses, rng, clock::now());
+    let stopped = false;
+    let event_loop = EventLoop { node, sip, rtp, links, config, to_node, progress, stopped };
+    Ok((event_loop, Channels { sip: from_sip, media, faces, stop }))
+}
+
+async fn listen_ari(
+    config: &Config,
+    to_node: &mpsc::Sender<ToNode>,
+) -> io::Result<(Arc<Links>, SocketAddr)> {
+    let listener = TcpListener::bind(config.ari.listen)
+        .await
+        .map_err(|error| named("ari.listen", &config.ari.listen.to_string(), &error))?;
+    let address = listener.local_addr()?;
+    let links = Links::new(to_node.clone(), config.ports.len());
+    tokio::spawn(http::serve(listener, Arc::clone(&links)));
+    Ok((links, address))
+}
+
+/// Registrars as addresses: a name with several addresses is several nodes of the list.
+fn resolve(registrars: &[String]) -> io::Result<Vec<SocketAddr>> {
+    let mut found = Vec::new();
+    for registrar in registrars {
+        let resolved = registrar
+            .to_socket_addrs()
+            .map_err(|error| named("pbx.registrars", registrar, &error))?;
+        for address in resolved {
+            if !found.contains(&address) {
+                found.push(address);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// An unguessable generator: tags, Call-IDs and Contact secrets come from it.
+fn seed() -> io::Result<Rng> {
+    let mut seed = [0; 32];
+    rand_core::OsRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+    Ok(Rng::from_seed(seed))
+}
+
+fn named(key: &str, value: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{key} = {value:?}: {error}"))
+}

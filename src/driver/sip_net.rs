@@ -1,0 +1,315 @@
+//! SIP sockets: UDP and TCP, one shared or one per device.
+//!
+//! Each socket has a task that reads into one bounded channel; a full channel drops the newest
+//! datagram, counts it, and the far end sends it again (RFC 3261 section 17). Writing never waits:
+//! a datagram that the kernel does not take is a lost datagram.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use crate::config::{Config, SipPorts, Transport};
+use crate::sip::{Input, Output, SocketId, StreamId};
+
+/// Datagrams and stream chunks that wait for the event loop at most.
+const INPUTS_MAX: usize = 4_096;
+/// Messages that wait for one connection at most; beyond that its peer is gone.
+const STREAM_SENDS_MAX: usize = 256;
+/// The largest datagram that can be a message: one that is longer is cut and refused.
+const DATAGRAM_MAX: usize = 65_535;
+/// Class selector 3 for signalling, as a TOS byte.
+const TOS_CS3: u32 = 0x60;
+/// The kernel's queue of one socket: a registration storm of a thousand ports fits.
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// Names of accepted connections have this bit; the endpoint never gives it to its own.
+const ACCEPTED: u64 = 1 << 63;
+
+/// All SIP sockets of the node.
+pub struct SipNet {
+    sockets: Vec<Arc<UdpSocket>>,
+    addresses: Vec<SocketAddr>,
+    streams: BTreeMap<StreamId, mpsc::Sender<Bytes>>,
+    inputs: mpsc::Sender<Received>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// What the tasks of the sockets hand over.
+#[derive(Debug)]
+pub enum Received {
+    /// For the endpoint.
+    Input(Input),
+    /// Somebody connected; its `StreamUp` follows.
+    Accepted {
+        /// The name of the connection.
+        stream: StreamId,
+        /// Its writer.
+        writer: mpsc::Sender<Bytes>,
+    },
+}
+
+impl SipNet {
+    /// Binds what the configuration names and starts to read. Must be called within a tokio
+    /// runtime.
+    pub fn open(config: &Config) -> io::Result<(Self, mpsc::Receiver<Received>)> {
+        let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
+        let mut net = Self {
+            sockets: Vec::new(),
+            addresses: Vec::new(),
+            streams: BTreeMap::new(),
+            inputs,
+            dropped: Arc::new(AtomicU64::new(0)),
+        };
+        for address in local_addresses(config)? {
+            net.bind(config.pbx.transport, address).map_err(|error| {
+                let text = format!("SIP socket {address} (pbx.local_address): {error}");
+                io::Error::new(error.kind(), text)
+            })?;
+        }
+        Ok((net, receiver))
+    }
+
+    /// Local addresses by [`SocketId`].
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses.clone()
+    }
+
+    /// Datagrams dropped because the event loop was behind.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the table of writers, and passes on what is for the endpoint.
+    pub fn take(&mut self, received: Received) -> Option<Input> {
+        match received {
+            Received::Accepted { stream, writer } => {
+                self.streams.insert(stream, writer);
+                None
+            }
+            Received::Input(input) => {
+                if let Input::StreamDown { stream } = input {
+                    self.streams.remove(&stream);
+                }
+                Some(input)
+            }
+        }
+    }
+
+    /// Does what the endpoint wants. `Event` is not for sockets.
+    pub fn perform(&mut self, output: Output) {
+        match output {
+            Output::Datagram { socket, to, bytes } => {
+                let Some(socket) = self.sockets.get(usize::from(socket.0)) else { return };
+                if let Err(error) = socket.try_send_to(&bytes, to) {
+                    debug!(%to, %error, "datagram not sent");
+                }
+            }
+            Output::Connect { stream, socket, to } => self.connect(stream, socket, to),
+            Output::StreamSend { stream, bytes } => {
+                let full = self.streams.get(&stream).is_some_and(|s| s.try_send(bytes).is_err());
+                if full {
+                    self.streams.remove(&stream);
+                }
+            }
+            Output::StreamClose { stream } => {
+                self.streams.remove(&stream);
+            }
+            Output::Event(_) => {}
+        }
+    }
+
+    fn bind(&mut self, transport: Transport, address: SocketAddr) -> io::Result<()> {
+        let id = SocketId(u16::try_from(self.sockets.len()).unwrap_or(u16::MAX));
+        let socket = Arc::new(UdpSocket::from_std(udp_socket(address)?)?);
+        let local = socket.local_addr()?;
+        self.addresses.push(local);
+        self.sockets.push(Arc::clone(&socket));
+        tokio::spawn(read_datagrams(id, socket, self.inputs.clone(), Arc::clone(&self.dropped)));
+        if transport == Transport::Tcp {
+            let listener = TcpListener::from_std(tcp_listener(local)?)?;
+            tokio::spawn(accept_streams(id, listener, self.inputs.clone()));
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, stream: StreamId, socket: SocketId, to: SocketAddr) {
+        let Some(local) = self.addresses.get(usize::from(socket.0)) else { return };
+        let (writer, sends) = mpsc::channel(STREAM_SENDS_MAX);
+        self.streams.insert(stream, writer);
+        let (local, inputs) = (local.ip(), self.inputs.clone());
+        tokio::spawn(async move {
+            match connect_from(local, to).await {
+                Ok(connection) => run_stream(stream, connection, sends, inputs).await,
+                Err(error) => {
+                    debug!(%to, %error, "connection not made");
+                    down(stream, &inputs).await;
+                }
+            }
+        });
+    }
+}
+
+/// The local addresses that the configuration asks for, one for all ports or one each.
+fn local_addresses(config: &Config) -> io::Result<Vec<SocketAddr>> {
+    let address = config.pbx.local_address;
+    match config.pbx.sip_ports {
+        SipPorts::Shared { udp_port } => Ok(vec![SocketAddr::new(address, udp_port)]),
+        SipPorts::PerDevice { first } => {
+            let number = |index: usize| {
+                let offset = u16::try_from(index).ok();
+                offset.and_then(|offset| first.checked_add(offset)).ok_or_else(|| {
+                    let text = "pbx.sip_port: the range runs past 65535; begin lower";
+                    io::Error::new(io::ErrorKind::InvalidInput, text)
+                })
+            };
+            (0..config.ports.len())
+                .map(|index| number(index).map(|port| SocketAddr::new(address, port)))
+                .collect()
+        }
+    }
+}
+
+fn udp_socket(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    set_tos(&socket, address.ip());
+    if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
+        warn!(%error, "receive buffer of the SIP socket");
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn tcp_listener(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    set_tos(&socket, address.ip());
+    socket.bind(&address.into())?;
+    socket.listen(64)?;
+    Ok(socket.into())
+}
+
+/// A network that ignores the mark is no reason not to start.
+fn set_tos(socket: &Socket, address: IpAddr) {
+    let marked = match address {
+        IpAddr::V4(_) => socket.set_tos_v4(TOS_CS3),
+        IpAddr::V6(_) => socket.set_tclass_v6(TOS_CS3),
+    };
+    if let Err(error) = marked {
+        debug!(%error, "DSCP of a SIP socket");
+    }
+}
+
+async fn read_datagrams(
+    id: SocketId,
+    socket: Arc<UdpSocket>,
+    inputs: mpsc::Sender<Received>,
+    dropped: Arc<AtomicU64>,
+) {
+    let mut buffer = vec![0; DATAGRAM_MAX];
+    loop {
+        let (length, from) = match socket.recv_from(&mut buffer).await {
+            Ok(read) => read,
+            // ICMP unreachable of an earlier datagram surfaces here: the peer is not there.
+            Err(error) => {
+                debug!(%error, "SIP socket");
+                continue;
+            }
+        };
+        let bytes = Bytes::copy_from_slice(&buffer[..length]);
+        match inputs.try_send(Received::Input(Input::Datagram { socket: id, from, bytes })) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => return,
+        }
+    }
+}
+
+async fn connect_from(local: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = match to {
+        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
+    };
+    socket.bind(SocketAddr::new(local, 0))?;
+    socket.connect(to).await
+}
+
+/// Connections that a PBX makes to our Contact.
+async fn accept_streams(id: SocketId, listener: TcpListener, inputs: mpsc::Sender<Received>) {
+    let mut next = ACCEPTED | (u64::from(id.0) << 40);
+    loop {
+        match listener.accept().await {
+            Ok((connection, _)) => {
+                next += 1;
+                let stream = StreamId(next);
+                let (writer, sends) = mpsc::channel(STREAM_SENDS_MAX);
+                if inputs.send(Received::Accepted { stream, writer }).await.is_err() {
+                    return;
+                }
+                tokio::spawn(run_stream(stream, connection, sends, inputs.clone()));
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a SIP connection");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Reads and writes one connection until either side ends it.
+async fn run_stream(
+    stream: StreamId,
+    connection: TcpStream,
+    mut sends: mpsc::Receiver<Bytes>,
+    inputs: mpsc::Sender<Received>,
+) {
+    let (Ok(peer), Ok(local)) = (connection.peer_addr(), connection.local_addr()) else {
+        return down(stream, &inputs).await;
+    };
+    if let Err(error) = connection.set_nodelay(true) {
+        debug!(%error, "SIP connection");
+    }
+    let up = Received::Input(Input::StreamUp { stream, peer, local });
+    if inputs.send(up).await.is_err() {
+        return;
+    }
+    let (mut reader, mut writer) = connection.into_split();
+    let mut buffer = BytesMut::with_capacity(16 * 1024);
+    loop {
+        tokio::select! {
+            read = reader.read_buf(&mut buffer) => match read {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {
+                    let bytes = buffer.split().freeze();
+                    // A full channel stops the reading: TCP slows the peer down.
+                    let data = Received::Input(Input::StreamData { stream, bytes });
+                    if inputs.send(data).await.is_err() {
+                        return;
+                    }
+                    buffer.reserve(16 * 1024);
+                }
+            },
+            send = sends.recv() => match send {
+                Some(bytes) => if writer.write_all(&bytes).await.is_err() { break },
+                None => break,
+            },
+        }
+    }
+    down(stream, &inputs).await;
+}
+
+async fn down(stream: StreamId, inputs: &mpsc::Sender<Received>) {
+    // The event loop has stopped if this fails, and nobody needs to know.
+    drop(inputs.send(Received::Input(Input::StreamDown { stream })).await);
+}

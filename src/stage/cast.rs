@@ -1,0 +1,244 @@
+//! The whole cast of a play: a PBX with phones, a node with registered ports, IVR instances.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::instance::{Instance, Line, Play, Said};
+use super::node::{API_KEY, Node, PASSWORD, Setting, pause};
+use super::pbx::{Command, LineState, PbxNet, Report};
+use super::sound;
+use crate::admin::{Format, Request};
+use crate::codecs::Digit;
+use crate::redact::Redacted;
+use crate::sim::pbx::{LineId, Manner};
+use crate::timers::Instant;
+
+/// A play that does not go on after this has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
+
+/// First extension of a play.
+const FIRST_EXTENSION: u32 = 6_001;
+
+/// How many ports, and what of them.
+#[derive(Clone, Debug)]
+pub struct Cast {
+    /// Voice ports.
+    pub ports: u32,
+    /// Directory for files of this play.
+    pub directory: PathBuf,
+}
+
+/// Everybody, on stage.
+pub struct Troupe {
+    /// The PBX.
+    pub pbx: PbxNet,
+    /// The node.
+    pub node: Node,
+    /// The instances that live, by index.
+    pub instances: BTreeMap<usize, Instance>,
+    said: mpsc::Receiver<Said>,
+    tell: mpsc::Sender<Said>,
+    lines: Vec<Said>,
+    next_instance: usize,
+    next_line: u32,
+}
+
+/// A rebind as the node reports it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Switch {
+    /// `GW_CALL`
+    pub call: String,
+    /// Why.
+    pub reason: String,
+    /// Who had the call.
+    pub from: Option<String>,
+    /// Who has it.
+    pub to: String,
+    /// When the verdict fell.
+    pub verdict_at_ns: Instant,
+    /// When the socket took StasisStart.
+    pub written_at_ns: Option<Instant>,
+    /// When the first command was read.
+    pub claimed_at_ns: Option<Instant>,
+    /// When the first packet of the new owner's sound left.
+    pub first_media_at_ns: Option<Instant>,
+}
+
+impl Switch {
+    /// Every instant is known.
+    pub fn is_complete(&self) -> bool {
+        self.written_at_ns.is_some()
+            && self.claimed_at_ns.is_some()
+            && self.first_media_at_ns.is_some()
+    }
+}
+
+impl Cast {
+    /// Starts PBX and node, and waits until every port is registered.
+    pub fn start(&self) -> io::Result<Troupe> {
+        let last = FIRST_EXTENSION + self.ports - 1;
+        let password = Redacted::new(PASSWORD.to_owned());
+        let accounts = (FIRST_EXTENSION..=last).map(|n| (n.to_string(), password.clone()));
+        let pbx = PbxNet::start(accounts.collect(), Manner::default())?;
+        let prompts = self.directory.join("prompts");
+        sound::write_prompts(&prompts)?;
+        let setting = Setting {
+            pbx: pbx.address,
+            extensions: format!("{FIRST_EXTENSION}-{last}"),
+            prompts,
+            register_rate: 0,
+            application: String::new(),
+        };
+        let node = Node::start(&setting, &self.directory)?;
+        let (tell, said) = mpsc::channel();
+        let troupe = Troupe {
+            pbx,
+            node,
+            instances: BTreeMap::new(),
+            said,
+            tell,
+            lines: Vec::new(),
+            next_instance: 0,
+            next_line: 0,
+        };
+        let ports = self.ports as usize;
+        until("every port is registered", || Ok(troupe.pbx.report().registered == ports))?;
+        Ok(troupe)
+    }
+}
+
+impl Troupe {
+    /// Starts one more instance and waits until the node knows it.
+    pub fn add_instance(&mut self) -> io::Result<usize> {
+        let index = self.next_instance;
+        self.next_instance += 1;
+        let play = Play {
+            ari: self.node.ari,
+            application: "main".to_owned(),
+            api_key: API_KEY.to_owned(),
+            acknowledges: true,
+            livelocked: false,
+        };
+        let instance = Instance::start(index, &play, self.tell.clone())?;
+        self.instances.insert(index, instance);
+        until("the instance is connected", || {
+            Ok(self.heard_of(index).any(|line| *line == Line::Connected))
+        })?;
+        Ok(index)
+    }
+
+    /// Calls so many ports, one after the other, and waits until all are answered and served.
+    pub fn call(&mut self, calls: u32, recorded: u32) -> io::Result<Vec<LineId>> {
+        let lines: Vec<LineId> = (0..calls)
+            .map(|n| {
+                self.next_line += 1;
+                let line = LineId(self.next_line);
+                let extension = (FIRST_EXTENSION + n).to_string();
+                let record = n < recorded;
+                let delayed_offer = n % 2 == 1;
+                self.pbx.command(Command::Call { line, extension, record, delayed_offer });
+                line
+            })
+            .collect();
+        until("every call is answered", || {
+            let report = self.pbx.report();
+            Ok(lines.iter().all(|line| report.lines[line].state == LineState::Up))
+        })?;
+        until("every call is served", || {
+            Ok(self.calls()?.iter().all(|call| call["state"] == "bound"))
+        })?;
+        Ok(lines)
+    }
+
+    /// Presses keys on a line.
+    pub fn press(&self, line: LineId, keys: &str) {
+        let digits = keys.chars().filter_map(Digit::from_char).collect();
+        self.pbx.command(Command::Press { line, digits });
+    }
+
+    /// Calls as `portkeeper calls --json` shows them.
+    pub fn calls(&self) -> io::Result<Vec<Value>> {
+        let calls = self.node.ask(&Request::Calls { format: Format::Json })?;
+        Ok(calls.as_array().cloned().unwrap_or_default())
+    }
+
+    /// `portkeeper status --json`
+    pub fn status(&self) -> io::Result<Value> {
+        self.node.ask(&Request::Status { format: Format::Json })
+    }
+
+    /// Rebinds whose verdict fell after an instant.
+    pub fn switches_since(&self, at: Instant) -> io::Result<Vec<Switch>> {
+        let rebinds = self.node.ask(&Request::Rebinds { format: Format::Json })?;
+        let switches: Vec<Switch> = serde_json::from_value(rebinds)?;
+        Ok(switches.into_iter().filter(|switch| switch.verdict_at_ns >= at).collect())
+    }
+
+    /// Waits until so many calls were switched after an instant, claimed and heard.
+    pub fn wait_for_switches(&self, at: Instant, calls: usize) -> io::Result<Vec<Switch>> {
+        let mut found = Vec::new();
+        until("every call has a new owner", || {
+            found = self.switches_since(at)?;
+            Ok(found.iter().filter(|switch| switch.is_complete()).count() >= calls)
+        })?;
+        Ok(found)
+    }
+
+    /// How many calls an instance serves, by what it said itself and lost since.
+    pub fn calls_of(&mut self, index: usize) -> usize {
+        self.listen();
+        let mut calls = std::collections::BTreeSet::new();
+        for said in self.lines.iter().filter(|said| said.instance == index) {
+            match &said.line {
+                Line::Started { call, .. } => drop(calls.insert(call.clone())),
+                Line::Ended { call } | Line::Refused { call } => drop(calls.remove(call)),
+                Line::Connected | Line::Acknowledged { .. } => {}
+            }
+        }
+        calls.len()
+    }
+
+    /// The digits that the instances took and acknowledged, by `GW_CALL`.
+    pub fn digits(&mut self) -> BTreeMap<String, String> {
+        self.listen();
+        let mut by_call = BTreeMap::<String, String>::new();
+        for said in &self.lines {
+            if let Line::Acknowledged { call, digits } = &said.line {
+                by_call.insert(call.clone(), digits.clone());
+            }
+        }
+        by_call
+    }
+
+    /// How the calls are, seen from the PBX.
+    pub fn report(&self) -> Report {
+        self.pbx.report()
+    }
+
+    fn heard_of(&mut self, index: usize) -> impl Iterator<Item = &Line> {
+        self.listen();
+        self.lines.iter().filter(move |said| said.instance == index).map(|said| &said.line)
+    }
+
+    fn listen(&mut self) {
+        self.lines.extend(self.said.try_iter());
+    }
+}
+
+/// Looks again and again until something is so.
+pub fn until(what: &str, mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+    for _ in 0..PATIENCE.as_millis() / POLL.as_millis() {
+        if is_so()? {
+            return Ok(());
+        }
+        pause(POLL);
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, format!("waited in vain until {what}")))
+}

@@ -1,0 +1,9 @@
+//! The simulator's actors on loopback sockets: a PBX with phones, IVR applications as processes,
+//! and a node as a process. `portkeeper demo` and `portkeeper bench` play on it.
+
+pub mod cast;
+pub mod figures;
+pub mod instance;
+pub mod node;
+pub mod pbx;
+pub mod sound;
