@@ -154,7 +154,8 @@ fn curtain(
     let taken = troupe.digits();
     let mut digits = Digits::default();
     for call in &calls {
-        let of_call = |report: &&crate::stage::pbx::LineReport| call["extension"] == report.extension;
+        let of_call =
+            |report: &&crate::stage::pbx::LineReport| call["extension"] == report.extension;
         let sent = before.lines.values().find(of_call).map_or("", |report| &report.pressed);
         let received = call["call"].as_str().and_then(|call| taken.get(call));
         digits = digits.plus(Digits::compare(sent, received.map_or("", String::as_str)));
@@ -258,4 +259,3 @@ impl Outcome {
         )
     }
 }
-

@@ -4,15 +4,15 @@ pub mod admin_socket;
 mod ari_socket;
 pub mod clock;
 pub mod commands;
+mod event_loop;
 pub mod faces;
 pub mod http;
 mod links;
-mod mailbox;
 pub mod log;
+mod mailbox;
 pub mod notify;
 pub mod observe;
 mod progress;
-mod event_loop;
 mod prompts;
 mod recorder;
 pub mod rtp_net;
@@ -24,9 +24,9 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::ids::{CallId, Generation, InstanceId};
-use crate::{ivr, media};
 use crate::node::{Order, Snapshot};
 use crate::timers::Instant;
+use crate::{ivr, media};
 
 pub use links::Links;
 pub use progress::Progress;

@@ -65,9 +65,9 @@ fn read_directory(
 }
 
 fn prompt(path: &Path) -> Option<Arc<Prompt>> {
-    let samples = fs::read(path).map_err(|error| error.to_string()).and_then(|bytes| {
-        wav::load(io::Cursor::new(bytes)).map_err(|error| error.to_string())
-    });
+    let samples = fs::read(path)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| wav::load(io::Cursor::new(bytes)).map_err(|error| error.to_string()));
     match samples {
         Ok(samples) => Some(Arc::new(encode(&samples))),
         Err(error) => {

@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 use super::event_loop::{Channels, EventLoop};
+use super::faces::{Faces, stop_signal};
 use super::rtp_net::{self, RtpNet};
 use super::sip_net::SipNet;
-use super::faces::{Faces, stop_signal};
 use super::{Links, Progress, ToNode, clock, http, notify, prompts, to_node_channel};
 use crate::config::Config;
 use crate::ids::Rng;

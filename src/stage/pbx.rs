@@ -119,10 +119,7 @@ pub struct PbxNet {
 
 impl PbxNet {
     /// Starts a PBX on a free port of the loopback interface.
-    pub fn start(
-        accounts: BTreeMap<String, Redacted<String>>,
-        manner: Manner,
-    ) -> io::Result<Self> {
+    pub fn start(accounts: BTreeMap<String, Redacted<String>>, manner: Manner) -> io::Result<Self> {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let (notes, events) = std_mpsc::sync_channel(65_536);
         let (ready, is_ready) = std_mpsc::sync_channel(1);
@@ -134,9 +131,8 @@ impl PbxNet {
             // Without a runtime `ready` is dropped, which `start` reports.
             runtime.map(run)
         })?;
-        let address = is_ready
-            .recv()
-            .map_err(|_| io::Error::other("the PBX emulator did not start"))??;
+        let address =
+            is_ready.recv().map_err(|_| io::Error::other("the PBX emulator did not start"))??;
         Ok(Self { address, events, commands })
     }
 
