@@ -130,7 +130,7 @@ pub(crate) fn content_length(text: &str) -> Option<usize> {
     if digits { text.parse().ok() } else { None }
 }
 
-/// Splits a field at its commas, but not inside quotes, angle brackets or comments. Empty elements
+/// Splits a field at its commas, but not inside quotes or angle brackets. Empty elements
 /// are dropped.
 pub fn split_list(text: &str) -> Result<Vec<&str>, Malformed> {
     let mut parts = Vec::new();
