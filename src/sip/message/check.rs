@@ -85,8 +85,12 @@ fn check_fields(headers: &Headers) -> Result<(), Malformed> {
     if headers.vias()?.is_empty() {
         return Err(Malformed("Via"));
     }
-    headers.from()?;
-    headers.to()?;
+    for party in [headers.from()?, headers.to()?] {
+        // An empty tag would be neither a dialog's nor none.
+        if party.params.has("tag") && party.tag().is_none() {
+            return Err(Malformed("tag"));
+        }
+    }
     headers.call_id()?;
     headers.cseq()?;
     headers.contacts()?;

@@ -42,3 +42,11 @@ fn a_wrong_request_is_refused_with_an_answer() {
     let refusal = Message::parse(text.into()).expect_err("bad CSeq");
     assert_eq!(refusal.status(), Some(400));
 }
+
+#[test]
+fn an_empty_tag_is_refused() {
+    for tag in ["tag=", "tag"] {
+        let refusal = Message::parse(INVITE.replace("tag=1", tag).into()).expect_err("no tag");
+        assert_eq!((refusal.what, refusal.status()), (Malformed("tag"), Some(400)));
+    }
+}
