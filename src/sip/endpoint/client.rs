@@ -125,9 +125,12 @@ impl Endpoint {
         now: Instant,
         owner: Owner,
         flow: Flow,
-        request: Request,
+        mut request: Request,
         tries: u8,
     ) {
+        if tries == 0 && self.sources.knows(flow.peer.ip()) {
+            self.authorize_early(owner, &mut request);
+        }
         let branch = token(&mut self.rng);
         let kind = Kind::of(&request.method);
         if let Ok(branch) = u128::from_str_radix(&branch, 16) {

@@ -20,6 +20,12 @@ impl Endpoint {
     /// [`super::Command::Register`].
     pub(super) fn register(&mut self, now: Instant, port: PortId) {
         let delay = self.start_delay();
+        // A person may have moved the account to another realm.
+        if let Some(account) =
+            self.account_mut(port).filter(|a| a.registration.bound_node().is_none())
+        {
+            (account.realm, account.credentials) = (None, None);
+        }
         self.registration_input(now, port, Input::Start { delay });
     }
 

@@ -173,8 +173,11 @@ impl Session {
         response.headers.push("Contact", &self.local.contact);
         response.headers.push("Allow", ALLOW);
         response.headers.push("Supported", "timer");
-        let asked = asked(request);
-        match timer::answer(asked, self.local.timer) {
+        // An early dialog has no session to keep alive.
+        if !matches!(self.state, State::Up) {
+            return;
+        }
+        match timer::answer(asked(request), self.local.timer) {
             timer::Answer::Terms(terms) => {
                 push_terms(response, terms);
                 self.timer = Some(SessionTimer::start(now, terms));

@@ -292,9 +292,10 @@ impl Bench {
         }
     }
 
-    /// Takes the event of a new call.
+    /// Takes the event of a new call; news of bindings before it are dropped.
     #[track_caller]
     pub(super) fn incoming(&mut self) -> Incoming {
+        self.events.retain(|e| !matches!(e, Event::Registration { .. }));
         match self.event() {
             Event::Incoming(incoming) => incoming,
             other => panic!("wanted a call, came {other:?}"),

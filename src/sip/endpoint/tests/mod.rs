@@ -8,5 +8,6 @@
 mod bench;
 mod calls_in;
 mod registration;
+mod sources;
 
 use bench::{Bench, Call, GENERIC, PBX, RAND, local_media, sdp};
