@@ -7,7 +7,11 @@
 
 mod bench;
 mod calls_in;
+mod calls_out;
+mod in_dialog;
 mod registration;
 mod sources;
+mod streams;
+mod timers;
 
 use bench::{Bench, Call, GENERIC, PBX, RAND, local_media, sdp};
