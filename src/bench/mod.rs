@@ -1,1 +1,3 @@
 //! `portkeeper bench`: measurements on real sockets.
+
+pub mod media;

@@ -105,6 +105,8 @@ pub struct Counters {
     pub recorder_full: u64,
     /// Ports with a call.
     pub live: u64,
+    /// Processor time of the worker threads, in nanoseconds, at most a few ticks old.
+    pub cpu_nanos: u64,
 }
 
 /// A worker's own counters: written by it alone, read by anybody.
@@ -118,7 +120,7 @@ struct Shared {
     recorder_full: AtomicU64,
     live: AtomicU64,
     scheduling: AtomicU8,
-    thread: AtomicU64,
+    cpu_nanos: AtomicU64,
 }
 
 impl Shared {
@@ -200,6 +202,7 @@ impl RtpNet {
             left_out: sum(|shared| &shared.left_out),
             recorder_full: sum(|shared| &shared.recorder_full),
             live: sum(|shared| &shared.live),
+            cpu_nanos: sum(|shared| &shared.cpu_nanos),
         }
     }
 
@@ -212,11 +215,6 @@ impl RtpNet {
     /// How many workers there are.
     pub fn workers(&self) -> usize {
         self.workers.len()
-    }
-
-    /// The kernel's numbers of the worker threads, for measurements; 0 for one that has not begun.
-    pub fn threads(&self) -> Vec<u64> {
-        self.workers.iter().map(|w| w.shared.thread.load(Ordering::Relaxed)).collect()
     }
 }
 

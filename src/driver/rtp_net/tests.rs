@@ -251,11 +251,10 @@ fn statistics_and_counters_tell_of_the_call() {
     let statistics = rig.net.statistics(PORT).expect("a call");
     assert!(statistics.sent > 0 && statistics.source == rig.far.local_addr().ok());
     let counters = rig.net.counters();
-    assert!(counters.sent >= 29 && counters.live == 1, "{counters:?}");
+    assert!(counters.sent >= 29 && counters.live == 1 && counters.cpu_nanos > 0, "{counters:?}");
     assert_eq!(rig.net.statistics(PortId(3)), None);
     assert_eq!(rig.net.statistics(PortId(4_000)), None);
     assert_eq!((rig.net.workers(), rig.net.scheduling()), (2, Scheduling::Default));
-    assert!(rig.net.threads().iter().all(|thread| *thread > 0));
 }
 
 #[test]

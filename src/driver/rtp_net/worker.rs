@@ -8,9 +8,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, TryLockError};
 use std::thread::Thread;
 
-use rustix::thread::{ClockId, clock_nanosleep_absolute, gettid};
-use rustix::time::Timespec;
-
 use super::scheduling::Scheduling;
 use super::slot::{DATAGRAM_MAX, Slot};
 use super::{Config, EventSink, Shared};
@@ -27,6 +24,9 @@ const FRAME_MS: u64 = 20;
 /// Above this many ports they are spread over 20 phases, a millisecond apart; below, four phases
 /// do, and the worker wakes up a fifth as often.
 const FINE_ABOVE: usize = 200;
+
+/// Ticks between two looks at the thread's processor time: it takes a system call.
+const CPU_TIME_EVERY: u32 = 16;
 
 /// Nothing to do: look after this long all the same.
 const IDLE: Duration = Duration::from_secs(1);
@@ -87,6 +87,7 @@ pub(super) struct Worker {
     live: usize,
     /// Between two phases.
     step: Duration,
+    ticks: u32,
 }
 
 impl Worker {
@@ -110,6 +111,7 @@ impl Worker {
             phases: (0..phases).map(|_| Vec::with_capacity(in_phase)).collect(),
             live: 0,
             step,
+            ticks: 0,
             world: World {
                 address: config.address,
                 events,
@@ -134,7 +136,7 @@ impl Worker {
             let now = clock::now();
             tick_at = self.next_tick(tick_at, now);
             if tick_at > now {
-                sleep_until(tick_at);
+                clock::sleep_until(tick_at);
             }
             self.tick(tick_at);
         }
@@ -144,8 +146,6 @@ impl Worker {
         let scheduling =
             if self.raise_priority { Scheduling::raise() } else { Scheduling::Default };
         self.world.shared.scheduling.store(scheduling.code(), Ordering::Relaxed);
-        let thread = u64::try_from(gettid().as_raw_nonzero().get()).unwrap_or(0);
-        self.world.shared.thread.store(thread, Ordering::Release);
     }
 
     /// The first tick after the last one in which a port is to be visited. A worker that is more
@@ -187,6 +187,10 @@ impl Worker {
             }
         }
         self.world.outbound.flush();
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(CPU_TIME_EVERY) {
+            self.world.shared.cpu_nanos.store(clock::thread_cpu_nanos(), Ordering::Relaxed);
+        }
     }
 
     fn take_messages(&mut self) {
@@ -223,14 +227,4 @@ impl Worker {
         self.live = live;
         self.world.shared.live.store(live as u64, Ordering::Relaxed);
     }
-}
-
-/// Sleeps until a moment; returns early when a signal comes.
-fn sleep_until(at: Instant) {
-    let nanos = at.as_nanos();
-    let time = Timespec {
-        tv_sec: i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX),
-        tv_nsec: (nanos % 1_000_000_000) as i64,
-    };
-    let _ = clock_nanosleep_absolute(ClockId::Boottime, &time);
 }

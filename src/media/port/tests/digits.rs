@@ -65,6 +65,34 @@ fn r_03_events_of_a_second_ssrc_are_refused_while_the_first_speaks() {
 }
 
 #[test]
+fn sip_m6_keys_of_a_new_ssrc_count_once_it_has_taken_over() {
+    let mut rig = Rig::answered();
+    press(&mut rig, '1');
+    rig.far.ssrc = 600;
+    rig.far.sequence = 40_000;
+    rig.far.timestamp = 12;
+    for _ in 0..5 {
+        rig.far_sound(&[0x55; 160]);
+        rig.run(20);
+    }
+    press(&mut rig, '2');
+    assert_eq!(rig.keys(), "12");
+}
+
+#[test]
+fn sip_m3_a_press_whose_first_and_last_packets_are_lost_counts_once() {
+    let mut rig = Rig::answered();
+    for (n, key) in "37".chars().enumerate() {
+        let timestamp = 90_000 + n as u32 * 4_000;
+        rig.far_event(timestamp, key, 480, false);
+        rig.run(20);
+        rig.far_event(timestamp, key, 640, false);
+        rig.run(400);
+    }
+    assert_eq!(rig.keys(), "37");
+}
+
+#[test]
 fn r_03_no_more_than_twelve_digits_a_second() {
     let mut rig = Rig::answered();
     for n in 0..60 {

@@ -1,0 +1,76 @@
+//! What the kernel says of memory and of other processes.
+
+#![expect(clippy::disallowed_methods, reason = "reads /proc")]
+
+use std::fs;
+
+use crate::driver::clock;
+use crate::timers::Instant;
+
+/// Ticks of a second in /proc, on every Linux of today.
+const TICKS: f64 = 100.0;
+
+/// Resident memory of this process; 0 where /proc does not tell.
+pub(super) fn resident_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.unwrap_or(0) * 1_024
+}
+
+/// Processor time from here on.
+pub(super) struct Load {
+    at: Instant,
+    all: u64,
+    own: u64,
+}
+
+impl Load {
+    pub(super) fn begin() -> Self {
+        Self { at: clock::now(), all: busy_ticks(), own: own_ticks() }
+    }
+
+    /// Cores that other processes kept busy since.
+    pub(super) fn other_cores(&self) -> f64 {
+        let seconds = clock::now().saturating_duration_since(self.at).as_secs_f64();
+        let all = busy_ticks().saturating_sub(self.all);
+        let own = own_ticks().saturating_sub(self.own);
+        all.saturating_sub(own) as f64 / TICKS / seconds
+    }
+}
+
+/// Ticks of all processors that were not idle.
+fn busy_ticks() -> u64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields: Vec<u64> = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .skip(1)
+        .take(8)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    // The fourth and fifth are idle time.
+    fields.iter().enumerate().filter(|(n, _)| *n != 3 && *n != 4).map(|(_, ticks)| ticks).sum()
+}
+
+/// Ticks of this process, in user and kernel mode.
+fn own_ticks() -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name, in parentheses, may hold blanks.
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let fields = after_name.split_ascii_whitespace().skip(11).take(2);
+    fields.filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells() {
+        assert!(resident_bytes() > 100_000);
+        assert!(busy_ticks() >= own_ticks());
+    }
+}
