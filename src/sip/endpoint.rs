@@ -257,6 +257,14 @@ impl Endpoint {
     }
 }
 
+#[cfg(test)]
+impl Endpoint {
+    /// Calls, dialogs, server keys and origins that are kept.
+    fn sizes(&self) -> [usize; 4] {
+        [self.calls.len(), self.dialogs.len(), self.server_keys.len(), self.origins.len()]
+    }
+}
+
 /// A socket that listens everywhere is named by the configured address.
 fn named(socket: SocketAddr, address: IpAddr) -> SocketAddr {
     if socket.ip().is_unspecified() { SocketAddr::new(address, socket.port()) } else { socket }

@@ -19,10 +19,12 @@ pub mod wire;
 
 pub use endpoint::Endpoint;
 pub use endpoint::status::{Counters, Status};
+pub use session::{MediaState, Refresher, Terms, snapshot};
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::codecs::Digit;
 use crate::ids::{CallId, PortId};
@@ -194,7 +196,7 @@ pub enum Command {
 }
 
 /// A person in a call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Party {
     /// Display name.
     pub name: Redacted<String>,

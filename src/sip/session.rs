@@ -18,6 +18,7 @@ mod media;
 mod outgoing;
 mod repeat;
 mod request;
+pub mod snapshot;
 mod timer;
 mod transfer;
 
@@ -40,7 +41,7 @@ pub(crate) use self::incoming::refused_interval;
 pub(crate) use self::outgoing::Target;
 pub(crate) use self::request::{push_capabilities, unsupported_status};
 pub(crate) use self::timer::Policy;
-pub use self::timer::Refresher;
+pub use self::timer::{Refresher, Terms};
 
 /// Methods that a port answers.
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY";

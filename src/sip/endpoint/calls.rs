@@ -165,6 +165,9 @@ impl Endpoint {
         target: String,
         other: CallId,
     ) {
+        if self.calls.get(&call).is_none_or(|c| !c.session.is_live()) {
+            return;
+        }
         let Some(dialog) = self.calls.get(&other).and_then(|c| c.session.dialog()) else {
             return self.event(Event::Referred { call, status: 481 });
         };

@@ -1,8 +1,10 @@
 //! What a person may see of the endpoint.
 
 use super::Endpoint;
-use crate::ids::PortId;
+use crate::ids::{CallId, PortId};
 use crate::sip::RegistrationState;
+use crate::sip::snapshot::Snapshot;
+use crate::timers::Instant;
 
 /// Events since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,5 +99,12 @@ impl Endpoint {
     /// State of one port's binding.
     pub fn registration(&self, port: PortId) -> RegistrationState {
         self.registration_state(port)
+    }
+
+    /// A call as plain data: all that another node needs to carry it on.
+    pub fn call_snapshot(&self, now: Instant, call: CallId) -> Option<Snapshot> {
+        let session = &self.calls.get(&call)?.session;
+        let credentials = self.account(session.port()).and_then(|a| a.credentials.clone());
+        Some(session.snapshot(now, credentials))
     }
 }

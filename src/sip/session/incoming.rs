@@ -8,6 +8,7 @@ use bytes::Bytes;
 use rand_core::RngCore;
 
 use super::repeat::{Due, Repeat};
+use super::snapshot::Stage;
 use super::timer::{self, Asked, Refresher, SessionTimer, Terms};
 use super::{ALLOW, Confirm, Local, SDP, ServerId, Session, State, reason};
 use crate::ids::{CallId, Rng};
@@ -42,6 +43,15 @@ impl Offered {
     pub(super) fn poll_timeout(&self) -> Instant {
         let repeat = self.reliable.as_ref().map(|r| r.repeat.poll_timeout());
         earliest([Some(self.give_up_at), repeat]).unwrap_or(self.give_up_at)
+    }
+
+    pub(super) fn stage(&self, now: Instant) -> Stage {
+        let invite = self.invite.to_bytes().unwrap_or_default();
+        Stage::Offered {
+            invite: String::from_utf8_lossy(&invite).into_owned(),
+            rings_for: self.give_up_at.saturating_duration_since(now),
+            rseq: self.reliable.as_ref().map(|r| r.rseq),
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub struct MediaState {
     told: Option<Negotiated>,
     /// Direction of our last offer.
     offered: Direction,
+    /// The last description of the far end that we took.
+    remote: Option<String>,
 }
 
 impl MediaState {
@@ -35,6 +37,7 @@ impl MediaState {
             agreed: None,
             told: None,
             offered: Direction::SendRecv,
+            remote: None,
         }
     }
 
@@ -66,6 +69,7 @@ impl MediaState {
         let (sdp, agreed) =
             sdp::answer(offer, local, &mut self.origin, wanted).map_err(|e| e.status())?;
         self.agreed = Some(agreed);
+        self.note_remote(offer);
         Ok(sdp.into())
     }
 
@@ -75,10 +79,15 @@ impl MediaState {
         match sdp::accept(answer, local, &self.origin, self.offered) {
             Ok(agreed) => {
                 self.agreed = Some(agreed);
+                self.note_remote(answer);
                 true
             }
             Err(_) => false,
         }
+    }
+
+    fn note_remote(&mut self, sdp: &[u8]) {
+        self.remote = Some(String::from_utf8_lossy(sdp).into_owned());
     }
 
     pub(super) const fn is_agreed(&self) -> bool {

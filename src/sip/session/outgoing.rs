@@ -4,6 +4,7 @@
 //! (RFC 3261 section 13.2.2.4). A call that is given up gets CANCEL once a provisional answer
 //! came; a 2xx that crosses the CANCEL is acknowledged and ended.
 
+use super::snapshot::Stage;
 use super::timer::{Refresher, SessionTimer, Terms};
 use super::{ALLOW, Local, Output, Purpose, SDP, Session, State};
 use crate::ids::{CallId, Rng};
@@ -43,6 +44,10 @@ impl Calling {
     pub(super) const fn next_cseq(&mut self) -> u32 {
         self.cseq += 1;
         self.cseq
+    }
+
+    pub(super) const fn stage(&self) -> Stage {
+        Stage::Calling { rseq: self.rseq }
     }
 
     pub(super) fn key(&self) -> Option<(String, String)> {

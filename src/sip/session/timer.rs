@@ -41,11 +41,11 @@ pub(crate) struct Policy {
 
 /// An agreed interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Terms {
-    /// Seconds.
-    pub(crate) interval: u32,
+pub struct Terms {
+    /// Interval in seconds.
+    pub interval: u32,
     /// The far end only where it knows of timers: the answer then carries `Require: timer`.
-    pub(crate) refresher: Refresher,
+    pub refresher: Refresher,
 }
 
 /// The answer to a request that came with, or without, a session timer.

@@ -73,6 +73,8 @@ pub(super) struct Bench {
     /// `Connect` and `StreamClose`, in order.
     pub(super) streams: VecDeque<Output>,
     pub(super) last: Option<Sent>,
+    /// The script sends damaged messages.
+    pub(super) damage: bool,
 }
 
 impl Bench {
@@ -103,6 +105,7 @@ impl Bench {
             events: VecDeque::new(),
             streams: VecDeque::new(),
             last: None,
+            damage: false,
         }
     }
 
@@ -110,7 +113,12 @@ impl Bench {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
                 Output::Datagram { socket, to, bytes } => {
-                    let message = Message::parse(bytes).expect("we send SIP");
+                    let parsed = Message::parse(bytes);
+                    // A refusal echoes the damage that it refuses.
+                    if parsed.is_err() && self.damage {
+                        continue;
+                    }
+                    let message = parsed.expect("we send SIP");
                     self.sent.push_back(Sent { socket, to, stream: None, message });
                 }
                 Output::StreamSend { stream, bytes } => {

@@ -338,7 +338,7 @@ fn sip_c8_a_call_rings_no_longer_than_its_expires() {
 #[test]
 fn sip_c9_options_outside_a_dialog_is_answered_and_a_draining_node_says_503() {
     let mut bench = Bench::registered(GENERIC);
-    let mut ask = |bench: &mut Bench, n: u32, status| {
+    let ask = |bench: &mut Bench, n: u32, status| {
         bench.receive(&format!(
             "OPTIONS sip:10.0.0.9 SIP/2.0\nVia: SIP/2.0/UDP {PBX};branch=z9hG4bK-o{n}\n\
              From: <sip:a@b>;tag={n}\nTo: <sip:c@d>\nCall-ID: o{n}\nCSeq: 1 OPTIONS\n"

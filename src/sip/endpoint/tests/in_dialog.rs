@@ -86,9 +86,9 @@ fn sip_d2_a_reinvite_without_sdp_gets_the_full_list_and_sendrecv() {
 #[test]
 fn sip_d3_a_changed_media_address_is_told() {
     let (mut bench, mut far) = up();
-    reinvite(&mut bench, &mut far, super::bench::sdp_at("10.0.0.77", 50_000, "sendrecv"));
+    reinvite(&mut bench, &mut far, bench::sdp_at("10.0.0.77", 50_000, "sendrecv"));
     assert_eq!(media(&mut bench).remote.to_string(), "10.0.0.77:50000");
-    reinvite(&mut bench, &mut far, super::bench::sdp_at("10.0.0.77", 50_000, "sendrecv"));
+    reinvite(&mut bench, &mut far, bench::sdp_at("10.0.0.77", 50_000, "sendrecv"));
     bench.no_event();
 }
 
