@@ -166,6 +166,7 @@ pub(crate) struct Session {
     /// Smallest interval that the far end accepts, once it refused one.
     min_se: u32,
     transfer: Option<Transfer>,
+    outbox: info::Outbox,
     /// The far end takes UPDATE.
     peer_updates: bool,
     party: Party,
@@ -191,6 +192,7 @@ impl Session {
             exchange: Exchange::new(),
             timer: None,
             transfer: None,
+            outbox: info::Outbox::default(),
             peer_updates: false,
             party,
             ended: false,
@@ -237,6 +239,7 @@ impl Session {
             Purpose::Refer => self.refer_response(now, response),
             Purpose::Bye if response.status >= 200 => self.over(),
             Purpose::Info | Purpose::Prack if response.status == 481 => self.lost(false),
+            Purpose::Info if response.is_final() => self.info_done(),
             Purpose::Bye | Purpose::Info | Purpose::Prack | Purpose::Stray => {}
         }
     }
@@ -247,7 +250,8 @@ impl Session {
             Purpose::Change => self.change_failed(now, status),
             Purpose::Refer => self.refer_failed(status),
             Purpose::Bye => self.over(),
-            Purpose::Info | Purpose::Prack | Purpose::Stray => {}
+            Purpose::Info => self.info_done(),
+            Purpose::Prack | Purpose::Stray => {}
         }
     }
 

@@ -110,12 +110,16 @@ impl Transport {
     pub(crate) fn flow_to(&mut self, now: Instant, socket: SocketId, peer: SocketAddr) -> Flow {
         let stream = match self.kind {
             config::Transport::Udp => None,
-            config::Transport::Tcp => Some(match self.by_peer.get(&(socket, peer)) {
-                Some(&stream) => stream,
-                None => self.connect(now, socket, peer),
-            }),
+            config::Transport::Tcp => Some(self.stream_to(now, socket, peer)),
         };
         Flow { socket, peer, stream }
+    }
+
+    fn stream_to(&mut self, now: Instant, socket: SocketId, peer: SocketAddr) -> StreamId {
+        match self.by_peer.get(&(socket, peer)) {
+            Some(&stream) => stream,
+            None => self.connect(now, socket, peer),
+        }
     }
 
     fn connect(&mut self, now: Instant, socket: SocketId, peer: SocketAddr) -> StreamId {
@@ -141,13 +145,15 @@ impl Transport {
         self.deadlines.set(id, at);
     }
 
-    /// Sends; what goes to a connection that is gone is lost.
-    pub(crate) fn send(&mut self, flow: Flow, bytes: Bytes) {
+    /// Sends. A connection that is gone is made anew (RFC 3261 section 18.2.2): an answer must not
+    /// be lost with the connection that its request came on.
+    pub(crate) fn send(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
+        let Flow { socket, peer, .. } = flow;
         let Some(id) = flow.stream else {
-            let Flow { socket, peer, .. } = flow;
             self.outputs.push_back(Output::Datagram { socket, to: peer, bytes });
             return;
         };
+        let id = if self.is_known(id) { id } else { self.stream_to(now, socket, peer) };
         match self.streams.get_mut(&id).map(|s| &mut s.state) {
             Some(State::Up { .. }) => self.outputs.push_back(Output::Send { stream: id, bytes }),
             Some(State::Connecting { waiting, .. }) if waiting.len() < WAITING_MAX => {

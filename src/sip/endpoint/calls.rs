@@ -226,7 +226,7 @@ impl Endpoint {
                 }
                 Output::Ack { request, hop } => {
                     let Some(flow) = self.flow_of(now, call, Some(&hop)) else { continue };
-                    self.send_ack(flow, request);
+                    self.send_ack(now, flow, request);
                 }
                 Output::Cancel => self.send_cancel(now, call),
                 Output::Event(event) => self.event(event),

@@ -152,6 +152,10 @@ impl Endpoint {
             self.counters.unprintable += 1;
             return self.owner_failed(now, owner, 400);
         };
+        if self.clients.len() >= self.transactions_max() {
+            self.counters.requests_dropped += 1;
+            return self.owner_failed(now, owner, 503);
+        }
         self.counters.requests_sent += 1;
         if let Owner::Call(call, Purpose::Invite) = owner
             && let Some(call) = self.calls.get_mut(&call)
@@ -179,11 +183,11 @@ impl Endpoint {
     }
 
     /// Sends an ACK to a 2xx, which has no transaction and a branch of its own.
-    pub(super) fn send_ack(&mut self, flow: Flow, mut request: Request) {
+    pub(super) fn send_ack(&mut self, now: Instant, flow: Flow, mut request: Request) {
         let branch = u128::from_str_radix(&token(&mut self.rng), 16).unwrap_or_default();
         request.headers.push_front("Via", self.via(flow, branch));
         match request.to_bytes() {
-            Ok(bytes) => self.transport.send(flow, bytes),
+            Ok(bytes) => self.transport.send(now, flow, bytes),
             Err(_) => self.counters.unprintable += 1,
         }
     }
@@ -238,7 +242,7 @@ impl Endpoint {
                         self.counters.repeated_requests += 1;
                         self.request_repeated(now, owner);
                     }
-                    self.transport.send(flow, bytes);
+                    self.transport.send(now, flow, bytes);
                 }
                 Some(Step::Deliver) => {
                     if let Some((from, response)) = response.take() {

@@ -83,7 +83,7 @@ impl Endpoint {
             && self.sources.admit(now)
         {
             answer.set_to_tag(&ident::token(&mut self.rng));
-            self.respond_stateless(flow, &answer);
+            self.respond_stateless(now, flow, &answer);
         }
     }
 
@@ -129,8 +129,8 @@ impl Endpoint {
         let invite = self.server_keys.get(&key).copied();
         let known = invite.and_then(|id| self.servers.get(&id));
         let (open, call) = known.map_or((false, None), |s| (s.is_open_invite(), s.call));
-        if self.servers.len() >= self.servers_max() {
-            return self.flooded(flow, request);
+        if self.servers.len() >= self.transactions_max() {
+            return self.flooded(now, flow, request);
         }
         let status = if invite.is_some() { 200 } else { 481 };
         let id = self.open_server(now, flow, own, request);
@@ -141,8 +141,8 @@ impl Endpoint {
     }
 
     fn new_request(&mut self, now: Instant, flow: Flow, key: ServerKey, request: Request) {
-        if self.servers.len() >= self.servers_max() || !self.sources.admit(now) {
-            return self.flooded(flow, &request);
+        if self.servers.len() >= self.transactions_max() || !self.sources.admit(now) {
+            return self.flooded(now, flow, &request);
         }
         let merged = self.is_merged(&request);
         let id = self.open_server(now, flow, key, &request);
@@ -160,12 +160,12 @@ impl Endpoint {
     }
 
     /// More than we take: 503, without any memory of it (SECURITY: a flood must not cost memory).
-    fn flooded(&mut self, flow: Flow, request: &Request) {
+    fn flooded(&mut self, now: Instant, flow: Flow, request: &Request) {
         self.counters.refused_flood += 1;
         let mut response = request.reply(503);
         response.set_to_tag(&ident::token(&mut self.rng));
         response.headers.push("Retry-After", RETRY_AFTER);
-        self.respond_stateless(flow, &response);
+        self.respond_stateless(now, flow, &response);
     }
 
     /// 420 for what we are required to understand and do not (section 8.2.2.3).

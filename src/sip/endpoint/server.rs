@@ -2,8 +2,6 @@
 
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-
 use super::client::{COOKIE, DEFAULT_PORT};
 use super::{Endpoint, TimerKey};
 use crate::ids::CallId;
@@ -15,7 +13,7 @@ use crate::sip::transport::Flow;
 use crate::timers::Instant;
 
 /// Transactions beyond four for each port: requests outside calls.
-const SERVERS_SPARE: usize = 1024;
+const TRANSACTIONS_SPARE: usize = 1024;
 
 /// Names a transaction of the other side (RFC 3261 section 17.2.3).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,9 +72,9 @@ impl Server {
 }
 
 impl Endpoint {
-    /// Transactions at most; the bound of memory that strangers' repetitions could take.
-    pub(super) fn servers_max(&self) -> usize {
-        4 * self.accounts.len() + SERVERS_SPARE
+    /// Transactions at most, of each kind: the bound of their memory.
+    pub(super) fn transactions_max(&self) -> usize {
+        4 * self.accounts.len() + TRANSACTIONS_SPARE
     }
 
     /// A new request. `flow` is where its answers go.
@@ -103,7 +101,7 @@ impl Endpoint {
         }
         self.server_keys.insert(key.clone(), id);
         self.servers.insert(id, Server { transaction, key, origin, flow, call: None });
-        self.pump_server(id);
+        self.pump_server(now, id);
         id
     }
 
@@ -128,7 +126,7 @@ impl Endpoint {
             }
             None => return,
         }
-        self.pump_server(id);
+        self.pump_server(now, id);
     }
 
     /// The same request arrived again.
@@ -139,7 +137,7 @@ impl Endpoint {
             Some(Transaction::Request(tx)) => tx.handle_input(now, server_request::Input::Repeated),
             None => {}
         }
-        self.pump_server(id);
+        self.pump_server(now, id);
     }
 
     /// The ACK of a refusal.
@@ -148,10 +146,10 @@ impl Endpoint {
         {
             tx.handle_input(now, server_invite::Input::Ack);
         }
-        self.pump_server(id);
+        self.pump_server(now, id);
     }
 
-    fn pump_server(&mut self, id: ServerId) {
+    fn pump_server(&mut self, now: Instant, id: ServerId) {
         while let Some(server) = self.servers.get_mut(&id) {
             let flow = server.flow;
             let (bytes, repeated) = match &mut server.transaction {
@@ -169,7 +167,7 @@ impl Endpoint {
                 },
             };
             self.counters.repeated_responses += u64::from(repeated);
-            self.transport.send(flow, bytes);
+            self.transport.send(now, flow, bytes);
         }
         self.note_server(id);
     }
@@ -200,19 +198,15 @@ impl Endpoint {
             Some(Transaction::Request(tx)) => tx.handle_timeout(now),
             None => {}
         }
-        self.pump_server(id);
+        self.pump_server(now, id);
     }
 
     /// Answers without any memory of it.
-    pub(super) fn respond_stateless(&mut self, flow: Flow, response: &Response) {
+    pub(super) fn respond_stateless(&mut self, now: Instant, flow: Flow, response: &Response) {
         match response.to_bytes() {
-            Ok(bytes) => self.send_bytes(flow, bytes),
+            Ok(bytes) => self.transport.send(now, flow, bytes),
             Err(_) => self.counters.unprintable += 1,
         }
-    }
-
-    fn send_bytes(&mut self, flow: Flow, bytes: Bytes) {
-        self.transport.send(flow, bytes);
     }
 }
 
@@ -247,7 +241,9 @@ pub(super) fn note_source(
         request.headers.set("Via", noted);
         rest.iter().for_each(|hop| request.headers.push("Via", hop));
     }
-    let port = if via.rport().is_some() { from.port() } else { via.port.unwrap_or(DEFAULT_PORT) };
+    // The port that a connection came from accepts none.
+    let by_source = via.rport().is_some() && flow.stream.is_none();
+    let port = if by_source { from.port() } else { via.port.unwrap_or(DEFAULT_PORT) };
     flow.peer = SocketAddr::new(from.ip(), port);
     flow
 }

@@ -23,6 +23,8 @@ pub struct Counters {
     pub repeated_responses: u64,
     /// Requests that arrived again.
     pub repeated_to_us: u64,
+    /// Requests that were not sent, because too many were under way.
+    pub requests_dropped: u64,
     /// Requests of ours that nobody answered.
     pub timeouts: u64,
     /// Refusals of ours that nobody acknowledged.

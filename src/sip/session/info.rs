@@ -1,5 +1,7 @@
 //! Digits in INFO: `application/dtmf-relay` (Cisco's form) and `application/dtmf`.
 
+use std::collections::VecDeque;
+
 use super::{Purpose, Session, State};
 use crate::codecs::Digit;
 use crate::sip::message::Method;
@@ -9,6 +11,9 @@ use crate::timers::Duration;
 const DEFAULT_MS: u32 = 250;
 /// A digit longer than this is a fault of the sender.
 const LONGEST_MS: u32 = 10_000;
+/// Digits that may wait. An application that sends more than a caller could key in the time of one
+/// answer has lost its mind; what does not fit is dropped.
+const WAITING_MAX: usize = 64;
 /// A body longer than this holds no digit.
 const BODY_MAX: usize = 256;
 
@@ -74,15 +79,40 @@ fn key(text: &str) -> Option<Digit> {
     }
 }
 
+/// Digits that wait for the answer to the one before: two INFOs at once may change their order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outbox {
+    waiting: VecDeque<(Digit, Duration)>,
+    /// One is out.
+    out: bool,
+}
+
 impl Session {
     pub(super) fn send_info(&mut self, digit: Digit, duration: Duration) {
-        if !matches!(self.state, State::Up) {
+        if matches!(self.state, State::Up) && self.outbox.waiting.len() < WAITING_MAX {
+            self.outbox.waiting.push_back((digit, duration));
+            self.next_info();
+        }
+    }
+
+    /// The digit that was out is answered, well or badly.
+    pub(super) fn info_done(&mut self) {
+        self.outbox.out = false;
+        if matches!(self.state, State::Up) {
+            self.next_info();
+        }
+    }
+
+    fn next_info(&mut self) {
+        if self.outbox.out {
             return;
         }
         let Some(dialog) = &mut self.dialog else { return };
+        let Some((digit, duration)) = self.outbox.waiting.pop_front() else { return };
         let mut request = dialog.request(Method::Info);
         let (key, ms) = (digit.as_char(), duration.as_millis());
         request.set_body("application/dtmf-relay", format!("Signal={key}\r\nDuration={ms}\r\n"));
+        self.outbox.out = true;
         self.send_in_dialog(Purpose::Info, request);
     }
 }

@@ -422,6 +422,10 @@ fn sip_m4_digits_by_info_are_told_and_sent_and_kpml_is_refused() {
     bench.command(Command::SendInfo { call: far.call, digit, duration });
     let info = bench.request(Method::Info);
     assert_eq!(body_of(&info), "Signal=#\r\nDuration=100\r\n");
+    bench.command(Command::SendInfo { call: far.call, digit, duration });
+    bench.silence();
+    bench.reply(&info, 200, &[]);
+    bench.request(Method::Info);
     bench.no_event();
 }
 

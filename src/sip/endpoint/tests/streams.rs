@@ -150,3 +150,16 @@ fn a_call_over_a_connection_of_the_pbx_is_answered_and_ended_on_it() {
     assert_eq!(bench.last().stream, Some(THEIRS));
     assert!(matches!(bench.last().message, Message::Request(_)));
 }
+
+#[test]
+fn sip_r12_an_answer_whose_connection_is_gone_goes_over_a_new_one() {
+    let mut bench = registered();
+    up(&mut bench, THEIRS, "10.0.0.5:33000");
+    let invite = bench.invite("a");
+    data(&mut bench, THEIRS, &invite.to_bytes().expect("printable"));
+    let call = bench.incoming().call;
+    bench.input(Input::StreamDown { stream: THEIRS });
+    bench.command(Command::Refuse { call, status: 486 });
+    bench.response(486);
+    assert_eq!(bench.last().stream, Some(OURS), "the one that stands to that address");
+}
