@@ -9,6 +9,7 @@
 mod account;
 mod calls;
 mod client;
+mod companions;
 mod credentials;
 mod receive;
 mod register;

@@ -12,6 +12,10 @@
 //! A port goes back to a better node only without a live call, because a PBX that moves a binding
 //! may drop the dialogs of the old one.
 
+mod outcome;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use rand_core::RngCore;
@@ -19,18 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::Rng;
 use crate::sip::RegistrationState;
-use crate::sip::pacing::{RETRY_AFTER_MAX, Urgency};
+use crate::sip::pacing::Urgency;
 use crate::timers::{Duration, Instant};
-
-/// Pause after the account was refused.
-const REFUSED_PAUSE: Duration = Duration::from_secs(600);
-/// Pauses after all nodes failed: doubled from the first to the last.
-const BACKOFF_FIRST: Duration = Duration::from_secs(4);
-const BACKOFF_LAST: Duration = Duration::from_secs(60);
-/// A refresh never comes faster than this, whatever was granted.
-const REFRESH_MIN: Duration = Duration::from_secs(1);
-/// Largest Min-Expires that is obeyed: a day.
-const MIN_EXPIRES_MAX: u32 = 86_400;
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -114,8 +108,9 @@ enum State {
     Backoff { attempt: u32, retry_at: Instant },
     /// Waits for the pacing to take the binding away.
     LeaveQueued,
-    /// The REGISTER that takes the binding away is out.
-    Leaving,
+    /// The REGISTER that takes the binding away is out. `again`: the port was wanted back in the
+    /// meantime; never are two of its REGISTERs out at once.
+    Leaving { again: bool },
 }
 
 /// One walk through the registrar list.
@@ -196,12 +191,10 @@ impl Registration {
 
     fn start(&mut self, now: Instant, delay: Duration) {
         match self.state {
-            State::Off | State::Refused { .. } | State::LeaveQueued | State::Leaving => {
+            State::Leaving { ref mut again } => *again = true,
+            State::Off | State::Refused { .. } | State::LeaveQueued => {
                 if matches!(self.state, State::LeaveQueued) {
                     self.withdraw();
-                }
-                if matches!(self.state, State::Leaving) {
-                    self.bound = None;
                 }
                 self.state = State::Delayed { ask_at: now + delay };
                 self.report(RegistrationState::Pending);
@@ -216,7 +209,8 @@ impl Registration {
 
     fn stop(&mut self) {
         match self.state {
-            State::Off | State::LeaveQueued | State::Leaving => {}
+            State::Off | State::LeaveQueued => {}
+            State::Leaving { ref mut again } => *again = false,
             State::Pending { ref mut leave, .. } => *leave = true,
             State::Queued { round } => {
                 self.outputs.push_back(Output::Withdraw { node: round.node });
@@ -246,6 +240,14 @@ impl Registration {
         }
     }
 
+    /// The binding is gone, or given up for gone.
+    fn left(&mut self, now: Instant, again: bool) {
+        self.off();
+        if again {
+            self.start(now, Duration::ZERO);
+        }
+    }
+
     fn off(&mut self) {
         self.bound = None;
         self.state = State::Off;
@@ -257,7 +259,7 @@ impl Registration {
             State::Queued { round } => self.send(round),
             State::LeaveQueued => {
                 let node = self.bound.map_or(0, |b| b.node);
-                self.state = State::Leaving;
+                self.state = State::Leaving { again: false };
                 let cseq = self.next_cseq();
                 self.outputs.push_back(Output::Send { node, expires: 0, cseq });
             }
@@ -267,7 +269,7 @@ impl Registration {
             | State::Registered { .. }
             | State::Refused { .. }
             | State::Backoff { .. }
-            | State::Leaving => {}
+            | State::Leaving { .. } => {}
         }
     }
 
@@ -281,140 +283,6 @@ impl Registration {
     pub(crate) const fn next_cseq(&mut self) -> u32 {
         self.cseq = self.cseq.wrapping_add(1) & 0x7fff_ffff;
         self.cseq
-    }
-
-    fn answer(&mut self, now: Instant, answer: &Answer) {
-        match self.state {
-            State::Leaving => self.off(),
-            State::Pending { round, leave } => {
-                if (200..300).contains(&answer.status) && answer.granted > 0 {
-                    self.bound = Some(Bound { node: round.node });
-                }
-                if leave { self.leave() } else { self.judge(now, round, answer) }
-            }
-            // An answer that was overtaken by a start after a stop.
-            State::Off
-            | State::Delayed { .. }
-            | State::Queued { .. }
-            | State::Registered { .. }
-            | State::Refused { .. }
-            | State::Backoff { .. }
-            | State::LeaveQueued => {}
-        }
-    }
-
-    fn judge(&mut self, now: Instant, round: Round, answer: &Answer) {
-        match answer.status {
-            // CUCM's standby node accepts and grants nothing: not a binding.
-            200..=299 if answer.granted == 0 => self.node_failed(now, round, Some(200), None),
-            200..=299 => self.granted(now, round, answer),
-            401 | 407 => self.password_refused(answer),
-            423 => self.too_brief(now, round, answer),
-            408 | 480 | 500.. => {
-                self.node_failed(now, round, Some(answer.status), answer.retry_after);
-            }
-            _ => self.account_refused(now, answer.status),
-        }
-    }
-
-    fn granted(&mut self, now: Instant, round: Round, answer: &Answer) {
-        let half = Duration::from_secs(u64::from(answer.granted)) / 2;
-        // 45-55 % of the granted time: half, because PBXs with a wrong clock drop bindings early;
-        // spread, because a pool that registered together would refresh together for ever.
-        let refresh = half * 9 / 10 + self.draw(half / 5);
-        self.state = State::Registered { refresh_at: now + refresh.max(REFRESH_MIN) };
-        self.check_contacts(answer.contacts);
-        self.report(RegistrationState::Registered { expires: answer.granted, node: round.node });
-        // A better node that just failed is asked again when its watch says so, not before.
-        if round.failed > 0 {
-            self.preferred = self.preferred.max(round.node);
-        }
-    }
-
-    fn check_contacts(&mut self, contacts: Contacts) {
-        if self.contacts == contacts {
-            return;
-        }
-        self.contacts = contacts;
-        match contacts {
-            Contacts::Ours => {}
-            Contacts::Shared => self.alarm("another device is bound to this extension as well"),
-            Contacts::Foreign => self.alarm("the PBX lists another device, and not this port"),
-        }
-    }
-
-    fn password_refused(&mut self, answer: &Answer) {
-        let why = answer.withheld.unwrap_or("the PBX refused the password");
-        self.refuse(answer.status, None, why);
-    }
-
-    fn account_refused(&mut self, now: Instant, status: u16) {
-        self.refuse(status, Some(now + REFUSED_PAUSE), "the PBX refused the account");
-    }
-
-    fn refuse(&mut self, status: u16, retry_at: Option<Instant>, why: &str) {
-        self.bound = None;
-        self.state = State::Refused { retry_at };
-        if self.reported != (RegistrationState::Refused { status }) {
-            self.alarm(&format!("{why} ({status})"));
-        }
-        self.report(RegistrationState::Refused { status });
-    }
-
-    fn too_brief(&mut self, now: Instant, round: Round, answer: &Answer) {
-        let allowed = round.expires.saturating_add(1)..=MIN_EXPIRES_MAX;
-        match answer.min_expires {
-            Some(min) if !round.raised && allowed.contains(&min) => {
-                self.send(Round { expires: min, raised: true, ..round });
-            }
-            _ => self.refuse(423, Some(now + REFUSED_PAUSE), "the PBX allows no interval"),
-        }
-    }
-
-    fn timed_out(&mut self, now: Instant) {
-        match self.state {
-            State::Leaving => self.off(),
-            State::Pending { leave: true, .. } => self.leave(),
-            State::Pending { round, leave: false } => self.node_failed(now, round, None, None),
-            State::Off
-            | State::Delayed { .. }
-            | State::Queued { .. }
-            | State::Registered { .. }
-            | State::Refused { .. }
-            | State::Backoff { .. }
-            | State::LeaveQueued => {}
-        }
-    }
-
-    fn node_failed(
-        &mut self,
-        now: Instant,
-        round: Round,
-        status: Option<u16>,
-        retry_after: Option<Duration>,
-    ) {
-        let failed = round.failed + 1;
-        if failed < self.nodes {
-            let node = (round.node + 1) % self.nodes;
-            self.ask(self.walk(node, failed, round.attempt));
-            return;
-        }
-        let attempt = round.attempt + 1;
-        let pause = self.backoff(attempt).max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX));
-        self.bound = None;
-        self.state = State::Backoff { attempt, retry_at: now + pause };
-        self.report(RegistrationState::Unreachable { status });
-    }
-
-    /// Doubling, each half of it by chance, so that a pool does not come back as one.
-    fn backoff(&mut self, attempt: u32) -> Duration {
-        let full = BACKOFF_FIRST.saturating_mul(1 << attempt.min(8)).min(BACKOFF_LAST * 2) / 2;
-        full / 2 + self.draw(full)
-    }
-
-    fn draw(&mut self, below: Duration) -> Duration {
-        let nanos = u64::try_from(below.as_nanos()).unwrap_or(u64::MAX).max(1);
-        Duration::from_nanos(self.rng.next_u64() % nanos)
     }
 
     fn return_to_better(&mut self, now: Instant) {
@@ -456,7 +324,7 @@ impl Registration {
             | State::Refused { .. }
             | State::Backoff { .. }
             | State::LeaveQueued
-            | State::Leaving => {}
+            | State::Leaving { .. } => {}
         }
     }
 
@@ -513,7 +381,7 @@ impl Registration {
             | State::Queued { .. }
             | State::Pending { .. }
             | State::LeaveQueued
-            | State::Leaving => None,
+            | State::Leaving { .. } => None,
         }
     }
 
@@ -525,111 +393,5 @@ impl Registration {
     /// The node that holds the binding.
     pub(crate) fn bound_node(&self) -> Option<usize> {
         self.bound.map(|b| b.node)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rand_core::SeedableRng;
-
-    use super::*;
-
-    fn secs(seconds: u64) -> Instant {
-        Instant::ZERO + Duration::from_secs(seconds)
-    }
-
-    fn new(nodes: usize) -> Registration {
-        let mut registration = Registration::new(Rng::seed_from_u64(1), nodes, 300);
-        registration.handle_input(Instant::ZERO, Input::Start { delay: Duration::ZERO });
-        registration.handle_timeout(Instant::ZERO);
-        registration
-    }
-
-    /// Lets every REGISTER out; returns `(node, expires)` of each, and everything else.
-    fn drain(registration: &mut Registration, now: Instant) -> (Vec<(usize, u32)>, Vec<Output>) {
-        let (mut sent, mut rest) = (vec![], vec![]);
-        while let Some(output) = registration.poll_output() {
-            match output {
-                Output::Ask { .. } => registration.handle_input(now, Input::Go),
-                Output::Send { node, expires, .. } => sent.push((node, expires)),
-                other => rest.push(other),
-            }
-        }
-        (sent, rest)
-    }
-
-    fn answer(registration: &mut Registration, now: Instant, status: u16) {
-        let granted = if status == 200 { 120 } else { 0 };
-        let answer = Answer { status, granted, ..Answer::default() };
-        registration.handle_input(now, Input::Answer(answer));
-    }
-
-    #[test]
-    fn a_granted_binding_is_refreshed_near_half_time() {
-        let mut registration = new(1);
-        assert_eq!(drain(&mut registration, Instant::ZERO).0, [(0, 300)]);
-        answer(&mut registration, Instant::ZERO, 200);
-        let refresh = registration.poll_timeout().expect("refresh");
-        assert!((secs(54)..=secs(66)).contains(&refresh), "{refresh:?}");
-        let state = RegistrationState::Registered { expires: 120, node: 0 };
-        assert_eq!(drain(&mut registration, Instant::ZERO).1, [Output::State(state)]);
-        registration.handle_timeout(refresh);
-        assert_eq!(drain(&mut registration, refresh), (vec![(0, 300)], vec![]));
-    }
-
-    #[test]
-    fn dead_nodes_are_walked_through_and_then_retried_with_growing_pauses() {
-        let mut registration = new(3);
-        let (mut now, mut walks) = (Instant::ZERO, vec![]);
-        for _ in 0..4 {
-            for node in 0..3 {
-                assert_eq!(drain(&mut registration, now).0, [(node, 300)]);
-                registration.handle_input(now, Input::TimedOut);
-            }
-            let retry = registration.poll_timeout().expect("retry");
-            walks.push(retry.saturating_duration_since(now).as_secs());
-            now = retry;
-            registration.handle_timeout(now);
-        }
-        assert!(walks.is_sorted(), "{walks:?}");
-        assert!(walks[0] >= 2 && walks[3] <= 90, "{walks:?}");
-    }
-
-    #[test]
-    fn a_standby_node_that_grants_nothing_is_not_a_binding() {
-        let mut registration = new(2);
-        drain(&mut registration, Instant::ZERO);
-        let standby = Answer { status: 200, granted: 0, ..Answer::default() };
-        registration.handle_input(Instant::ZERO, Input::Answer(standby));
-        assert_eq!(drain(&mut registration, Instant::ZERO).0, [(1, 300)]);
-        assert_eq!(registration.bound_node(), None);
-    }
-
-    #[test]
-    fn a_stop_that_overtakes_the_answer_still_takes_the_binding_away() {
-        let mut registration = new(1);
-        drain(&mut registration, Instant::ZERO);
-        registration.handle_input(Instant::ZERO, Input::Stop);
-        answer(&mut registration, Instant::ZERO, 200);
-        assert_eq!(drain(&mut registration, Instant::ZERO).0, [(0, 0)]);
-        answer(&mut registration, Instant::ZERO, 200);
-        assert_eq!(registration.reported(), RegistrationState::Off);
-    }
-
-    #[test]
-    fn a_port_returns_to_a_better_node_only_without_a_live_call() {
-        let mut registration = new(2);
-        drain(&mut registration, Instant::ZERO);
-        registration.handle_input(Instant::ZERO, Input::TimedOut);
-        drain(&mut registration, Instant::ZERO);
-        registration.handle_input(Instant::ZERO, Input::Prefer { node: 1 });
-        answer(&mut registration, Instant::ZERO, 200);
-        registration.handle_input(secs(1), Input::Live(true));
-        registration.handle_input(secs(1), Input::Prefer { node: 0 });
-        assert!(registration.poll_timeout() > Some(secs(50)));
-        registration.handle_input(secs(2), Input::Live(false));
-        assert_eq!(registration.poll_timeout(), Some(secs(2)));
-        registration.handle_timeout(secs(2));
-        assert_eq!(drain(&mut registration, secs(2)).0, [(0, 300)]);
     }
 }

@@ -10,6 +10,7 @@
 //! BYE is answered, its 2xx acknowledged, or both given up.
 
 mod change;
+mod ending;
 mod exchange;
 mod identity;
 mod incoming;
@@ -32,7 +33,7 @@ use self::timer::SessionTimer;
 use self::transfer::Transfer;
 use crate::ids::{CallId, PortId, Rng};
 use crate::sip::dialog::Dialog;
-use crate::sip::message::{Method, NameAddr, Replaces, Request, Response, Uri};
+use crate::sip::message::{NameAddr, Replaces, Request, Response, Uri};
 use crate::sip::{Command, EndCause, Event, Party};
 use crate::timers::{Instant, earliest};
 
@@ -255,73 +256,10 @@ impl Session {
         }
     }
 
-    /// Ends the call in whatever state it is; the node hears `end`.
-    fn hang_up(&mut self, cause: Option<u8>, end: EndCause) {
-        match &self.state {
-            State::Offered(_) => self.refuse_with(status_for(cause), cause, end),
-            State::Calling(_) => self.cancel(end),
-            State::Up if self.confirm.as_ref().is_some_and(|c| c.initial) => {
-                self.state = State::Closing { cause };
-                self.end(end);
-            }
-            State::Up => self.bye(cause, end),
-            State::Closing { .. } | State::Leaving | State::Over => {}
-        }
-    }
-
-    /// Sends BYE (RFC 3261 section 15.1.1).
-    fn bye(&mut self, cause: Option<u8>, end: EndCause) {
-        self.end(end);
-        let Some(dialog) = &mut self.dialog else { return self.over() };
-        let mut request = dialog.request(Method::Bye);
-        if let Some(cause) = cause {
-            request.headers.push("Reason", reason(cause));
-        }
-        let hop = Some(dialog.next_hop());
-        self.state = State::Leaving;
-        self.stop();
-        self.outputs.push_back(Output::Send { purpose: Purpose::Bye, request, hop });
-    }
-
-    /// The far end does not know the dialog any more, or does not answer; `say` BYE in case it
-    /// does (RFC 3261 section 12.2.1.2).
-    fn lost(&mut self, say: bool) {
-        match self.state {
-            State::Up if say => self.bye(None, EndCause::Lost),
-            State::Offered(_) | State::Calling(_) | State::Up | State::Closing { .. } => {
-                self.end(EndCause::Lost);
-                self.over();
-            }
-            State::Leaving | State::Over => {}
-        }
-    }
-
-    /// Tells the node of the end, once. Nothing is told after it.
-    fn end(&mut self, cause: EndCause) {
-        if let Some(transfer) = self.transfer.take() {
-            self.transfer_cut(&transfer, cause);
-        }
-        self.event(Event::Ended { call: self.call, cause });
-        self.ended = true;
-    }
-
     fn event(&mut self, event: Event) {
         if !self.ended {
             self.outputs.push_back(Output::Event(event));
         }
-    }
-
-    fn over(&mut self) {
-        self.state = State::Over;
-        self.stop();
-    }
-
-    /// Nothing of an ended call may act by itself.
-    fn stop(&mut self) {
-        self.confirm = None;
-        self.timer = None;
-        self.transfer = None;
-        self.exchange = Exchange::new();
     }
 
     /// A response to a request of the dialog; the first one adds our tag.
@@ -357,13 +295,6 @@ impl Session {
             }
             Due::GaveUp => self.no_ack(),
         }
-    }
-
-    /// Section 13.3.1.4: without ACK, the call that we answered ends with BYE.
-    fn no_ack(&mut self) {
-        self.confirm = None;
-        let cause = if let State::Closing { cause } = self.state { cause } else { None };
-        self.bye(cause, EndCause::Lost);
     }
 
     fn timer_timeout(&mut self, now: Instant) {
@@ -428,22 +359,5 @@ impl Session {
             (None, State::Calling(calling)) => calling.key(),
             (None, _) => None,
         }
-    }
-}
-
-/// Reason header with a Q.850 cause (RFC 3326).
-fn reason(cause: u8) -> String {
-    format!("Q.850;cause={cause}")
-}
-
-/// The refusal that says what a Q.850 cause says (RFC 3398 section 8.2.6.1).
-const fn status_for(cause: Option<u8>) -> u16 {
-    match cause {
-        Some(1 | 3) => 404,
-        Some(17) => 486,
-        Some(21) => 603,
-        Some(28) => 484,
-        Some(34 | 38 | 41 | 42 | 47) => 503,
-        Some(_) | None => 480,
     }
 }

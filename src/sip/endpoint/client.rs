@@ -7,11 +7,12 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+use super::companions::ack_of_refusal;
 use super::{Endpoint, TimerKey};
 use crate::config;
 use crate::ids::{CallId, PortId};
 use crate::sip::ident::token;
-use crate::sip::message::{CSeq, Message, Method, Request, Response, Uri, Via};
+use crate::sip::message::{CSeq, Method, Request, Response, Uri, Via};
 use crate::sip::session::Purpose;
 use crate::sip::transaction::client_invite::{self, ClientInvite};
 use crate::sip::transaction::client_request::{self, ClientRequest};
@@ -83,7 +84,21 @@ enum Step {
     TimedOut,
 }
 
+impl ClientKey {
+    /// The CANCEL of this INVITE.
+    pub(super) const fn of_cancel(self) -> Self {
+        Self { kind: Kind::Cancel, ..self }
+    }
+}
+
 impl Client {
+    /// Its CANCEL is about to leave.
+    pub(super) fn cancelled(&mut self, now: Instant) {
+        if let Transaction::Invite(tx) = &mut self.transaction {
+            tx.handle_input(now, client_invite::Input::Cancelled);
+        }
+    }
+
     fn poll(&mut self) -> Option<Step> {
         match &mut self.transaction {
             Transaction::Invite(tx) => tx.poll_output().map(|output| match output {
@@ -138,7 +153,7 @@ impl Endpoint {
         }
     }
 
-    fn send_as(
+    pub(super) fn send_as(
         &mut self,
         now: Instant,
         key: ClientKey,
@@ -173,23 +188,13 @@ impl Endpoint {
         self.pump_client(now, key, None);
     }
 
-    fn via(&self, flow: Flow, branch: u128) -> Via {
+    pub(super) fn via(&self, flow: Flow, branch: u128) -> Via {
         let local = self.local_address(flow.socket).unwrap_or(flow.peer);
         let transport = match self.config.pbx.transport {
             _ if flow.reliable() => "TCP",
             config::Transport::Udp | config::Transport::Tcp => "UDP",
         };
         Via::new(transport, local.ip(), local.port(), &format!("{COOKIE}{branch:024x}"))
-    }
-
-    /// Sends an ACK to a 2xx, which has no transaction and a branch of its own.
-    pub(super) fn send_ack(&mut self, now: Instant, flow: Flow, mut request: Request) {
-        let branch = u128::from_str_radix(&token(&mut self.rng), 16).unwrap_or_default();
-        request.headers.push_front("Via", self.via(flow, branch));
-        match request.to_bytes() {
-            Ok(bytes) => self.transport.send(now, flow, bytes),
-            Err(_) => self.counters.unprintable += 1,
-        }
     }
 
     /// A response arrived from `from`.
@@ -259,7 +264,7 @@ impl Endpoint {
         self.note_client(key);
     }
 
-    fn note_client(&mut self, key: ClientKey) {
+    pub(super) fn note_client(&mut self, key: ClientKey) {
         match self.clients.get(&key).map(Client::deadline) {
             Some(Ok(at)) => self.deadlines.set(TimerKey::Client(key), at),
             Some(Err(Gone)) => {
@@ -326,22 +331,6 @@ impl Endpoint {
         self.send_request(now, owner, flow, request, tries);
     }
 
-    /// Sends CANCEL for the INVITE of a call (RFC 3261 section 9.1).
-    pub(super) fn send_cancel(&mut self, now: Instant, call: CallId) {
-        let Some(key) = self.calls.get(&call).and_then(|c| c.invite) else { return };
-        let Some(client) = self.clients.get_mut(&key) else { return };
-        if let Transaction::Invite(tx) = &mut client.transaction {
-            tx.handle_input(now, client_invite::Input::Cancelled);
-        }
-        let (flow, cancel) = (client.flow, like(&client.request, Method::Cancel, None));
-        self.note_client(key);
-        if let Some(mut cancel) = cancel {
-            cancel.headers.remove("Via");
-            let key = ClientKey { kind: Kind::Cancel, ..key };
-            self.send_as(now, key, Owner::Nobody, flow, cancel, 0);
-        }
-    }
-
     /// A connection is gone, and with it the answers that were to come over it.
     pub(super) fn fail_clients(&mut self, now: Instant, lost: impl Fn(&Flow) -> bool) {
         let hit = |(key, client): (&ClientKey, &Client)| lost(&client.flow).then_some(*key);
@@ -370,27 +359,4 @@ fn key_of(response: &Response) -> Option<ClientKey> {
     let branch = u128::from_str_radix(via.branch()?.strip_prefix(COOKIE)?, 16).ok()?;
     let cseq = response.headers.cseq().ok()?;
     Some(ClientKey { branch, kind: Kind::of(&cseq.method) })
-}
-
-/// The ACK of a refusal: same branch, To of the response (RFC 3261 section 17.1.1.3).
-fn ack_of_refusal(invite: &Request, response: &Response) -> Option<Bytes> {
-    let to = response.headers.get("To")?;
-    like(invite, Method::Ack, Some(to)).map(Message::Request)?.to_bytes().ok()
-}
-
-/// ACK or CANCEL of an INVITE: its Via, Route, From, Call-ID and CSeq number.
-fn like(invite: &Request, method: Method, to: Option<&str>) -> Option<Request> {
-    let seq = invite.headers.cseq().ok()?.seq;
-    let mut request = Request::new(method.clone(), invite.uri.clone());
-    for header in invite.headers.iter() {
-        match (&*header.name, to) {
-            ("To", Some(to)) => request.headers.push("To", to),
-            ("Via" | "Route" | "Max-Forwards" | "From" | "To" | "Call-ID", _) => {
-                request.headers.push_text(&header.name, header.value.clone());
-            }
-            ("CSeq", _) => request.headers.push("CSeq", CSeq { seq, method: method.clone() }),
-            _ => {}
-        }
-    }
-    Some(request)
 }

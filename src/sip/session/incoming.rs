@@ -7,10 +7,11 @@
 use bytes::Bytes;
 use rand_core::RngCore;
 
+use super::ending::reason;
 use super::repeat::{Due, Repeat};
 use super::snapshot::Stage;
 use super::timer::{self, Asked, Refresher, SessionTimer, Terms};
-use super::{ALLOW, Confirm, Local, SDP, ServerId, Session, State, reason};
+use super::{ALLOW, Confirm, Local, SDP, ServerId, Session, State};
 use crate::ids::{CallId, Rng};
 use crate::sdp::LocalMedia;
 use crate::sip::dialog::Dialog;

@@ -155,7 +155,7 @@ impl Life {
         for (name, value) in self.fields() {
             request.headers.set(name, value);
         }
-        if let Some(body) = self.body().filter(|_| self.rng.next_u32() % 2 == 0) {
+        if let Some(body) = self.body().filter(|_| self.rng.next_u32().is_multiple_of(2)) {
             request.set_body("application/sdp", body);
         }
     }

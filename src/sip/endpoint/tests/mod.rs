@@ -8,6 +8,7 @@
 mod bench;
 mod calls_in;
 mod calls_out;
+mod far_end;
 mod in_dialog;
 mod lives;
 mod registration;
@@ -16,4 +17,5 @@ mod sources;
 mod streams;
 mod timers;
 
-use bench::{Bench, Call, GENERIC, PBX, RAND, local_media, sdp};
+use bench::{Bench, GENERIC, PBX, RAND, local_media, sdp};
+use far_end::Call;

@@ -1,0 +1,154 @@
+//! What the outcome of a REGISTER means, and what follows from it.
+
+use rand_core::RngCore;
+
+use super::{Answer, Bound, Contacts, Registration, Round, State};
+use crate::sip::RegistrationState;
+use crate::sip::pacing::RETRY_AFTER_MAX;
+use crate::timers::{Duration, Instant};
+
+/// Pause after the account was refused.
+const REFUSED_PAUSE: Duration = Duration::from_secs(600);
+/// Pauses after all nodes failed: doubled from the first to the last.
+const BACKOFF_FIRST: Duration = Duration::from_secs(4);
+const BACKOFF_LAST: Duration = Duration::from_secs(60);
+/// A refresh never comes faster than this, whatever was granted.
+const REFRESH_MIN: Duration = Duration::from_secs(1);
+/// Largest Min-Expires that is obeyed: a day.
+const MIN_EXPIRES_MAX: u32 = 86_400;
+
+impl Registration {
+    pub(super) fn answer(&mut self, now: Instant, answer: &Answer) {
+        match self.state {
+            State::Leaving { again } => self.left(now, again),
+            State::Pending { round, leave } => {
+                if (200..300).contains(&answer.status) && answer.granted > 0 {
+                    self.bound = Some(Bound { node: round.node });
+                }
+                if leave { self.leave() } else { self.judge(now, round, answer) }
+            }
+            // Nothing is out.
+            State::Off
+            | State::Delayed { .. }
+            | State::Queued { .. }
+            | State::Registered { .. }
+            | State::Refused { .. }
+            | State::Backoff { .. }
+            | State::LeaveQueued => {}
+        }
+    }
+
+    fn judge(&mut self, now: Instant, round: Round, answer: &Answer) {
+        match answer.status {
+            // CUCM's standby node accepts and grants nothing: not a binding.
+            200..=299 if answer.granted == 0 => self.node_failed(now, round, Some(200), None),
+            200..=299 => self.granted(now, round, answer),
+            401 | 407 => self.password_refused(answer),
+            423 => self.too_brief(now, round, answer),
+            408 | 480 | 500.. => {
+                self.node_failed(now, round, Some(answer.status), answer.retry_after);
+            }
+            _ => self.account_refused(now, answer.status),
+        }
+    }
+
+    fn granted(&mut self, now: Instant, round: Round, answer: &Answer) {
+        let half = Duration::from_secs(u64::from(answer.granted)) / 2;
+        // 45-55 % of the granted time: half, because PBXs with a wrong clock drop bindings early;
+        // spread, because a pool that registered together would refresh together for ever.
+        let refresh = half * 9 / 10 + self.draw(half / 5);
+        self.state = State::Registered { refresh_at: now + refresh.max(REFRESH_MIN) };
+        self.check_contacts(answer.contacts);
+        self.report(RegistrationState::Registered { expires: answer.granted, node: round.node });
+        // A better node that just failed is asked again when its watch says so, not before.
+        if round.failed > 0 {
+            self.preferred = self.preferred.max(round.node);
+        }
+    }
+
+    fn check_contacts(&mut self, contacts: Contacts) {
+        if self.contacts == contacts {
+            return;
+        }
+        self.contacts = contacts;
+        match contacts {
+            Contacts::Ours => {}
+            Contacts::Shared => self.alarm("another device is bound to this extension as well"),
+            Contacts::Foreign => self.alarm("the PBX lists another device, and not this port"),
+        }
+    }
+
+    fn password_refused(&mut self, answer: &Answer) {
+        let why = answer.withheld.unwrap_or("the PBX refused the password");
+        self.refuse(answer.status, None, why);
+    }
+
+    fn account_refused(&mut self, now: Instant, status: u16) {
+        self.refuse(status, Some(now + REFUSED_PAUSE), "the PBX refused the account");
+    }
+
+    fn refuse(&mut self, status: u16, retry_at: Option<Instant>, why: &str) {
+        self.bound = None;
+        self.state = State::Refused { retry_at };
+        if self.reported != (RegistrationState::Refused { status }) {
+            self.alarm(&format!("{why} ({status})"));
+        }
+        self.report(RegistrationState::Refused { status });
+    }
+
+    fn too_brief(&mut self, now: Instant, round: Round, answer: &Answer) {
+        let allowed = round.expires.saturating_add(1)..=MIN_EXPIRES_MAX;
+        match answer.min_expires {
+            Some(min) if !round.raised && allowed.contains(&min) => {
+                self.send(Round { expires: min, raised: true, ..round });
+            }
+            _ => self.refuse(423, Some(now + REFUSED_PAUSE), "the PBX allows no interval"),
+        }
+    }
+
+    pub(super) fn timed_out(&mut self, now: Instant) {
+        match self.state {
+            State::Leaving { again } => self.left(now, again),
+            State::Pending { leave: true, .. } => self.leave(),
+            State::Pending { round, leave: false } => self.node_failed(now, round, None, None),
+            State::Off
+            | State::Delayed { .. }
+            | State::Queued { .. }
+            | State::Registered { .. }
+            | State::Refused { .. }
+            | State::Backoff { .. }
+            | State::LeaveQueued => {}
+        }
+    }
+
+    pub(super) fn node_failed(
+        &mut self,
+        now: Instant,
+        round: Round,
+        status: Option<u16>,
+        retry_after: Option<Duration>,
+    ) {
+        let failed = round.failed + 1;
+        if failed < self.nodes {
+            let node = (round.node + 1) % self.nodes;
+            self.ask(self.walk(node, failed, round.attempt));
+            return;
+        }
+        let attempt = round.attempt + 1;
+        let pause = self.backoff(attempt).max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX));
+        self.bound = None;
+        self.state = State::Backoff { attempt, retry_at: now + pause };
+        self.report(RegistrationState::Unreachable { status });
+    }
+
+    /// Doubling, each half of it by chance, so that a pool does not come back as one.
+    fn backoff(&mut self, attempt: u32) -> Duration {
+        let full = BACKOFF_FIRST.saturating_mul(1 << attempt.min(8)).min(BACKOFF_LAST * 2) / 2;
+        full / 2 + self.draw(full)
+    }
+
+    fn draw(&mut self, below: Duration) -> Duration {
+        let nanos = u64::try_from(below.as_nanos()).unwrap_or(u64::MAX).max(1);
+        Duration::from_nanos(self.rng.next_u64() % nanos)
+    }
+}
