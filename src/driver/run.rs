@@ -54,7 +54,7 @@ impl Running {
             tokio::select! {
                 signal = stop_signal() => signal,
                 () = self.to_node.closed() => {
-                    Err(io::Error::other("the event loop ended by itself: report this with the log"))
+                    Err(io::Error::other("the event loop ended by itself: report it with the log"))
                 }
             }
         })
