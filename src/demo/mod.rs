@@ -19,7 +19,6 @@ use crate::stage::figures::{Digits, Durations};
 use crate::stage::node::pause;
 use crate::stage::pbx::{Command, LineState, Report};
 use crate::stage::sound;
-use crate::timers::Instant;
 use screen::Screen;
 
 const PORTS: u32 = 30;

@@ -34,6 +34,15 @@ fn read(clock: ClockId) -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
+/// Wall time, in milliseconds since 1970, UTC. For what people and other programs read; never for
+/// a deadline.
+pub fn unix_ms() -> u64 {
+    let time = clock_gettime(ClockId::Realtime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let millis = u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000;
+    seconds.saturating_mul(1_000).saturating_add(millis)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

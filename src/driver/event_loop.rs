@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
@@ -107,8 +107,7 @@ impl EventLoop {
     }
 
     fn wall(&mut self) {
-        let since = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let unix_ms = clock::unix_ms();
         self.node.handle_input(clock::now(), Input::Wall { unix_ms });
     }
 
@@ -225,9 +224,4 @@ impl EventLoop {
             drop(to_node.send(ToNode::Loaded { call, name, prompt }).await);
         });
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the driver hands the wall time in")]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
 }

@@ -41,7 +41,7 @@ impl Running {
     /// Ends calls, un-registers every port, and waits until that is done.
     pub fn stop(self) {
         // The event loop may have stopped by itself.
-        drop(self.stop.send(()));
+        let _ = self.stop.send(());
         if self.control.join().is_err() {
             tracing::error!("the control thread panicked: report this with the log above");
         }

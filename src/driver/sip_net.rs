@@ -4,6 +4,8 @@
 //! datagram, counts it, and the far end sends it again (RFC 3261 section 17). Writing never waits:
 //! a datagram that the kernel does not take is a lost datagram.
 
+#![expect(clippy::disallowed_types, reason = "the driver owns the sockets")]
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};

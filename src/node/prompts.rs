@@ -112,7 +112,7 @@ fn number_words(number: u64) -> Vec<String> {
         0..=20 => words.push(rest.to_string()),
         _ => {
             words.push((rest / 10 * 10).to_string());
-            if rest % 10 != 0 {
+            if !rest.is_multiple_of(10) {
                 words.push((rest % 10).to_string());
             }
         }

@@ -29,11 +29,11 @@ impl Node {
     pub(super) fn route(&mut self, now: Instant) {
         loop {
             if let Some(output) = self.sip.poll_output() {
-                self.from_sip(now, output);
+                self.sip_output(now, output);
             } else if let Some(output) = self.ivr.poll_output() {
-                self.from_ivr(now, output, None);
+                self.ivr_output(now, output, None);
             } else if let Some(output) = self.pool.poll_output() {
-                self.from_pool(now, output);
+                self.pool_output(now, output);
             } else {
                 break;
             }
@@ -43,7 +43,7 @@ impl Node {
 
     // ---- From the SIP endpoint -----------------------------------------------------------------
 
-    fn from_sip(&mut self, now: Instant, output: sip::Output) {
+    fn sip_output(&mut self, now: Instant, output: sip::Output) {
         match output {
             sip::Output::Event(event) => self.sip_event(now, event),
             wire => self.outputs.push_back(Output::Sip(wire)),
@@ -232,7 +232,7 @@ impl Node {
 
     // ---- From the pool -------------------------------------------------------------------------
 
-    fn from_pool(&mut self, now: Instant, output: pool::Output) {
+    fn pool_output(&mut self, now: Instant, output: pool::Output) {
         match output {
             pool::Output::Ping { instance } => self.outputs.push_back(Output::Ping { instance }),
             pool::Output::Offer(offer) => self.offer(now, offer),
@@ -296,14 +296,14 @@ impl Node {
         self.ivr.handle_input(now, ivr::Input::Offer(offered));
         let mark = Mark { call, generation };
         while let Some(output) = self.ivr.poll_output() {
-            self.from_ivr(now, output, Some((instance, mark)));
+            self.ivr_output(now, output, Some((instance, mark)));
         }
     }
 
     /// Events that were made before leave before.
     fn flush_ivr(&mut self, now: Instant) {
         while let Some(output) = self.ivr.poll_output() {
-            self.from_ivr(now, output, None);
+            self.ivr_output(now, output, None);
         }
     }
 
@@ -433,7 +433,7 @@ impl Node {
         self.ivr.handle_input(now, input);
     }
 
-    fn from_ivr(&mut self, now: Instant, output: ivr::Output, mark: Option<(InstanceId, Mark)>) {
+    fn ivr_output(&mut self, now: Instant, output: ivr::Output, mark: Option<(InstanceId, Mark)>) {
         match output {
             ivr::Output::Respond { request, response } => {
                 self.outputs.push_back(Output::Respond { request, response });

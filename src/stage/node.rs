@@ -168,7 +168,11 @@ listen = "{observe}"
 }
 
 /// A port that was free a moment ago: good enough on loopback, and an error names it if not.
-#[expect(clippy::disallowed_methods, reason = "a face that plays on real sockets")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a face that plays on real sockets"
+)]
 fn free_tcp_port() -> io::Result<SocketAddr> {
     std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
