@@ -191,8 +191,11 @@ impl Writer {
     fn end(&mut self, mut report: Report) {
         if let Event::RecordingFinished { id, end, .. } = &mut report.event {
             let closed = match self.files.remove(&(report.port, *id)) {
-                Some(Ok(file)) if *end != RecordingEnd::Failed => file.finish(),
-                Some(Ok(_)) => Ok(()),
+                // A file that is dropped unfinished is removed.
+                Some(Ok(_)) if matches!(*end, RecordingEnd::Failed | RecordingEnd::Discarded) => {
+                    Ok(())
+                }
+                Some(Ok(file)) => file.finish(),
                 Some(Err(error)) => Err(error),
                 // Its beginning was never heard of.
                 None => Err(io::ErrorKind::NotFound.into()),

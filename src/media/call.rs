@@ -107,7 +107,10 @@ impl Call {
                 self.keying.queue(&digits, duration, between, after);
             }
             Command::Record(recording) => self.record(now, recording, out),
-            Command::StopRecord { id } => self.end_recording(id, RecordingEnd::Stopped, out),
+            Command::StopRecord { id, discard } => {
+                let end = if discard { RecordingEnd::Discarded } else { RecordingEnd::Stopped };
+                self.end_recording(id, end, out);
+            }
             Command::Mute { out, inbound } => {
                 self.muted_out = out;
                 self.muted_in = inbound;

@@ -215,6 +215,8 @@ pub enum Command {
     StopRecord {
         /// Which.
         id: MediaId,
+        /// Keep nothing of it.
+        discard: bool,
     },
     /// Stop or let pass audio: to the caller (`out`), from the caller (`inbound`).
     Mute {
@@ -243,6 +245,8 @@ pub enum PlaybackEnd {
 pub enum RecordingEnd {
     /// By command, or the call ended.
     Stopped,
+    /// By command, and nothing of it is kept.
+    Discarded,
     /// `max_duration` reached.
     Duration,
     /// `max_silence` reached.

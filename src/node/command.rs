@@ -242,10 +242,10 @@ impl Node {
         self.sounding(now, call);
     }
 
-    fn stop_record(&mut self, call: CallId, id: MediaId, _discard: bool) {
+    fn stop_record(&mut self, call: CallId, id: MediaId, discard: bool) {
         let Some(entry) = self.calls.get(&call) else { return };
         let port = entry.port;
-        self.media(port, media::Command::StopRecord { id });
+        self.media(port, media::Command::StopRecord { id, discard });
     }
 
     fn set_variable(

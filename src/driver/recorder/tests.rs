@@ -73,8 +73,8 @@ fn two_recordings_of_one_name_do_not_overwrite_each_other() {
     assert_eq!(names(directory.path()), ["same.wav"]);
 }
 
-#[test]
-fn the_node_hears_of_a_recording_when_its_file_can_be_read() {
+/// Records 20 ms that end in this way; the file names that are left when the node hears of it.
+fn recorded(end: RecordingEnd) -> Vec<String> {
     let directory = tempfile::tempdir().expect("a directory");
     let (sender, mut receiver) = tokio::sync::mpsc::channel(8);
     let mailbox = Arc::new(Mailbox::new(8));
@@ -89,12 +89,21 @@ fn the_node_hears_of_a_recording_when_its_file_can_be_read() {
     let queue = &mut queues[0];
     push(queue, Item::Begin { port, id, name: "hello".into() });
     push(queue, Item::Sound { port, id, samples: [5; SAMPLES] });
-    let end = RecordingEnd::Stopped;
     let event = Event::RecordingFinished { id, end, duration_ms: 20 };
     push(queue, Item::End(Report { port, at: at(0), event: event.clone() }));
     let report = receiver.blocking_recv().expect("a report");
     assert_eq!((report.port, report.event), (port, event));
-    assert_eq!(names(directory.path()), ["hello.wav"]);
+    names(directory.path())
+}
+
+#[test]
+fn the_node_hears_of_a_recording_when_its_file_can_be_read() {
+    assert_eq!(recorded(RecordingEnd::Stopped), ["hello.wav"]);
+}
+
+#[test]
+fn a_recording_that_was_discarded_leaves_nothing() {
+    assert_eq!(recorded(RecordingEnd::Discarded), Vec::<String>::new());
 }
 
 #[test]

@@ -44,12 +44,21 @@ fn what_the_caller_says_is_recorded_as_long_as_it_took() {
     let mut rig = Rig::answered();
     rig.command(Command::Record(recording(1)));
     speak(&mut rig, 1_000);
-    rig.command(Command::StopRecord { id: MediaId(1) });
+    rig.command(Command::StopRecord { id: MediaId(1), discard: false });
     assert_eq!(ends(&rig), [(2_000, RecordingEnd::Stopped, 1_000)]);
     assert_eq!(rig.recorded.len(), 8_000);
     let sample = Law::Mu.decode_sample(loud());
     let heard = rig.recorded.iter().filter(|s| **s == sample).count();
     assert!(heard >= 8_000 - 640, "all but the first 80 ms at most: {heard}");
+}
+
+#[test]
+fn a_recording_that_is_discarded_says_so() {
+    let mut rig = Rig::answered();
+    rig.command(Command::Record(recording(1)));
+    speak(&mut rig, 1_000);
+    rig.command(Command::StopRecord { id: MediaId(1), discard: true });
+    assert_eq!(ends(&rig), [(2_000, RecordingEnd::Discarded, 1_000)]);
 }
 
 #[test]
