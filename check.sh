@@ -71,7 +71,7 @@ build() {
 
 unit_and_lint() {
     cargo fmt --all --check
-    cargo clippy -q --locked --workspace --all-targets
+    cargo clippy -q --locked --workspace --all-targets -- -D warnings
     cargo check -q --locked --lib --no-default-features
     cargo deny --log-level error check bans licenses sources
     cargo test --locked --workspace
