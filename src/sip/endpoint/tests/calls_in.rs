@@ -379,7 +379,8 @@ fn sip_c11_folded_compact_and_repeated_headers_are_understood() {
     let uri = bench.contact(0);
     let head = format!(
         "INVITE {uri} SIP/2.0\n\
-         v: SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bK-1;rport,\n SIP/2.0/UDP 10.0.0.8;branch=z9hG4bK-2\n\
+         v: SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bK-1;rport,\n\
+         \x20SIP/2.0/UDP 10.0.0.8;branch=z9hG4bK-2\n\
          v: SIP/2.0/TCP [2001:db8::9]:5061;received=2001:db8::1;branch=z9hG4bK-3\n\
          f: \"An\n  na\" <sip:2000@x>;tag=far\n\
          t: sip:6001@pbx.example\n\
