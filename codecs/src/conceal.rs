@@ -7,8 +7,8 @@
 //! 60 ms it is silent: a longer gap is no longer concealed but a pause.
 //!
 //! Nothing is delayed: what was played is left as it is, and the difference between it and the
-//! repetition is faded out instead. When frames come again, the repetition is blended into the first
-//! of them, the longer the gap the more gently.
+//! repetition is faded out instead. When frames come again, the repetition is blended into the
+//! first of them, the longer the gap the more gently.
 
 /// Longest period, 15 ms: a voice of 66 Hz.
 const PITCH_MAX: usize = 120;

@@ -4,18 +4,18 @@
 //! frequencies, one row and one column, make up much of it. Two hits of one key in a row are a key
 //! press, provided that they pass what speech does not:
 //!
-//! * **Frequency.** A block of 12.75 ms cannot tell 697 Hz from 721 Hz by power. The phase can: from
-//!   block to block it turns by exactly what the frequency says, and a deviation of 3.5 % turns it by
-//!   two radians at the lowest frequency. The high ones turn past a full circle; the half blocks,
-//!   which turn half as far, say how often.
+//! * **Frequency.** A block of 12.75 ms cannot tell 697 Hz from 721 Hz by power. The phase can:
+//!   from block to block it turns by exactly what the frequency says, and a deviation of 3.5 %
+//!   turns it by two radians at the lowest frequency. The high ones turn past a full circle; the
+//!   half blocks, which turn half as far, say how often.
 //! * **Purity.** Two sines of the frequencies that were found explain nearly all the energy of both
 //!   blocks. A voice has more than two harmonics.
-//! * **Steadiness.** Both blocks are equally loud. A voice swells and fades, and a tone too short to
-//!   fill two blocks leaves one of them weaker.
+//! * **Steadiness.** Both blocks are equally loud. A voice swells and fades, and a tone too short
+//!   to fill two blocks leaves one of them weaker.
 //! * **Twist.** The two powers differ by no more than what lines do to them.
 //!
-//! The filters that every block goes through are cheap and coarse (`spectrum`); the exact fit is for
-//! pairs of hits only (`fit`).
+//! The filters that every block goes through are cheap and coarse (`spectrum`); the exact fit is
+//! for pairs of hits only (`fit`).
 //!
 //! A key is up after two blocks in a row without it, so that a gap of 10 ms does not make two
 //! presses of one and a pause of 40 ms always does.

@@ -3,8 +3,8 @@
 //! A tone is one or two sines, each a number on the unit circle turned a little for every sample:
 //! four multiplications instead of a call to `sin`. A call-progress tone is a cadence of such sines
 //! and pauses; it is rendered once, as one whole turn of the cadence, and looped by who plays it.
-//! All frequencies are whole numbers of hertz and an endless tone is rendered as one second, so that
-//! the loop has no seam.
+//! All frequencies are whole numbers of hertz and an endless tone is rendered as one second, so
+//! that the loop has no seam.
 
 use std::f64::consts::TAU;
 

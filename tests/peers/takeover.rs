@@ -1,4 +1,5 @@
-//! An instance freezes or dies in the middle of a call; another process of the same program goes on.
+//! An instance freezes or dies in the middle of a call; another process of the same program goes
+//! on.
 
 use std::thread;
 use std::time::Duration;

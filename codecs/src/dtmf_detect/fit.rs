@@ -1,9 +1,9 @@
 //! The two sines that fit a block best, at frequencies that need not be those of the filters.
 //!
 //! A filter hears a little of the other tone, more so when that is the stronger one. The fit by
-//! least squares takes both tones at once and has no such error: what it cannot explain is noise, or
-//! not a key. Counted from the middle of the block, cosines are even and sines are odd, so that the
-//! four unknowns part into two pairs, each with an answer in closed form.
+//! least squares takes both tones at once and has no such error: what it cannot explain is noise,
+//! or not a key. Counted from the middle of the block, cosines are even and sines are odd, so that
+//! the four unknowns part into two pairs, each with an answer in closed form.
 
 use super::spectrum::{BLOCK, Complex};
 

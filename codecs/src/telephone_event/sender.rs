@@ -5,8 +5,8 @@
 //! nothing comes back and audio may be sent. Time is the RTP timestamp: the machine has no deadline
 //! of its own, and a stream that pauses pauses its digits.
 //!
-//! Each event ends with three equal packets, a frame apart, so that the pause after a digit is never
-//! shorter than two frames. An event longer than 0xFFFF units is cut into segments (section
+//! Each event ends with three equal packets, a frame apart, so that the pause after a digit is
+//! never shorter than two frames. An event longer than 0xFFFF units is cut into segments (section
 //! 2.5.1.3); the last packet of a segment is sent once, as each frame carries one packet and the
 //! next segment's reports begin at once.
 

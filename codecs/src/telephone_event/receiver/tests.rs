@@ -218,7 +218,8 @@ proptest! {
             let packet = index.get(&packets);
             let payload = packet.report.to_bytes();
             let now_ms = i as u64 * 20;
-            if let Some(press) = receiver.receive(now_ms, packet.timestamp, packet.marker, &payload) {
+            let press = receiver.receive(now_ms, packet.timestamp, packet.marker, &payload);
+            if let Some(press) = press {
                 prop_assert_eq!(press.digit.event(), packet.report.event);
                 reported.push(press.rtp_timestamp);
             }
@@ -251,7 +252,8 @@ proptest! {
         let mut receiver = Receiver::new();
         let mut presses = 0;
         for (now_ms, timestamp, marker, payload) in packets {
-            presses += usize::from(receiver.receive(now_ms % 900, timestamp, marker, &payload).is_some());
+            let press = receiver.receive(now_ms % 900, timestamp, marker, &payload);
+            presses += usize::from(press.is_some());
             receiver.poll_timeout();
         }
         prop_assert!(presses <= PRESSES_PER_SECOND_MAX);
