@@ -178,7 +178,7 @@ impl Page<'_> {
     fn media(&mut self, counters: &Counters) -> fmt::Result {
         for (name, help, count) in [
             ("rtp_sent_packets", "RTP packets sent", counters.rtp_sent_total),
-            ("rtp_received_packets", "RTP packets accepted", counters.rtp_received_total),
+            ("rtp_received_packets", "RTP packets that arrived", counters.rtp_received_total),
             (
                 "rtp_refused_packets",
                 "RTP packets of a wrong source or form",

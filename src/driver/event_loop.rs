@@ -175,6 +175,8 @@ impl EventLoop {
         let mut snapshot = self.node.snapshot(now);
         let media = self.rtp.counters();
         snapshot.counters.rtp_sent_total = media.sent;
+        snapshot.counters.rtp_received_total = media.received;
+        snapshot.counters.rtp_refused_total = media.refused;
         snapshot.counters.rtp_late_total = media.late;
         snapshot.counters.rtp_rebases_total = media.left_out;
         snapshot.media.workers = u32::try_from(self.rtp.workers()).unwrap_or(u32::MAX);

@@ -18,6 +18,9 @@ use crate::node::snapshot::RegistrationState;
 /// Pace of checks when systemd asks for none.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
+/// An idle media worker turns once a second: a faster check would find it standing still.
+const CHECK_AT_MOST_EVERY: Duration = Duration::from_millis(1_500);
+
 /// Every socket is bound.
 pub fn ready() {
     tell(&[NotifyState::Ready]);
@@ -56,7 +59,7 @@ pub async fn watch(progress: Progress, to_node: mpsc::Sender<ToNode>) -> Infalli
 /// A third of the time that the watchdog grants, so that one late check does no harm.
 fn interval(watchdog: Option<Duration>) -> Duration {
     let granted = watchdog.map_or(CHECK_EVERY, |watchdog| watchdog / 3);
-    granted.clamp(Duration::from_millis(600), CHECK_EVERY)
+    granted.clamp(CHECK_AT_MOST_EVERY, CHECK_EVERY)
 }
 
 fn status(snapshot: &Snapshot) -> String {
@@ -84,9 +87,9 @@ mod tests {
 
     #[test]
     fn checks_are_three_times_as_fast_as_the_watchdog() {
-        assert_eq!(interval(Some(Duration::from_secs(3))), Duration::from_secs(1));
+        assert_eq!(interval(Some(Duration::from_secs(5))), Duration::from_secs(5) / 3);
         assert_eq!(interval(Some(Duration::from_secs(30))), CHECK_EVERY);
-        assert_eq!(interval(Some(Duration::from_millis(10))), Duration::from_millis(600));
+        assert_eq!(interval(Some(Duration::from_millis(10))), CHECK_AT_MOST_EVERY);
         assert_eq!(interval(None), CHECK_EVERY);
     }
 

@@ -95,6 +95,10 @@ pub struct Counters {
     pub sent: u64,
     /// Packets that the kernel refused: no route, or nobody listens.
     pub send_failed: u64,
+    /// RTP packets that arrived, with those that were refused.
+    pub received: u64,
+    /// Those of a wrong source, SSRC or payload type, or malformed; up to 100 ms old.
+    pub refused: u64,
     /// Frames that left more than 5 ms after their time.
     pub late: u64,
     /// Frames that left in a burst, to catch up.
@@ -114,6 +118,8 @@ pub struct Counters {
 struct Shared {
     sent: AtomicU64,
     send_failed: AtomicU64,
+    received: AtomicU64,
+    refused: AtomicU64,
     late: AtomicU64,
     caught_up: AtomicU64,
     left_out: AtomicU64,
@@ -121,6 +127,8 @@ struct Shared {
     live: AtomicU64,
     scheduling: AtomicU8,
     cpu_nanos: AtomicU64,
+    /// Rounds of its loop, at least one a second.
+    rounds: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -197,6 +205,8 @@ impl RtpNet {
         Counters {
             sent: sum(|shared| &shared.sent),
             send_failed: sum(|shared| &shared.send_failed),
+            received: sum(|shared| &shared.received),
+            refused: sum(|shared| &shared.refused),
             late: sum(|shared| &shared.late),
             caught_up: sum(|shared| &shared.caught_up),
             left_out: sum(|shared| &shared.left_out),
@@ -210,6 +220,11 @@ impl RtpNet {
     pub fn scheduling(&self) -> Scheduling {
         let classes = self.workers.iter().map(|w| w.shared.scheduling.load(Ordering::Relaxed));
         Scheduling::from_code(classes.max().unwrap_or(0))
+    }
+
+    /// A counter for each worker that advances at least once a second, calls or not.
+    pub fn rounds(&self) -> Vec<Arc<AtomicU64>> {
+        self.workers.iter().map(|worker| Arc::clone(&worker.shared.rounds)).collect()
     }
 
     /// How many workers there are.

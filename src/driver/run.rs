@@ -83,7 +83,11 @@ pub fn start(config: Config) -> io::Result<Running> {
         control(seeds, rounds, from_faces, stopped, &ready);
     })?;
     match is_ready.recv() {
-        Ok(Ok(())) => {}
+        Ok(Ok(workers)) => {
+            for (number, rounds) in workers.into_iter().enumerate() {
+                progress.watch(format!("media worker {number}"), rounds);
+            }
+        }
         Ok(Err(error)) => return Err(error),
         Err(_) => return Err(io::Error::other("the control thread did not start")),
     }
@@ -109,7 +113,7 @@ fn control(
     progress: Arc<AtomicU64>,
     faces: mpsc::Receiver<ToNode>,
     stop: oneshot::Receiver<()>,
-    ready: &std::sync::mpsc::SyncSender<io::Result<()>>,
+    ready: &std::sync::mpsc::SyncSender<io::Result<Vec<Arc<AtomicU64>>>>,
 ) {
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -118,7 +122,7 @@ fn control(
     runtime.block_on(async move {
         match build(seeds, progress, faces, stop) {
             Ok((event_loop, channels)) => {
-                drop(ready.send(Ok(())));
+                drop(ready.send(Ok(event_loop.rtp.rounds())));
                 event_loop.run(channels).await;
             }
             Err(error) => drop(ready.send(Err(error))),

@@ -49,6 +49,15 @@ impl Alarms {
         }
     }
 
+    /// Brings an alarm that stands up to date; its age and the log stay as they are.
+    pub fn revise(&mut self, is: impl Fn(&AlarmKind) -> bool, kind: AlarmKind) {
+        let standing = self.0.iter().find(|(k, _)| is(k)).map(|(k, since)| (k.clone(), *since));
+        if let Some((before, since)) = standing {
+            self.0.remove(&before);
+            self.0.insert(kind, since);
+        }
+    }
+
     /// Clears every alarm that `over` says is over.
     pub fn clear(&mut self, over: impl Fn(&AlarmKind) -> bool) {
         self.0.retain(|kind, _| {

@@ -248,7 +248,10 @@ impl Node {
     /// Takes what the world did.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Wall { unix_ms } => self.ivr.handle_wall(unix_ms, now),
+            Input::Wall { unix_ms } => {
+                self.ivr.handle_wall(unix_ms, now);
+                self.instances_changed(now);
+            }
             Input::Sip(input) => self.sip.handle_input(now, input),
             Input::Media { port, at, event } => self.media_event(now, port, at, event),
             Input::MediaStuck { port } => self.media_stuck(now, port),

@@ -24,6 +24,9 @@ const UDP_PORT_TRIES: u8 = 8;
 /// Window of `outbound.max_per_hour`.
 const HOUR: Duration = Duration::from_secs(3_600);
 
+/// Instances of a node that was started again connect within this time.
+const INSTANCES_EXPECTED_WITHIN: Duration = Duration::from_secs(3);
+
 impl Node {
     /// Carries outputs to inputs until every machine is quiet.
     pub(super) fn route(&mut self, now: Instant) {
@@ -96,14 +99,23 @@ impl Node {
 
     /// One alarm for an unreachable PBX, however many ports miss it.
     fn pbx_reachable(&mut self, now: Instant) {
-        let lost =
-            |state: &&RegistrationState| matches!(state, RegistrationState::Unreachable { .. });
-        let ports = self.registrations.iter().filter(lost).count() as u32;
-        if ports == 0 {
-            self.alarms.clear(|kind| matches!(kind, AlarmKind::PbxUnreachable { .. }));
-        } else if !self.pbx_unreachable() {
-            let registrars = self.config.pbx.registrars.join(", ");
-            self.alarms.raise(AlarmKind::PbxUnreachable { registrars, ports }, now);
+        let is_alarm = |kind: &AlarmKind| matches!(kind, AlarmKind::PbxUnreachable { .. });
+        let count = |is: fn(&RegistrationState) -> bool| {
+            self.registrations.iter().filter(|state| is(state)).count()
+        };
+        if count(|state| matches!(state, RegistrationState::Unreachable { .. })) == 0 {
+            return self.alarms.clear(is_alarm);
+        }
+        let waiting = count(|state| {
+            matches!(state, RegistrationState::Unreachable { .. } | RegistrationState::Pending)
+        });
+        let ports = u32::try_from(waiting).unwrap_or(u32::MAX);
+        let registrars = self.config.pbx.registrars.join(", ");
+        let kind = AlarmKind::PbxUnreachable { registrars, ports };
+        if self.pbx_unreachable() {
+            self.alarms.revise(is_alarm, kind);
+        } else {
+            self.alarms.raise(kind, now);
         }
     }
 
@@ -391,15 +403,16 @@ impl Node {
         self.sounding(now, call);
     }
 
-    /// Applications without a healthy instance raise one alarm each.
-    fn instances_changed(&mut self, now: Instant) {
+    /// Applications without a healthy instance raise one alarm each, once instances had the time
+    /// to connect after a start.
+    pub(super) fn instances_changed(&mut self, now: Instant) {
         for name in self.config.clone().applications.keys() {
             let served = self.serves(name);
             if served {
                 self.alarms.clear(|kind| {
                     matches!(kind, AlarmKind::NoInstance { application, .. } if application == name)
                 });
-            } else {
+            } else if now >= self.started_at + INSTANCES_EXPECTED_WITHIN {
                 let fallback = self.fallback_of(name);
                 let kind = AlarmKind::NoInstance { application: name.clone(), fallback };
                 self.alarms.raise(kind, now);

@@ -259,7 +259,7 @@ pub struct Counters {
     pub unmatched_contacts_total: u64,
     /// RTP packets sent.
     pub rtp_sent_total: u64,
-    /// RTP packets accepted.
+    /// RTP packets that arrived, with those that were refused.
     pub rtp_received_total: u64,
     /// RTP packets from a wrong source, SSRC or payload type, or malformed.
     pub rtp_refused_total: u64,

@@ -53,7 +53,7 @@ impl Node {
             applications: port.applications.iter().map(entry).collect(),
             registration: self.registration_view(status.port),
             state: port_state(status.state),
-            since_ms: ms(now.saturating_duration_since(status.since)),
+            since_ms: ms(now.saturating_duration_since(status.since.max(self.started_at))),
             application: status.application,
             instance: status.instance,
             call: status.call,
@@ -111,11 +111,34 @@ impl Node {
         let mut counters = self.counters.clone();
         counters.rebinds_total =
             pool.rebinds.iter().map(|(reason, n)| (reason_name(*reason), *n)).collect();
+        counters.rebind_times = self.rebinds.times();
         counters.digits_delivered_total = pool.digits_delivered;
         counters.digits_acked_total = pool.digits_acked;
         counters.digits_discarded_total = pool.digits_discarded;
+        let ivr = self.ivr.counters();
+        counters.ari_requests_total = ivr.requests.clone();
+        counters.ari_events_total = ivr.events_sent;
+        add_sip(&mut counters, &self.sip.status().counters);
         counters
     }
+}
+
+fn add_sip(counters: &mut Counters, sip: &sip::Counters) {
+    counters.registers_total = sip.registers_sent;
+    counters.unknown_sources_total = sip.unknown_sources;
+    counters.unmatched_contacts_total = sip.refused_no_port;
+    counters.refused_messages_total.extend([
+        ("sip_malformed", sip.malformed),
+        ("sip_challenge", sip.challenges_refused),
+        ("sip_connection", sip.refused_connections),
+        ("sip_dialog", sip.refused_no_dialog),
+        ("sip_extension", sip.refused_extension),
+        ("sip_flood", sip.refused_flood),
+        ("sip_merged", sip.refused_merged),
+        ("sip_method", sip.refused_method),
+        ("sip_response", sip.stray_responses),
+    ]);
+    counters.dropped_total.insert("sip_output", sip.requests_dropped);
 }
 
 fn instance_view(now: Instant, status: pool::InstanceStatus) -> Instance {

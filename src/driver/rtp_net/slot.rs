@@ -32,6 +32,8 @@ pub(super) struct Slot {
     visits: u8,
     /// What the worker's counters hold of this port already.
     counted: Punctuality,
+    /// And of the refused packets of its call.
+    refused: u64,
     /// An event waits for room in the node's queue.
     has_unsent: bool,
     /// Whether the worker visits it.
@@ -46,6 +48,7 @@ impl Slot {
             sockets: None,
             visits: 0,
             counted: Punctuality::default(),
+            refused: 0,
             has_unsent: false,
             live: false,
         }
@@ -87,7 +90,10 @@ impl Slot {
             let Some((length, from)) = sockets.receive(channel, &mut buffer) else { break };
             let datagram = &buffer[..length];
             let input = match channel {
-                Channel::Rtp => Input::Rtp { from, datagram },
+                Channel::Rtp => {
+                    Shared::add(&world.shared.received, 1);
+                    Input::Rtp { from, datagram }
+                }
                 Channel::Rtcp => Input::Rtcp { from, datagram },
             };
             self.handle(now, input, world);
@@ -146,7 +152,12 @@ impl Slot {
 
     /// Makes the counters visible.
     fn publish(&mut self, world: &World) {
-        world.statistics[usize::from(self.id.0)].write(self.machine.statistics());
+        let statistics = self.machine.statistics();
+        world.statistics[usize::from(self.id.0)].write(statistics);
+        // A new call counts from 0 again.
+        let refused = statistics.map_or(0, |statistics| statistics.refused);
+        Shared::add(&world.shared.refused, refused.saturating_sub(self.refused));
+        self.refused = refused;
         let now = self.machine.punctuality();
         let before = std::mem::replace(&mut self.counted, now);
         Shared::add(&world.shared.late, now.late - before.late);

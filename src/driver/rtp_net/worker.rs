@@ -127,7 +127,9 @@ impl Worker {
     pub(super) fn run(mut self) {
         self.introduce();
         let mut tick_at = clock::now();
+        let rounds = Arc::clone(&self.world.shared.rounds);
         while !self.mailbox.is_stopped() {
+            Shared::add(&rounds, 1);
             self.take_messages();
             if self.live == 0 {
                 std::thread::park_timeout(IDLE);
