@@ -186,7 +186,7 @@ impl Gateway {
 
     fn command(&self, command: &str) -> Command {
         let mut binary = binary();
-        binary.arg(command).arg("--config").arg(&self.config);
+        binary.arg(command).arg("--socket").arg(self.config.with_file_name("admin.sock"));
         binary
     }
 }

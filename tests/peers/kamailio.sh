@@ -72,7 +72,7 @@ request_route {
         if (!pv_www_authenticate("127.0.0.1", "\$var(password)", "0")) {
             www_challenge("127.0.0.1", "1"); exit;
         }
-        if (!$save) sl_reply_error();
+        $save;
         exit;
     }
     if (is_method("INVITE")) record_route();
@@ -109,7 +109,7 @@ stop() {
 case ${1:-} in
     start) start "$2" ;;
     stop) stop "$2" ;;
-    contacts) "$peers/bin/kamcmd" -s "unix:$2/ctl" ul.lookup location "$3" |
+    contacts) "$peers/bin/kamcmd" -s "unix:$2/ctl" ul.lookup location "s:$3" |
         sed -n 's/^.*Address: //p' ;;
     *) sed -n '2,12p' "$0"; exit 2 ;;
 esac
