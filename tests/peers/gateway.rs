@@ -17,6 +17,8 @@ pub struct Settings {
     pub profile: &'static str,
     /// Extensions of its ports.
     pub extensions: &'static str,
+    /// Their password; `{extension}` stands for the extension.
+    pub password: &'static str,
     /// Who serves them, as in the configuration.
     pub applications: &'static str,
     /// Nodes that run side by side have different numbers, from 0.
@@ -36,6 +38,7 @@ impl Settings {
             registrars: vec![registrar],
             profile,
             extensions: "6001-6030",
+            password: "pw-{extension}",
             applications: "\"main\"",
             number: 0,
             pbx: "",
@@ -59,7 +62,7 @@ min_digest = "md5"
 {}
 [[ports]]
 extensions = "{}"
-password = "pw-{{extension}}"
+password = "{}"
 applications = [{}]
 [applications.main]
 hold_prompt = "hold"
@@ -89,6 +92,7 @@ filter = "portkeeper=debug,info"
             5_200 + 100 * self.number,
             self.pbx,
             self.extensions,
+            self.password,
             self.applications,
             self.main,
             16_384 + 2_000 * self.number,
