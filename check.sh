@@ -3,17 +3,17 @@
 # Debian's packages and the Rust, npm and Python registries; works on a fresh machine as root.
 # Stops at the first rung that fails and says which; prints what each rung took.
 #
-# usage: ./check.sh [--quick] [--peers]
+# usage: ./check.sh [--quick] [--no-peers]
 #   --quick      build, unit tests and lints only
-#   --peers      also with Asterisk, Kamailio, SIPp and the public ARI clients
+#   --no-peers   without Asterisk, Kamailio, SIPp and the public ARI clients
 set -euo pipefail
 cd "$(dirname "$0")"
 
-quick=no peers=no
+quick=no peers=yes
 for argument in "$@"; do
     case $argument in
         --quick) quick=yes ;;
-        --peers) peers=yes ;;
+        --no-peers) peers=no ;;
         *) sed -n '2,8p' "$0"; exit 2 ;;
     esac
 done

@@ -4,7 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::asterisk::Asterisk;
+use crate::clients::{Client, serve_a_call};
 use crate::gateway::{Gateway, Settings};
+use crate::phone::Call;
 use crate::process::{PATIENCE, eventually, within};
 use crate::runner::Test;
 
@@ -13,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("registration::thirty_ports_stay_registered_over_refreshes", stay_registered),
     ("registration::an_orderly_stop_takes_every_binding_away", orderly_stop),
     ("registration::sha_256_is_answered", sha_256),
+    ("registration::ports_register_and_take_calls_over_tcp", over_tcp),
     ("registration::a_wrong_password_is_said_and_not_hammered", wrong_password),
     ("registration::an_extension_that_the_pbx_lacks_leaves_the_others_alone", unknown_extension),
     ("registration::ports_come_back_when_the_pbx_does", pbx_restarts),
@@ -58,6 +61,19 @@ fn sha_256() {
     settings.extensions = "6001-6002";
     let _gateway = Gateway::registered(&settings);
     assert_eq!(contacts(&asterisk).len(), 2);
+}
+
+fn over_tcp() {
+    let asterisk = Asterisk::start(&[("PORTS", "4")]);
+    let mut settings = Settings::at(asterisk.sip, "asterisk");
+    settings.extensions = "6001-6004";
+    settings.pbx = "transport = \"tcp\"";
+    let gateway = Gateway::registered(&settings);
+    assert!(contacts(&asterisk).iter().all(|c| c.contains("transport=tcp")));
+    let program = Client::NpmAri.start(gateway.ari, "main");
+    gateway.instances(1);
+    let call = Call::answered(asterisk.sip, "6003", "2000");
+    serve_a_call(&program, &call);
 }
 
 fn wrong_password() {
