@@ -1,12 +1,13 @@
 //! What the node shows of itself, gathered from its machines in one go.
 
 use super::snapshot::{
-    Call, Counters, Health, Instance, NodeInfo, Pong, Port, PortState, Registration,
+    Alarm, Call, Counters, Health, Instance, NodeInfo, Pong, Port, PortState, Registration,
     RegistrationState, Snapshot, reason_name,
 };
 use super::{Node, Phase};
 use crate::config::Entry;
 use crate::ids::PortId;
+use crate::pool::Pool;
 use crate::timers::{Duration, Instant};
 use crate::{pool, sip};
 
@@ -31,6 +32,16 @@ impl Node {
             alarms: self.alarms.list(now),
             media: super::snapshot::Media::default(),
         }
+    }
+
+    /// Who serves which port, for whoever checks it against what was sent.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// What needs a person.
+    pub fn alarms(&self, now: Instant) -> Vec<Alarm> {
+        self.alarms.list(now)
     }
 
     /// Whether a healthy instance serves an application.
