@@ -1,7 +1,9 @@
 //! An IVR application: a menu that answers, plays, takes digits, acknowledges and checkpoints.
 //!
 //! It speaks ARI as any client does, events in and `RESTRequest` out, on one WebSocket. Its moods
-//! are the ways in which real applications fail while their connection stays up.
+//! are the ways in which real applications fail while their connection stays up. The keys A to D,
+//! which no ordinary phone has, make it transfer the call, move it to the application `basic`,
+//! leave it and hang up.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -156,6 +158,11 @@ impl App {
         self.event(Event::Started { call: call.clone(), rebound });
         self.channels.insert(id.clone(), Channel { call, digits, taken: 0 });
         self.request(&id, "answer", "");
+        if self.acknowledges {
+            // Known as one that acknowledges before the first digit, so that not even that one is
+            // lost when this process dies of it.
+            self.request(&id, "variable", "variable=GW_ACK&value=0");
+        }
         self.play(&id, "sound:menu");
     }
 
@@ -171,12 +178,15 @@ impl App {
             let ack = self.request(&id, "variable", &format!("variable=GW_ACK&value={taken}"));
             self.pending.insert(ack, (id.clone(), Event::Acknowledged { call, digits }));
         }
-        let key = match digit.as_str() {
-            "*" => "star",
-            "#" => "pound",
-            key => key,
-        };
-        self.play(&id, &format!("sound:digits/{key}"));
+        match digit.as_str() {
+            "*" => self.play(&id, "sound:digits/star"),
+            "#" => self.play(&id, "sound:digits/pound"),
+            "A" => drop(self.request(&id, "redirect", "endpoint=SIP/7000")),
+            "B" => drop(self.request(&id, "move", "app=basic")),
+            "C" => drop(self.request(&id, "continue", "")),
+            "D" => drop(self.send(&id, "DELETE", "")),
+            key => self.play(&id, &format!("sound:digits/{key}")),
+        }
     }
 
     /// The caller always hears something.
@@ -214,18 +224,21 @@ impl App {
         self.request(channel, &format!("play/{playback}"), &format!("media={media}"));
     }
 
-    /// Sends `POST /channels/{channel}/{what}?{query}`; its request id begins with the channel.
+    /// Sends `POST /channels/{channel}/{what}?{query}`.
     fn request(&mut self, channel: &str, what: &str, query: &str) -> String {
+        let mark = if query.is_empty() { "" } else { "?" };
+        self.send(channel, "POST", &format!("/{what}{mark}{query}"))
+    }
+
+    /// Sends a request about a channel; its id begins with the channel. Nothing in it needs an
+    /// escape.
+    fn send(&mut self, channel: &str, method: &str, rest: &str) -> String {
         self.next_request += 1;
         let request_id = format!("{channel}/{}", self.next_request);
-        let mark = if query.is_empty() { "" } else { "?" };
-        let text = serde_json::json!({
-            "type": "RESTRequest",
-            "request_id": request_id,
-            "method": "POST",
-            "uri": format!("channels/{channel}/{what}{mark}{query}"),
-        });
-        self.outputs.push_back(Output::Text(text.to_string()));
+        let text = format!(
+            r#"{{"type":"RESTRequest","request_id":"{request_id}","method":"{method}","uri":"channels/{channel}{rest}"}}"#
+        );
+        self.outputs.push_back(Output::Text(text));
         request_id
     }
 

@@ -74,6 +74,13 @@ pub enum Input {
         /// The line.
         line: LineId,
     },
+    /// The caller's key comes as INFO (`application/dtmf-relay`).
+    Info {
+        /// The line.
+        line: LineId,
+        /// The key.
+        key: char,
+    },
     /// The caller holds the port (re-INVITE `sendonly`), or takes it back.
     Hold {
         /// The line.
@@ -212,6 +219,8 @@ pub struct Pbx {
     lines: BTreeMap<LineId, Line>,
     by_call_id: BTreeMap<String, LineId>,
     waiting: BTreeMap<String, Waiting>,
+    /// Status for every REGISTER.
+    refuses: Option<u16>,
     rng: Rng,
     outputs: VecDeque<Output>,
 }
@@ -233,6 +242,7 @@ impl Pbx {
             lines: BTreeMap::new(),
             by_call_id: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            refuses: None,
             rng,
             outputs: VecDeque::new(),
         }
@@ -253,6 +263,17 @@ impl Pbx {
         self.lines.len()
     }
 
+    /// Starts anew: registrations and nonces are lost, calls go on.
+    pub fn forget_registrations(&mut self) {
+        self.bindings.clear();
+        self.nonces.clear();
+    }
+
+    /// Refuses every REGISTER with a status, or none.
+    pub fn refuse_registrations(&mut self, status: Option<u16>) {
+        self.refuses = status;
+    }
+
     /// Takes what happened.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
@@ -266,6 +287,7 @@ impl Pbx {
                 self.call(now, line, &extension, &caller, media, delayed_offer);
             }
             Input::HangUp { line } => self.hang_up(now, line),
+            Input::Info { line, key } => self.info(now, line, key),
             Input::Hold { line, on } => self.hold(now, line, on),
         }
     }
@@ -346,6 +368,9 @@ impl Pbx {
     }
 
     fn register(&mut self, now: Instant, from: SocketAddr, request: &Request) {
+        if let Some(status) = self.refuses {
+            return self.reply(from, request, status, |_| {});
+        }
         let Some(extension) =
             request.headers.to().ok().and_then(|to| to.uri.user_text().map(|u| u.into_owned()))
         else {
@@ -621,6 +646,16 @@ impl Pbx {
         };
         self.waiting.insert(format!("{branch}/CANCEL"), waiting);
         self.send(to, bytes);
+    }
+
+    fn info(&mut self, now: Instant, id: LineId, key: char) {
+        if self.lines.get(&id).is_some_and(|line| line.state == State::Up) {
+            let request = self.next_request(id, Method::Info, |request| {
+                let body = format!("Signal={key}\r\nDuration=160\r\n");
+                request.set_body("application/dtmf-relay", body);
+            });
+            self.ask(now, id, request);
+        }
     }
 
     fn hold(&mut self, now: Instant, id: LineId, on: bool) {

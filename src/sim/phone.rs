@@ -96,6 +96,15 @@ impl Phone {
         self.next_frame_at
     }
 
+    /// Sends nothing until `at`, as a phone that suppresses silence: the clock goes on, the
+    /// sequence does not.
+    pub fn rest_until(&mut self, at: Instant) {
+        while self.next_frame_at < at {
+            self.next_frame_at += FRAME_TIME;
+            self.timestamp = self.timestamp.wrapping_add(FRAME);
+        }
+    }
+
     /// The frame that is due: where it goes, and its bytes.
     pub fn next_frame(&mut self) -> (SocketAddr, &[u8]) {
         self.next_frame_at += FRAME_TIME;
