@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use portkeeper::admin::{Format, Request};
+use portkeeper::bench::simulation;
 use portkeeper::demo;
 use portkeeper::driver::commands::{self, Failure};
 use portkeeper::stage::instance::{self, Play};
@@ -33,6 +34,8 @@ enum Command {
     },
     /// Play on loopback what happens when an IVR instance hangs or dies.
     Demo(Demo),
+    /// Run the simulated world: a seed is 20 s with about 20 faults.
+    Sim(Sim),
     /// One IVR instance of a play; `demo` and `bench` start it.
     #[command(hide = true)]
     DemoInstance(DemoInstance),
@@ -63,6 +66,26 @@ struct Demo {
     /// Leave sound and logs here. Without it: a new directory for temporary files.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Sim {
+    /// How many seeds.
+    #[arg(long, default_value_t = 500)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// One JSON object as the last line.
+    #[arg(long)]
+    json: bool,
+    /// Print every note of one seed.
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "mutants"])]
+    trace: Option<u64>,
+    /// Plant known bugs, one after the other, and count those that are found (needs a build with
+    /// `--features mutants`).
+    #[arg(long, conflicts_with = "seeds")]
+    mutants: bool,
 }
 
 #[derive(Args)]
@@ -156,6 +179,7 @@ fn execute(command: Command) -> Result<String, Failure> {
     match command {
         Command::Run { config } => commands::run(&config),
         Command::Demo(Demo { json, out }) => played(demo::run(&demo::Options { json, out })),
+        Command::Sim(sim) => sim.run(),
         Command::DemoInstance(instance) => instance.play(),
         Command::Config(ConfigCommand::Check { file }) => commands::check_config(&file),
         Command::Status(look) => look.ask(|format| Request::Status { format }),
@@ -170,6 +194,19 @@ fn execute(command: Command) -> Result<String, Failure> {
             node.ask(&Request::Drain { instance, on: !off })
         }
         Command::Rebind(Rebind { target, node }) => node.ask(&Request::Rebind { target }),
+    }
+}
+
+impl Sim {
+    fn run(self) -> Result<String, Failure> {
+        let Self { seeds, from, json, trace, mutants } = self;
+        let good = match trace {
+            Some(seed) => simulation::trace(seed),
+            None if mutants => simulation::hunt(json),
+            None => simulation::run(simulation::Options { seeds, from, json }),
+        };
+        let refused = || Failure::Refused("the simulation found something wrong".to_owned());
+        good.then(String::new).ok_or_else(refused)
     }
 }
 

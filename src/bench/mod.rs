@@ -1,3 +1,4 @@
 //! `portkeeper bench`: measurements on real sockets.
 
 pub mod media;
+pub mod simulation;

@@ -1,0 +1,188 @@
+//! `portkeeper sim`: many seeds of the simulated world, on every core, and the score of its
+//! checkers against planted bugs.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use serde::Serialize;
+
+use crate::driver::clock;
+use crate::sim::run::{self, Outcome};
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How many seeds.
+    pub seeds: u64,
+    /// The first one.
+    pub from: u64,
+    /// Print JSON as the last line.
+    pub json: bool,
+}
+
+/// What came out. The names are those of the JSON.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Seeds run.
+    pub seeds: u64,
+    /// Faults done to the node.
+    pub faults: u64,
+    /// Steps of all worlds.
+    pub steps: u64,
+    /// Seeds in which something was wrong.
+    pub violations: u64,
+    /// Seconds that passed in the worlds.
+    pub virtual_seconds: u64,
+    /// Seconds that passed here.
+    pub wall_seconds: f64,
+}
+
+/// Runs seeds, and says which of them failed and how. Returns whether none did.
+pub fn run(options: Options) -> bool {
+    let began = clock::now();
+    let report = Report::default();
+    let end = options.from.saturating_add(options.seeds);
+    let parts = on_every_core(options.from, end, |next| {
+        let mut part = Report::default();
+        while let Some(seed) = next() {
+            part.add(&run::run(seed, false));
+        }
+        part
+    });
+    let mut report = parts.iter().fold(report, Report::with);
+    report.wall_seconds = clock::now().saturating_duration_since(began).as_secs_f64();
+    report.print(options.json);
+    report.violations == 0
+}
+
+/// Prints every note of one seed. Returns whether nothing was wrong.
+pub fn trace(seed: u64) -> bool {
+    let outcome = run::run(seed, true);
+    for line in &outcome.trace {
+        println!("{line}");
+    }
+    if let Some((text, _)) = &outcome.violation {
+        println!("seed {seed}: {text}");
+    }
+    outcome.violation.is_none()
+}
+
+impl Report {
+    fn add(&mut self, outcome: &Outcome) {
+        self.seeds += 1;
+        self.faults += outcome.faults;
+        self.steps += outcome.steps;
+        self.virtual_seconds += run::SECONDS;
+        if let Some((text, last)) = &outcome.violation {
+            self.violations += 1;
+            eprintln!("seed {}: {text}\n  {}", outcome.seed, last.join("\n  "));
+        }
+    }
+
+    fn with(mut self, part: &Self) -> Self {
+        self.seeds += part.seeds;
+        self.faults += part.faults;
+        self.steps += part.steps;
+        self.violations += part.violations;
+        self.virtual_seconds += part.virtual_seconds;
+        self
+    }
+
+    fn print(&self, json: bool) {
+        if json {
+            println!("{}", serde_json::json!(self));
+            return;
+        }
+        println!(
+            "{} seeds, {} faults, {} steps, {} violations; {} virtual seconds in {:.1} s: {:.0} \
+             virtual seconds a second",
+            self.seeds,
+            self.faults,
+            self.steps,
+            self.violations,
+            self.virtual_seconds,
+            self.wall_seconds,
+            self.virtual_seconds as f64 / self.wall_seconds.max(1e-9)
+        );
+    }
+}
+
+/// Runs `work` once on every core; each call of the function it is given is a seed of its own.
+fn on_every_core<T: Send>(
+    from: u64,
+    end: u64,
+    work: impl Fn(&dyn Fn() -> Option<u64>) -> T + Sync,
+) -> Vec<T> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let counter = AtomicU64::new(from);
+    let next = || Some(counter.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < end);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(|| work(&next))).collect();
+        // A panic of a world is a panic of the whole.
+        threads.into_iter().map(|thread| thread.join().expect("a world panicked")).collect()
+    })
+}
+
+/// The score of the checkers.
+#[cfg(feature = "mutants")]
+mod mutants {
+    use super::{clock, on_every_core, run};
+    use crate::mutants::{Mutant, plant};
+
+    /// A planted bug must show within so many seeds.
+    const SEEDS_MAX: u64 = 2_000;
+
+    /// Plants each bug and looks for it. Returns whether each was found.
+    pub fn hunt(json: bool) -> bool {
+        let mut missed = Vec::new();
+        for &mutant in Mutant::ALL {
+            let began = clock::now();
+            let found = find(mutant);
+            let wall = clock::now().saturating_duration_since(began).as_secs_f64();
+            match found {
+                Some((seed, text)) => println!("{mutant:?}: seed {seed}, {wall:.1} s: {text}"),
+                None => {
+                    println!("{mutant:?}: not found in {SEEDS_MAX} seeds, {wall:.1} s");
+                    missed.push(format!("{mutant:?}"));
+                }
+            }
+        }
+        let (all, lost) = (Mutant::ALL.len(), missed.len());
+        if json {
+            let report = serde_json::json!({"mutants": all, "found": all - lost, "missed": missed});
+            println!("{report}");
+        } else {
+            println!("{all} planted bugs, {} found, {lost} missed", all - lost);
+        }
+        lost == 0
+    }
+
+    fn find(mutant: Mutant) -> Option<(u64, String)> {
+        let found = std::sync::atomic::AtomicBool::new(false);
+        let parts = on_every_core(0, SEEDS_MAX, |next| {
+            plant(Some(mutant));
+            while !found.load(std::sync::atomic::Ordering::Relaxed) {
+                let seed = next()?;
+                if let Some((text, _)) = run::run(seed, false).violation {
+                    found.store(true, std::sync::atomic::Ordering::Relaxed);
+                    return Some((seed, text));
+                }
+            }
+            None
+        });
+        parts.into_iter().flatten().min()
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use mutants::hunt;
+
+/// Says that this program has no planted bugs.
+#[cfg(not(feature = "mutants"))]
+pub fn hunt(_json: bool) -> bool {
+    eprintln!("this program has no planted bugs; build it with --features mutants");
+    false
+}
