@@ -4,6 +4,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -128,8 +130,8 @@ impl Gateway {
         let mut command = binary();
         let process = Process::start("portkeeper", command.args(["run", "--config"]).arg(&config));
         let ari = settings.ari();
-        let gateway = Self { process, ari, config, _folder: folder };
-        eventually("the node answers `status`", || gateway.try_ask("status"));
+        let mut gateway = Self { process, ari, config, _folder: folder };
+        gateway.answers();
         gateway
     }
 
@@ -181,6 +183,17 @@ impl Gateway {
         eventually(&format!("{count} instances"), || {
             self.ask("instances").as_array().is_some_and(|all| all.len() == count).then_some(())
         });
+    }
+
+    /// Waits for its first answer; a node that cannot start tells why.
+    fn answers(&mut self) {
+        let give_up = Instant::now() + PATIENCE;
+        while self.try_ask("status").is_none() {
+            if self.process.ended() || Instant::now() > give_up {
+                self.process.fail("the node does not answer `status`");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn try_ask(&self, command: &str) -> Option<Value> {

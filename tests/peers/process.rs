@@ -120,6 +120,11 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Whether it is gone already.
+    pub fn ended(&mut self) -> bool {
+        self.child.try_wait().expect("our own child").is_some()
+    }
+
     /// Waits for its end.
     pub fn wait(&mut self) -> std::process::ExitStatus {
         let give_up = Instant::now() + PATIENCE * 3;
