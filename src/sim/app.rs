@@ -236,7 +236,11 @@ impl App {
         self.next_request += 1;
         let request_id = format!("{channel}/{}", self.next_request);
         let text = format!(
-            r#"{{"type":"RESTRequest","request_id":"{request_id}","method":"{method}","uri":"channels/{channel}{rest}"}}"#
+            concat!(
+                r#"{{"type":"RESTRequest","request_id":"{}","#,
+                r#""method":"{}","uri":"channels/{}{}"}}"#
+            ),
+            request_id, method, channel, rest
         );
         self.outputs.push_back(Output::Text(text));
         request_id

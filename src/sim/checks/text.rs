@@ -78,7 +78,10 @@ mod tests {
 
     #[test]
     fn what_the_application_sends_is_read() {
-        let text = r#"{"type":"RESTRequest","request_id":"c-1.2/3","method":"POST","uri":"channels/c-1.2/variable?variable=GW_ACK&value=7"}"#;
+        let text = concat!(
+            r#"{"type":"RESTRequest","request_id":"c-1.2/3","method":"POST","#,
+            r#""uri":"channels/c-1.2/variable?variable=GW_ACK&value=7"}"#
+        );
         let wish = Wish::read(text).expect("about a channel");
         assert_eq!((wish.method, wish.channel), ("POST", "c-1.2"));
         assert_eq!(wish.variable("GW_ACK"), Some("7"));
