@@ -29,7 +29,7 @@ use std::f32::consts::TAU;
 
 use crate::Digit;
 use crate::tone::{DTMF_HIGH_HZ, DTMF_LOW_HZ, digit_at};
-use fit::Fit;
+use fit::{Fit, Pair};
 use spectrum::{BLOCK, Line, Spectrum, energy};
 
 /// Mean square below which a block is silence: -40 dBm0, under the quietest key that ITU-T Q.24
@@ -51,6 +51,10 @@ const TWIST: std::ops::RangeInclusive<f32> = 0.1..=4.0;
 
 /// Power of the second block over the first: 1.5 dB either way.
 const STEADY: std::ops::RangeInclusive<f32> = 0.7..=1.42;
+
+/// Energy of the second block over the first without which the fit cannot find [`STEADY`] powers
+/// that make up the [`PURITY`] share of it: spares the fit of a block that is filled in part.
+const STEADY_ENOUGH: std::ops::RangeInclusive<f32> = 0.6..=1.65;
 
 /// Power of a block, relative to the key that is down, below which the key is up: -10 dB.
 const FADED: f32 = 0.1;
@@ -171,11 +175,12 @@ impl Detector {
         if (hit.row, hit.column) != (last.row, last.column) {
             return false;
         }
+        if !STEADY_ENOUGH.contains(&(hit.energy / last.energy)) {
+            return false;
+        }
         let nominal = hit.nominal_hz();
         let coarse = [last.low.deviation_hz(&hit.low), last.high.deviation_hz(&hit.high)];
-        let found = [0, 1].map(|i| nominal[i] + coarse[i]);
-        let (_, _, refined) = self.fit(found);
-        let (before, after, exact) = self.fit(refined);
+        let (before, after, exact) = self.fit([0, 1].map(|i| nominal[i] + coarse[i]));
         let near = |i: usize| (exact[i] - nominal[i]).abs() <= nominal[i] * DEVIATION;
         let explained = before.explained + after.explained;
         let power = |i: usize| before.tones[i].power() + after.tones[i].power();
@@ -188,14 +193,10 @@ impl Detector {
 
     /// Fits both blocks with tones of about `hz`, and tells by their phases what they are exactly.
     fn fit(&self, hz: [f32; 2]) -> (Fit, Fit, [f32; 2]) {
-        let turns = hz.map(|hz| hz * TURN_PER_HZ);
-        let (before, after) = (Fit::of(&self.before, turns), Fit::of(&self.block, turns));
-        let exact = [0, 1].map(|i| {
-            let (sin, cos) = (turns[i] * BLOCK as f32).sin_cos();
-            let turned = after.tones[i].turn_from(before.tones[i]).turned_back(cos, sin);
-            hz[i] + turned.angle() / BLOCK as f32 / TURN_PER_HZ
-        });
-        (before, after, exact)
+        let pair = Pair::new(hz.map(|hz| hz * TURN_PER_HZ));
+        let (before, after) = (pair.fit(&self.before), pair.fit(&self.block));
+        let drift = pair.drift(&before, &after);
+        (before, after, [0, 1].map(|i| hz[i] + drift[i] / BLOCK as f32 / TURN_PER_HZ))
     }
 
     fn miss(&mut self) {

@@ -4,8 +4,21 @@
 //! least squares takes both tones at once and has no such error: what it cannot explain is noise,
 //! or not a key. Counted from the middle of the block, cosines are even and sines are odd, so that
 //! the four unknowns part into two pairs, each with an answer in closed form.
+//!
+//! Two blocks are fitted with the same two sines, so that these and all that depends on them alone
+//! are made once. The sines come from four angles by the addition theorems: calls to `sin_cos` cost
+//! more than all the sums.
 
-use super::spectrum::{BLOCK, Complex};
+use super::spectrum::{BLOCK, Complex, HALF};
+
+/// Samples of half a block, filled up with zeros to whole vectors.
+const PADDED: usize = HALF.next_multiple_of(LANES);
+
+/// Values that the compiler works on at once.
+const LANES: usize = 4;
+
+/// Half a block, counted from its middle outwards.
+type Side = [f32; PADDED];
 
 /// A block, explained by two sines.
 #[derive(Clone, Copy, Debug)]
@@ -16,57 +29,127 @@ pub(super) struct Fit {
     pub(super) explained: f32,
 }
 
-impl Fit {
-    /// Fits sines of `turns` radians a sample.
-    pub(super) fn of(block: &[f32; BLOCK], turns: [f32; 2]) -> Self {
-        let [low, high] = correlate(block, turns);
-        let (sum, difference) = (kernel(turns[0] + turns[1]), kernel(turns[0] - turns[1]));
-        let (low_two, high_two) = (kernel(2.0 * turns[0]), kernel(2.0 * turns[1]));
+/// Two sines to fit blocks with.
+pub(super) struct Pair {
+    waves: [Wave; 2],
+    /// Products of the cosines with each other, summed over a block: a symmetric matrix.
+    cosines: [f32; 3],
+    /// The same of the sines.
+    sines: [f32; 3],
+}
+
+impl Pair {
+    /// Sines of `turns` radians a sample.
+    pub(super) fn new(turns: [f32; 2]) -> Self {
+        let waves = turns.map(Wave::new);
+        let [low, high] = &waves;
+        let (sum, difference) = (low.kernel(high, 1.0), low.kernel(high, -1.0));
+        let (low_two, high_two) = (low.kernel(low, 1.0), high.kernel(high, 1.0));
         let length = BLOCK as f32;
-        // Products of the base with itself: half the sum or difference of two kernels.
-        let cosines = solve(
-            [length + low_two, difference + sum, length + high_two].map(|g| g / 2.0),
-            [low.re, high.re],
-        );
-        let sines = solve(
-            [length - low_two, difference - sum, length - high_two].map(|g| g / 2.0),
-            [low.im, high.im],
-        );
+        // Half the sum or difference of two kernels each.
+        let cosines = [length + low_two, difference + sum, length + high_two].map(|g| g / 2.0);
+        let sines = [length - low_two, difference - sum, length - high_two].map(|g| g / 2.0);
+        Self { waves, cosines, sines }
+    }
+
+    /// Fits them.
+    pub(super) fn fit(&self, block: &[f32; BLOCK]) -> Fit {
+        let (even, odd) = fold(block);
+        let even = [0, 1].map(|i| dot(&even, &self.waves[i].cos));
+        let odd = [0, 1].map(|i| dot(&odd, &self.waves[i].sin));
+        let (cosines, sines) = (solve(self.cosines, even), solve(self.sines, odd));
         let explained =
-            cosines[0] * low.re + cosines[1] * high.re + sines[0] * low.im + sines[1] * high.im;
+            cosines[0] * even[0] + cosines[1] * even[1] + sines[0] * odd[0] + sines[1] * odd[1];
         let tones = [0, 1].map(|i| Complex { re: cosines[i], im: -sines[i] });
-        Self { tones, explained }
+        Fit { tones, explained }
+    }
+
+    /// How each phase turned from one block to the next beyond what its frequency turns, in
+    /// radians between -pi and pi.
+    pub(super) fn drift(&self, before: &Fit, after: &Fit) -> [f32; 2] {
+        [0, 1].map(|i| {
+            let half = self.waves[i].half_block;
+            let turned = after.tones[i].turn_from(before.tones[i]);
+            turned.turn_from(half).turn_from(half).angle()
+        })
     }
 }
 
-/// Sums of the block times cosine and times sine of each tone, counted from the middle: a Goertzel
-/// filter, turned back by half the block. Both tones run side by side.
-fn correlate(block: &[f32; BLOCK], turns: [f32; 2]) -> [Complex; 2] {
-    let base = turns.map(f32::sin_cos);
-    let (mut s1, mut s2) = ([0.0; 2], [0.0; 2]);
-    for sample in block {
-        let s0 = [0, 1].map(|i| (sample - s2[i]) + 2.0 * base[i].1 * s1[i]);
-        (s2, s1) = (s1, s0);
-    }
-    [0, 1].map(|i| {
-        let (sin, cos) = base[i];
-        let end = Complex { re: s1[i] - cos * s2[i], im: sin * s2[i] };
-        let (sin, cos) = (turns[i] * (BLOCK - 1) as f32 / 2.0).sin_cos();
-        let middle = end.turned_back(cos, sin);
-        Complex { re: middle.re, im: -middle.im }
-    })
+/// A sine and what is wanted of it.
+struct Wave {
+    cos: Side,
+    sin: Side,
+    /// The turn of half a sample.
+    half_sample: Complex,
+    /// The turn of half a block.
+    half_block: Complex,
 }
 
-/// Sum of `cos(x n)` over a block counted from its middle (Dirichlet's kernel).
-fn kernel(x: f32) -> f32 {
-    let half = (x / 2.0).sin();
-    if half.abs() < 1e-6 { BLOCK as f32 } else { (x / 2.0 * BLOCK as f32).sin() / half }
+impl Wave {
+    fn new(turn: f32) -> Self {
+        let half_sample = Complex::unit(turn / 2.0);
+        let half_block = Complex::unit(turn * HALF as f32);
+        let one = half_sample.turned_on(half_sample);
+        let four = one.turned_on(one).turned_on(one.turned_on(one));
+        let mut at = half_sample;
+        let (mut now, mut before) = ([[0.0; LANES]; 2], [[0.0; LANES]; 2]);
+        for lane in 0..LANES {
+            let back = at.turn_from(four);
+            (now[0][lane], now[1][lane]) = (at.re, at.im);
+            (before[0][lane], before[1][lane]) = (back.re, back.im);
+            at = at.turned_on(one);
+        }
+        let [cos, sin] = [0, 1].map(|i| oscillate(now[i], before[i], four.re));
+        Self { cos, sin, half_sample, half_block }
+    }
+
+    /// Sum of the cosine of the sum, or difference, of the two turns over a block counted from its
+    /// middle (Dirichlet's kernel). The turns differ, by 268 Hz or more, and are no half circles.
+    fn kernel(&self, other: &Self, sign: f32) -> f32 {
+        let sine = |a: Complex, b: Complex| a.im * b.re + sign * a.re * b.im;
+        sine(self.half_block, other.half_block) / sine(self.half_sample, other.half_sample)
+    }
+}
+
+/// A sine from its first vector, the one before that, and the cosine of the turn between them.
+fn oscillate(mut now: [f32; LANES], mut before: [f32; LANES], cos: f32) -> Side {
+    let mut wave = [0.0; PADDED];
+    for vector in wave.as_chunks_mut::<LANES>().0 {
+        *vector = now;
+        let mut next = [0.0; LANES];
+        for lane in 0..LANES {
+            next[lane] = 2.0 * cos * now[lane] - before[lane];
+        }
+        (before, now) = (now, next);
+    }
+    wave
+}
+
+/// Sums and differences of the samples that are equally far from the middle of the block.
+fn fold(block: &[f32; BLOCK]) -> (Side, Side) {
+    let (early, late) = block.split_at(HALF);
+    let (mut even, mut odd) = ([0.0; PADDED], [0.0; PADDED]);
+    let sides = even.iter_mut().zip(&mut odd);
+    for ((even, odd), (a, b)) in sides.zip(early.iter().rev().zip(late)) {
+        (*even, *odd) = (b + a, b - a);
+    }
+    (even, odd)
+}
+
+fn dot(a: &Side, b: &Side) -> f32 {
+    let mut sums = [0.0; LANES];
+    for (a, b) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum()
 }
 
 /// Solves `[a b; b c] x = p`. The determinant is far from zero as the tones are 268 Hz apart.
 fn solve([a, b, c]: [f32; 3], p: [f32; 2]) -> [f32; 2] {
-    let determinant = a * c - b * b;
-    [(c * p[0] - b * p[1]) / determinant, (a * p[1] - b * p[0]) / determinant]
+    let scale = 1.0 / (a * c - b * b);
+    [(c * p[0] - b * p[1]) * scale, (a * p[1] - b * p[0]) * scale]
 }
 
 #[cfg(test)]
@@ -85,7 +168,7 @@ mod tests {
                     1_000.0 * low + 300.0 * high
                 };
                 let block = std::array::from_fn(wave);
-                let fit = Fit::of(&block, turns);
+                let fit = Pair::new(turns).fit(&block);
                 let share = fit.explained / energy(&block);
                 assert!((share - 1.0).abs() < 1e-3, "{share}");
                 let [low, high] = fit.tones.map(|tone| tone.power().sqrt());

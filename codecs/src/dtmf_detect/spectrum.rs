@@ -48,6 +48,20 @@ pub(super) struct Complex {
 }
 
 impl Complex {
+    /// The turn by `angle` radians.
+    pub(super) fn unit(angle: f32) -> Self {
+        let (im, re) = angle.sin_cos();
+        Self { re, im }
+    }
+
+    /// `self` turned by the angle of `turn`.
+    pub(super) fn turned_on(self, turn: Self) -> Self {
+        Self {
+            re: self.re * turn.re - self.im * turn.im,
+            im: self.re * turn.im + self.im * turn.re,
+        }
+    }
+
     /// `self` times the conjugate of `other`: its angle is that from `other` to `self`.
     pub(super) fn turn_from(self, other: Self) -> Self {
         Self {
