@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::machine::{Ask, Ivr};
 use super::{ChannelCommand, Output};
 use crate::ids::{CallId, MediaId};
+use crate::mutants::{Mutant, mutant};
 
 impl Ivr {
     /// The call of a channel id that this user may command.
@@ -27,7 +28,8 @@ impl Ivr {
 
     /// As [`Ivr::live`], without the rate: to hang up is always possible.
     pub(super) fn find_channel(&mut self, ask: &Ask<'_>, id: &str) -> Result<CallId, Fault> {
-        let Some(&call) = self.ids.get(id) else {
+        let planted = || if mutant(Mutant::AcceptStale) { self.overtaken(id) } else { None };
+        let Some(call) = self.ids.get(id).copied().or_else(planted) else {
             if let Some(call) = self.dead_channels.get(id).or_else(|| self.overtaken(id)) {
                 self.out.stale(call);
             }
