@@ -91,6 +91,8 @@ pub struct Process {
     pub up: Ordered,
     /// A ping waits for the connection to move again: several are one.
     pub ping_waits: bool,
+    /// It died before it sent what would arrive after this.
+    pub silent_from: Option<Instant>,
     /// The node knows that something waits.
     pub unsent_told: bool,
     app: App,
@@ -119,6 +121,7 @@ impl Process {
             down: Ordered::new(delay, jitter),
             up: Ordered::new(delay, jitter),
             ping_waits: false,
+            silent_from: None,
             unsent_told: false,
             app: App::new(kind == Kind::Main),
             life: Life::Connecting,

@@ -149,6 +149,10 @@ impl World {
             self.stall.waiting.push_back(Waiting::Request(id, text));
             return;
         }
+        let (now, process) = (self.now, self.process(id));
+        if process.and_then(|process| process.silent_from).is_some_and(|at| at < now) {
+            return;
+        }
         self.trace.step(self.now, 13, text.len() as u64);
         let wish = Wish::read(&text);
         let named = wish.as_ref().and_then(|wish| token(wish.channel));

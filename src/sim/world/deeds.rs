@@ -12,6 +12,10 @@ use crate::timers::Duration;
 /// TCP notices after this that the other host is gone.
 const USER_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// What a process that is killed has said by then arrives so long after; of several things that
+/// it says at once the last may be missing.
+const HALF_SAID: Duration = Duration::from_micros(150);
+
 impl World {
     /// Does something.
     pub(super) fn act(&mut self, action: Action) {
@@ -68,6 +72,7 @@ impl World {
             Action::Stall { time, .. } => process.stand_still(now, now + time),
             Action::Kill { .. } => {
                 process.kill(now);
+                process.silent_from = Some(now + HALF_SAID);
                 self.ends_after(id, Duration::ZERO);
             }
             _ => {

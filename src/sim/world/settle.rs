@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::site;
 use super::World;
 use crate::ids::{CallId, InstanceId, PortId};
-use crate::pool::{PortState, PortStatus};
+use crate::pool::{Health, PortState, PortStatus};
 use crate::timers::Duration;
 
 /// An offer may stand so long without a claim when all is well.
@@ -75,6 +75,9 @@ impl World {
         let mut faults = Vec::new();
         for status in self.node.pool().instances() {
             let real = calls.get(&status.instance).copied().unwrap_or_default();
+            if status.health == Health::Hung && real > 0 {
+                faults.push(format!("{} hangs and keeps {real} calls", status.instance));
+            }
             if status.calls != real {
                 let id = status.instance;
                 faults.push(format!("{id} has {real} calls and counts for {}", status.calls));
