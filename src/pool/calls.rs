@@ -107,7 +107,8 @@ impl Pool {
             return;
         }
         let Some(busy) = self.busy_mut(port) else { return };
-        let kept = busy.call.journal.set_variable(name, value);
+        let Some(app) = busy.call.application() else { return };
+        let kept = busy.call.journal.set_variable(app, name, value);
         self.counters.variables_refused += u64::from(!kept);
     }
 

@@ -14,6 +14,10 @@
 //! applied as the gate opens, and not before: an application may say `GW_ACK = 0` in its first
 //! commands to be known as one that acknowledges. What waited goes out at least 150 ms apart,
 //! because some client libraries drop the first of two digits that arrive together.
+//!
+//! `GW_CHECKPOINT` and `GW_ACK` are two commands, and an owner may die between them. So the
+//! checkpoint of an application that acknowledges takes effect with its next acknowledgement: the
+//! next owner is never told of a digit that it is then given once more.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -37,6 +41,9 @@ const VARIABLES_MAX: usize = 256;
 /// Longest name of a variable, and longest value (`GW_CHECKPOINT` is the big one), in bytes.
 const NAME_MAX: usize = 256;
 const VALUE_MAX: usize = 4_096;
+
+/// Where the dialog stands, in the words of the application.
+const CHECKPOINT: &str = "GW_CHECKPOINT";
 
 /// One key press.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +88,8 @@ pub(super) struct Journal {
     /// Applications that have set `GW_ACK` in this call.
     acknowledging: Vec<AppId>,
     variables: BTreeMap<String, String>,
+    /// Set while digits were not acknowledged: takes effect when its owner says so.
+    checkpoint: Option<String>,
     /// Key presses of the call.
     pub typed: u64,
     /// Key presses given to nobody, by rule.
@@ -103,6 +112,7 @@ impl Journal {
             ever_delivered: false,
             acknowledging: Vec::new(),
             variables: BTreeMap::new(),
+            checkpoint: None,
             typed: 0,
             discarded: 0,
             sounding: false,
@@ -150,11 +160,13 @@ impl Journal {
         self.loss = Loss::Settled;
         self.ever_delivered = false;
         self.acked = self.sent;
+        self.checkpoint_holds();
         self.close_channel();
     }
 
     fn close_channel(&mut self) {
         self.base = self.sent;
+        self.checkpoint = None;
         if mutant(Mutant::DropHeld) {
             self.digits.truncate(self.index(self.sent));
         }
@@ -181,6 +193,7 @@ impl Journal {
         if !self.acknowledging.contains(&application) {
             self.acknowledging.push(application);
         }
+        self.checkpoint_holds();
         if self.loss != Loss::Settled {
             // This owner was not given anything yet; what it will get counts from there.
             return 0;
@@ -278,11 +291,20 @@ impl Journal {
         count
     }
 
-    /// Keeps a variable; `false` if it is one too many, or too long.
-    pub fn set_variable(&mut self, name: String, value: String) -> bool {
+    fn checkpoint_holds(&mut self) {
+        if let Some(value) = self.checkpoint.take() {
+            self.variables.insert(CHECKPOINT.to_owned(), value);
+        }
+    }
+
+    /// Keeps a variable of an owner; `false` if it is one too many, or too long.
+    pub fn set_variable(&mut self, application: AppId, name: String, value: String) -> bool {
         let room = self.variables.len() < VARIABLES_MAX || self.variables.contains_key(&name);
         let fits = room && name.len() <= NAME_MAX && value.len() <= VALUE_MAX;
-        if fits {
+        let open = self.acked < self.sent && self.acknowledging.contains(&application);
+        if fits && name == CHECKPOINT && open {
+            self.checkpoint = Some(value);
+        } else if fits {
             self.variables.insert(name, value);
         }
         fits

@@ -189,11 +189,11 @@ fn a_full_journal_forgets_delivered_digits_and_refuses_undelivered_ones() {
 fn variables_are_bounded_in_number_and_size() {
     let mut journal = Journal::new();
     for n in 0..VARIABLES_MAX {
-        assert!(journal.set_variable(format!("V{n}"), String::new()));
+        assert!(journal.set_variable(MAIN, format!("V{n}"), String::new()));
     }
-    assert!(!journal.set_variable("ONE_MORE".into(), String::new()));
-    assert!(journal.set_variable("V0".into(), "new".into()));
-    assert!(!journal.set_variable("V0".into(), "x".repeat(VALUE_MAX + 1)));
+    assert!(!journal.set_variable(MAIN, "ONE_MORE".into(), String::new()));
+    assert!(journal.set_variable(MAIN, "V0".into(), "new".into()));
+    assert!(!journal.set_variable(MAIN, "V0".into(), "x".repeat(VALUE_MAX + 1)));
     assert_eq!(journal.variables()[0], ("V0".into(), "new".into()));
 }
 
@@ -274,4 +274,35 @@ mod marks {
             }
         }
     }
+}
+
+fn checkpoint(journal: &Journal) -> Option<String> {
+    journal.variables().into_iter().find(|(name, _)| name == CHECKPOINT).map(|(_, value)| value)
+}
+
+#[test]
+fn a_checkpoint_takes_effect_with_the_acknowledgement_behind_it() {
+    let mut journal = Journal::new();
+    journal.ack(MAIN, 0);
+    typed(&mut journal, 0, "12");
+    assert_eq!(delivered(&mut journal, 0, 1), "12");
+    assert!(journal.set_variable(MAIN, CHECKPOINT.into(), "1".into()));
+    assert_eq!(journal.ack(MAIN, 1), 1);
+    assert!(journal.set_variable(MAIN, CHECKPOINT.into(), "12".into()));
+    lost_and_claimed(&mut journal);
+    journal.settle(Replay::Auto, MAIN);
+    assert_eq!(checkpoint(&journal).as_deref(), Some("1"), "2 was not acknowledged,");
+    assert_eq!(delivered(&mut journal, 500, 2), "2", "and comes again");
+}
+
+#[test]
+fn a_checkpoint_holds_at_once_for_who_acknowledges_nothing_or_has_nothing_to_acknowledge() {
+    let mut journal = Journal::new();
+    typed(&mut journal, 0, "1");
+    assert_eq!(delivered(&mut journal, 0, 1), "1");
+    assert!(journal.set_variable(MAIN, CHECKPOINT.into(), "a".into()));
+    assert_eq!(checkpoint(&journal).as_deref(), Some("a"));
+    journal.ack(MAIN, 1);
+    assert!(journal.set_variable(MAIN, CHECKPOINT.into(), "b".into()));
+    assert_eq!(checkpoint(&journal).as_deref(), Some("b"));
 }
