@@ -170,7 +170,10 @@ impl Plan<'_> {
         let instance = self.instance();
         match self.dice.below(100) {
             0..22 => self.span(ms, last, |on| Action::Freeze { instance, on }),
-            22..30 => self.killed(ms, instance, Action::Kill { instance }),
+            22..30 => {
+                let ms = self.when_it_matters(ms);
+                self.killed(ms, instance, Action::Kill { instance });
+            }
             30..34 => self.killed(ms, instance, Action::Cut { instance }),
             34..42 => self.span(ms, last, |on| Action::Livelock { instance, on }),
             42..48 => {
@@ -210,6 +213,20 @@ impl Plan<'_> {
                 self.add(ms, Action::Rebind { port });
             }
         }
+    }
+
+    /// Half of the processes that die do so while they handle a key.
+    fn when_it_matters(&mut self, ms: u32) -> u32 {
+        let pressed = |(at, action): &Deed| match action {
+            Action::Press { .. } => u32::try_from(at.as_nanos() / 1_000_000).ok(),
+            _ => None,
+        };
+        let presses: Vec<u32> = self.deeds.iter().filter_map(pressed).collect();
+        if presses.is_empty() || self.dice.chance(500) {
+            return ms;
+        }
+        let place = self.dice.below(presses.len() as u32) as usize;
+        presses[place] + self.dice.below(6)
     }
 
     /// Most faults are short, some outlast every patience.
