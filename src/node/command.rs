@@ -14,9 +14,6 @@ use crate::sdp::LocalMedia;
 use crate::sip;
 use crate::timers::{Duration, Instant};
 
-/// Hold music.
-const MOH: &str = "moh";
-
 /// Plays that wait behind a stored recording being read, at most.
 const WAITING_PLAYS_MAX: usize = 64;
 
@@ -330,42 +327,6 @@ impl Node {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         entry.transfer = Some(by);
         self.sip_command(now, sip::Command::Refer { call, target, replaces: None });
-    }
-
-    fn music(&mut self, now: Instant, call: CallId) {
-        let Some(prompt) = self.prompts.sound(MOH, "en").cloned() else {
-            self.alarms.prompt_missing(&self.config, MOH, now);
-            return;
-        };
-        self.play_own(now, call, vec![prompt], true, true);
-    }
-
-    /// A playback of the node's own. Whatever an application plays next replaces it.
-    pub(super) fn play_own(
-        &mut self,
-        now: Instant,
-        call: CallId,
-        pieces: Vec<std::sync::Arc<media::Prompt>>,
-        repeat: bool,
-        replace: bool,
-    ) -> Option<MediaId> {
-        let entry = self.calls.get_mut(&call)?;
-        let id = entry.own_media();
-        entry.live.insert(id);
-        entry.inherited = true;
-        let port = entry.port;
-        let playback = media::Playback {
-            id,
-            pieces,
-            offset: Duration::ZERO,
-            skip: Duration::ZERO,
-            repeat,
-            barge_in: DigitSet::NONE,
-            replace,
-        };
-        self.media(port, media::Command::Play(playback));
-        self.sounding(now, call);
-        Some(id)
     }
 
     fn silence(&mut self, now: Instant, call: CallId) {

@@ -3,26 +3,19 @@
 //! Each function takes one output of one machine and hands it to the others. The order of the
 //! lines matters where two of them reach the same application: what it sees first stands first.
 
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
-use super::call::{Announcing, Call, Leg, OfferMade, Socket, Transfer};
-use super::command::local_media;
+use super::call::{Call, Leg, OfferMade, Transfer};
 use super::snapshot::{AlarmKind, Rebind, reason_name};
-use super::{Mark, Node, Output, Phase, Timer, is_own};
+use super::{Mark, Node, Output, Phase, Timer};
 use crate::config::Overflow;
-use crate::ids::{CallId, InstanceId, MediaId, PortId, RequestId};
+use crate::ids::{CallId, InstanceId, PortId};
 use crate::ivr::{self, ChannelState};
-use crate::media::{self, PlaybackEnd, RecordingEnd, SourcePolicy, StreamStart};
+use crate::media::{self, SourcePolicy, StreamStart};
 use crate::pool::{self, Reason};
 use crate::sdp::{Direction, Negotiated};
 use crate::sip::{self, EndCause, RegistrationState};
 use crate::timers::{Duration, Instant};
-
-/// UDP ports that are tried for one call before it is refused.
-const UDP_PORT_TRIES: u8 = 8;
-
-/// Window of `outbound.max_per_hour`.
-const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Instances of a node that was started again connect within this time.
 const INSTANCES_EXPECTED_WITHIN: Duration = Duration::from_secs(3);
@@ -119,7 +112,7 @@ impl Node {
         }
     }
 
-    fn pbx_unreachable(&self) -> bool {
+    pub(super) fn pbx_unreachable(&self) -> bool {
         self.alarms.stands(|kind| matches!(kind, AlarmKind::PbxUnreachable { .. }))
     }
 
@@ -140,7 +133,7 @@ impl Node {
         self.pool.handle_input(now, pool::Input::Arrived { port, call });
     }
 
-    fn admit(&mut self, entry: Call) {
+    pub(super) fn admit(&mut self, entry: Call) {
         info!(call = %entry.id, port = %entry.port, "call begins");
         self.counters.calls_total += 1;
         if let Some(slot) = self.by_port.get_mut(usize::from(entry.port.0)) {
@@ -150,7 +143,7 @@ impl Node {
     }
 
     /// Takes a UDP port and has the media port open it.
-    fn open_udp_port(&mut self, now: Instant, port: PortId) -> Option<u16> {
+    pub(super) fn open_udp_port(&mut self, now: Instant, port: PortId) -> Option<u16> {
         use rand_core::RngCore;
         let udp_port = self.udp_ports.take(now, &mut self.rng)?;
         let bits = self.rng.next_u64();
@@ -194,7 +187,13 @@ impl Node {
     }
 
     /// A key press, by whatever way it came.
-    fn digit(&mut self, now: Instant, call: CallId, digit: crate::codecs::Digit, duration_ms: u32) {
+    pub(super) fn digit(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        digit: crate::codecs::Digit,
+        duration_ms: u32,
+    ) {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         entry.digits += 1;
         self.counters.digits_received_total += 1;
@@ -221,7 +220,7 @@ impl Node {
     }
 
     /// The call is over: everybody forgets it.
-    fn ended(&mut self, now: Instant, call: CallId, cause: EndCause) {
+    pub(super) fn ended(&mut self, now: Instant, call: CallId, cause: EndCause) {
         let Some(entry) = self.calls.remove(&call) else { return };
         let Call { port, udp_port, .. } = entry;
         info!(%call, %port, ?cause, "call ended");
@@ -357,52 +356,6 @@ impl Node {
         self.rebinds.written(mark, at);
     }
 
-    fn hold_prompt(&mut self, now: Instant, port: PortId, application: &str) {
-        let Some(call) = self.call_of(port) else { return };
-        self.answer(now, call);
-        let rule = self.config.applications.get(application);
-        let prompt = rule.and_then(|rule| rule.hold_prompt.clone());
-        self.play_rule(now, call, prompt, true);
-    }
-
-    fn gateway_prompt(&mut self, now: Instant, port: PortId, application: &str) {
-        let Some(call) = self.call_of(port) else { return };
-        let rule = self.config.applications.get(application);
-        let prompt = rule.and_then(|rule| rule.gateway_prompt.clone());
-        self.play_rule(now, call, prompt, false);
-    }
-
-    fn play_rule(&mut self, now: Instant, call: CallId, prompt: Option<String>, repeat: bool) {
-        let sound = prompt.and_then(|name| self.prompts.sound(&name, "en").cloned());
-        if let Some(sound) = sound {
-            self.play_own(now, call, vec![sound], repeat, false);
-        }
-    }
-
-    /// `builtin:announce`: prompts, so often, and then what the configuration says.
-    fn announce(&mut self, now: Instant, port: PortId, call: CallId) {
-        self.answer(now, call);
-        let once: Vec<_> = self
-            .config
-            .announce
-            .prompts
-            .iter()
-            .filter_map(|name| self.prompts.sound(name, "en").cloned())
-            .collect();
-        let rounds = usize::try_from(self.config.announce.repeats.max(1)).unwrap_or(1);
-        let pieces = once.iter().cloned().cycle().take(once.len() * rounds).collect();
-        if once.is_empty() {
-            warn!(%call, "nothing to announce: no prompt of [announce] is there");
-            self.pool.handle_input(now, pool::Input::AnnounceDone { port });
-            return;
-        }
-        let last = self.play_own(now, call, pieces, false, true);
-        if let (Some(entry), Some(last)) = (self.calls.get_mut(&call), last) {
-            entry.announce = Some(Announcing { last });
-        }
-        self.sounding(now, call);
-    }
-
     /// Applications without a healthy instance raise one alarm each, once instances had the time
     /// to connect after a start.
     pub(super) fn instances_changed(&mut self, now: Instant) {
@@ -471,219 +424,6 @@ impl Node {
                 let call = call.map(|call| call.to_string());
                 info!(call, "stale command refused");
             }
-        }
-    }
-
-    /// `POST /channels`.
-    fn originate(&mut self, now: Instant, output: ivr::Output) {
-        let ivr::Output::Originate {
-            request,
-            target,
-            application,
-            args,
-            caller,
-            timeout,
-            variables,
-            by,
-        } = output
-        else {
-            return;
-        };
-        let result = self.place_call(now, request, target, &caller, timeout);
-        let result = match result {
-            Ok((call, port)) => {
-                let call_made = pool::Input::Originated { port, call, application, args, by };
-                self.pool.handle_input(now, call_made);
-                for (name, value) in variables {
-                    self.pool.handle_input(now, pool::Input::Variable { port, name, value });
-                }
-                Ok(ivr::NewCall { call, port, protocol_id: String::new() })
-            }
-            Err(refusal) => Err(refusal),
-        };
-        self.ivr.handle_input(now, ivr::Input::Originated { request, result });
-    }
-
-    fn place_call(
-        &mut self,
-        now: Instant,
-        request: RequestId,
-        target: String,
-        (name, number): &(String, String),
-        timeout: Duration,
-    ) -> Result<(CallId, PortId), (u16, String)> {
-        self.outbound_allowed(now)?;
-        let free = |port: &&crate::config::Port| {
-            port.outbound
-                && self.call_of(port.id).is_none()
-                && matches!(
-                    self.registrations[usize::from(port.id.0)],
-                    RegistrationState::Registered { .. }
-                )
-        };
-        // From the last port down: hunt groups fill from the first up.
-        let Some(port) = self.config.ports.iter().rev().find(free).map(|port| port.id) else {
-            return Err((503, "No port with outbound = true is registered and free".to_owned()));
-        };
-        let Some(udp_port) = self.open_udp_port(now, port) else {
-            return Err((503, "media.udp_ports is used up: widen it".to_owned()));
-        };
-        let call = self.sip.next_call_id();
-        let give_up_at = now + timeout;
-        let leg = Leg::Outbound { request, target: target.clone(), give_up_at };
-        let mut entry = Call::new(call, port, udp_port, leg, now);
-        entry.caller = sip::Party { name: name.clone().into(), number: number.clone().into() };
-        entry.called = sip::Party { name: String::new().into(), number: target.into() };
-        self.admit(entry);
-        self.outbound_at.push_back(now);
-        self.timers.insert((give_up_at, call, Timer::NoAnswer));
-        Ok((call, port))
-    }
-
-    fn outbound_allowed(&mut self, now: Instant) -> Result<(), (u16, String)> {
-        if self.phase != Phase::Running {
-            return Err((503, "The node takes no new calls".to_owned()));
-        }
-        while self.outbound_at.front().is_some_and(|&at| at + HOUR <= now) {
-            self.outbound_at.pop_front();
-        }
-        let live = self.calls.values().filter(|entry| entry.leg != Leg::Inbound).count();
-        let limits = &self.config.outbound;
-        if live >= limits.max_calls as usize {
-            return Err((403, format!("outbound.max_calls = {} reached", limits.max_calls)));
-        }
-        if self.outbound_at.len() >= limits.max_per_hour as usize {
-            let text = format!("outbound.max_per_hour = {} reached", limits.max_per_hour);
-            return Err((403, text));
-        }
-        Ok(())
-    }
-
-    // ---- From a media port ---------------------------------------------------------------------
-
-    pub(super) fn media_event(
-        &mut self,
-        now: Instant,
-        port: PortId,
-        at: Instant,
-        event: media::Event,
-    ) {
-        let Some(call) = self.call_of(port) else { return };
-        match event {
-            media::Event::Opened => self.opened(now, call),
-            media::Event::OpenFailed => self.open_failed(now, call),
-            media::Event::Digit { digit, duration_ms, .. } => {
-                self.digit(now, call, digit, duration_ms);
-            }
-            media::Event::PlaybackStarted { id } => self.playback_started(now, call, id, at),
-            media::Event::PlaybackFinished { id, end, .. } => {
-                self.playback_finished(now, call, id, end);
-            }
-            media::Event::RecordingFinished { id, end, duration_ms } => {
-                let failed = end == RecordingEnd::Failed;
-                if let Some(entry) = self.calls.get_mut(&call) {
-                    entry.media_over(id);
-                }
-                let done = ivr::Input::RecordingFinished { call, id, duration_ms, failed };
-                self.ivr.handle_input(now, done);
-                self.sounding(now, call);
-            }
-            media::Event::InboundSilent => self.inbound_silent(now, call),
-            media::Event::InboundBack => debug!(%call, "the caller is heard again"),
-            media::Event::DigitsRefused { count } => {
-                self.counters.digits_refused_total += u64::from(count);
-                let extension = self.config.ports[usize::from(port.0)].extension.clone();
-                self.alarms.raise(AlarmKind::DigitsRefused { extension }, now);
-            }
-        }
-    }
-
-    /// Nothing can be played or heard any more on this port.
-    pub(super) fn media_stuck(&mut self, now: Instant, port: PortId) {
-        let Some(call) = self.call_of(port) else { return };
-        let text = format!(
-            "port {port} lost its call: its media worker hangs; look for a starved machine"
-        );
-        self.alarms.raise(AlarmKind::Other { text }, now);
-        self.hang_up(now, call, Some(41));
-    }
-
-    /// The UDP port is ours: what waited for it happens.
-    fn opened(&mut self, now: Instant, call: CallId) {
-        let Some(entry) = self.calls.get_mut(&call) else { return };
-        let before = std::mem::replace(&mut entry.socket, Socket::Open);
-        if let Leg::Outbound { target, .. } = &entry.leg {
-            let media = local_media(&self.config, entry.udp_port);
-            let (target, caller, port) = (target.clone(), entry.caller.clone(), entry.port);
-            self.sip_command(now, sip::Command::Invite { call, port, target, caller, media });
-        } else if matches!(before, Socket::Opening { answer: true, .. }) {
-            self.answer(now, call);
-        }
-    }
-
-    /// Somebody else holds the UDP port: another is tried.
-    fn open_failed(&mut self, now: Instant, call: CallId) {
-        let Some(entry) = self.calls.get(&call) else { return };
-        let (port, udp_port, socket) = (entry.port, entry.udp_port, entry.socket);
-        self.alarms.raise(AlarmKind::UdpPortInUse { udp_port }, now);
-        self.udp_ports.give_back(now, udp_port);
-        let Socket::Opening { answer, tries } = socket else { return };
-        let another = if tries < UDP_PORT_TRIES { self.open_udp_port(now, port) } else { None };
-        match (another, self.calls.get_mut(&call)) {
-            (Some(udp_port), Some(entry)) => {
-                entry.udp_port = udp_port;
-                entry.socket = Socket::Opening { answer, tries: tries + 1 };
-            }
-            _ => self.no_socket(now, call),
-        }
-    }
-
-    fn no_socket(&mut self, now: Instant, call: CallId) {
-        let inbound = self.calls.get(&call).is_some_and(|entry| entry.leg == Leg::Inbound);
-        if inbound {
-            let status = self.config.pbx.refuse_status;
-            self.sip_command(now, sip::Command::Refuse { call, status });
-        } else {
-            self.ended(now, call, EndCause::LocalHangup);
-        }
-    }
-
-    fn playback_started(&mut self, now: Instant, call: CallId, id: MediaId, at: Instant) {
-        if is_own(id) {
-            return;
-        }
-        let offer = self.calls.get(&call).and_then(|entry| entry.offer);
-        if let Some(made) = offer.filter(|made| made.first_sound == Some(id)) {
-            self.rebinds.first_media(Mark { call, generation: made.generation }, at);
-        }
-        self.ivr.handle_input(now, ivr::Input::PlaybackStarted { call, id });
-    }
-
-    fn playback_finished(&mut self, now: Instant, call: CallId, id: MediaId, end: PlaybackEnd) {
-        let Some(entry) = self.calls.get_mut(&call) else { return };
-        entry.media_over(id);
-        let port = entry.port;
-        if entry.announce == Some(Announcing { last: id }) {
-            entry.announce = None;
-            if end == PlaybackEnd::Completed {
-                self.pool.handle_input(now, pool::Input::AnnounceDone { port });
-            }
-        }
-        if !is_own(id) {
-            let failed = false;
-            self.ivr.handle_input(now, ivr::Input::PlaybackFinished { call, id, failed });
-        }
-        self.sounding(now, call);
-    }
-
-    /// The caller sends nothing. While the PBX answers, session timers and BYE say when the call
-    /// is over; without it nobody will, so the silence does.
-    fn inbound_silent(&mut self, now: Instant, call: CallId) {
-        if self.pbx_unreachable() {
-            warn!(%call, "no PBX and no sound from the caller: the call is over");
-            self.hang_up(now, call, Some(27));
-        } else {
-            info!(%call, "no sound from the caller");
         }
     }
 

@@ -1,0 +1,145 @@
+//! What a port's media tells: its UDP port, key presses, what began and what ended.
+
+use tracing::{debug, info, warn};
+
+use super::call::{Announcing, Leg, Socket};
+use super::command::local_media;
+use super::snapshot::AlarmKind;
+use super::{Mark, Node, is_own};
+use crate::ids::{CallId, MediaId, PortId};
+use crate::ivr;
+use crate::media::{self, PlaybackEnd, RecordingEnd};
+use crate::pool;
+use crate::sip::{self, EndCause};
+use crate::timers::Instant;
+
+/// UDP ports that are tried for one call before it is refused.
+const UDP_PORT_TRIES: u8 = 8;
+
+impl Node {
+    pub(super) fn media_event(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        at: Instant,
+        event: media::Event,
+    ) {
+        let Some(call) = self.call_of(port) else { return };
+        match event {
+            media::Event::Opened => self.opened(now, call),
+            media::Event::OpenFailed => self.open_failed(now, call),
+            media::Event::Digit { digit, duration_ms, .. } => {
+                self.digit(now, call, digit, duration_ms);
+            }
+            media::Event::PlaybackStarted { id } => self.playback_started(now, call, id, at),
+            media::Event::PlaybackFinished { id, end, .. } => {
+                self.playback_finished(now, call, id, end);
+            }
+            media::Event::RecordingFinished { id, end, duration_ms } => {
+                let failed = end == RecordingEnd::Failed;
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    entry.media_over(id);
+                }
+                let done = ivr::Input::RecordingFinished { call, id, duration_ms, failed };
+                self.ivr.handle_input(now, done);
+                self.sounding(now, call);
+            }
+            media::Event::InboundSilent => self.inbound_silent(now, call),
+            media::Event::InboundBack => debug!(%call, "the caller is heard again"),
+            media::Event::DigitsRefused { count } => {
+                self.counters.digits_refused_total += u64::from(count);
+                let extension = self.config.ports[usize::from(port.0)].extension.clone();
+                self.alarms.raise(AlarmKind::DigitsRefused { extension }, now);
+            }
+        }
+    }
+
+    /// Nothing can be played or heard any more on this port.
+    pub(super) fn media_stuck(&mut self, now: Instant, port: PortId) {
+        let Some(call) = self.call_of(port) else { return };
+        let text = format!(
+            "port {port} lost its call: its media worker hangs; look for a starved machine"
+        );
+        self.alarms.raise(AlarmKind::Other { text }, now);
+        self.hang_up(now, call, Some(41));
+    }
+
+    /// The UDP port is ours: what waited for it happens.
+    fn opened(&mut self, now: Instant, call: CallId) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        let before = std::mem::replace(&mut entry.socket, Socket::Open);
+        if let Leg::Outbound { target, .. } = &entry.leg {
+            let media = local_media(&self.config, entry.udp_port);
+            let (target, caller, port) = (target.clone(), entry.caller.clone(), entry.port);
+            self.sip_command(now, sip::Command::Invite { call, port, target, caller, media });
+        } else if matches!(before, Socket::Opening { answer: true, .. }) {
+            self.answer(now, call);
+        }
+    }
+
+    /// Somebody else holds the UDP port: another is tried.
+    fn open_failed(&mut self, now: Instant, call: CallId) {
+        let Some(entry) = self.calls.get(&call) else { return };
+        let (port, udp_port, socket) = (entry.port, entry.udp_port, entry.socket);
+        self.alarms.raise(AlarmKind::UdpPortInUse { udp_port }, now);
+        self.udp_ports.give_back(now, udp_port);
+        let Socket::Opening { answer, tries } = socket else { return };
+        let another = if tries < UDP_PORT_TRIES { self.open_udp_port(now, port) } else { None };
+        match (another, self.calls.get_mut(&call)) {
+            (Some(udp_port), Some(entry)) => {
+                entry.udp_port = udp_port;
+                entry.socket = Socket::Opening { answer, tries: tries + 1 };
+            }
+            _ => self.no_socket(now, call),
+        }
+    }
+
+    fn no_socket(&mut self, now: Instant, call: CallId) {
+        let inbound = self.calls.get(&call).is_some_and(|entry| entry.leg == Leg::Inbound);
+        if inbound {
+            let status = self.config.pbx.refuse_status;
+            self.sip_command(now, sip::Command::Refuse { call, status });
+        } else {
+            self.ended(now, call, EndCause::LocalHangup);
+        }
+    }
+
+    fn playback_started(&mut self, now: Instant, call: CallId, id: MediaId, at: Instant) {
+        if is_own(id) {
+            return;
+        }
+        let offer = self.calls.get(&call).and_then(|entry| entry.offer);
+        if let Some(made) = offer.filter(|made| made.first_sound == Some(id)) {
+            self.rebinds.first_media(Mark { call, generation: made.generation }, at);
+        }
+        self.ivr.handle_input(now, ivr::Input::PlaybackStarted { call, id });
+    }
+
+    fn playback_finished(&mut self, now: Instant, call: CallId, id: MediaId, end: PlaybackEnd) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        entry.media_over(id);
+        let port = entry.port;
+        if entry.announce == Some(Announcing { last: id }) {
+            entry.announce = None;
+            if end == PlaybackEnd::Completed {
+                self.pool.handle_input(now, pool::Input::AnnounceDone { port });
+            }
+        }
+        if !is_own(id) {
+            let failed = false;
+            self.ivr.handle_input(now, ivr::Input::PlaybackFinished { call, id, failed });
+        }
+        self.sounding(now, call);
+    }
+
+    /// The caller sends nothing. While the PBX answers, session timers and BYE say when the call
+    /// is over; without it nobody will, so the silence does.
+    fn inbound_silent(&mut self, now: Instant, call: CallId) {
+        if self.pbx_unreachable() {
+            warn!(%call, "no PBX and no sound from the caller: the call is over");
+            self.hang_up(now, call, Some(27));
+        } else {
+            info!(%call, "no sound from the caller");
+        }
+    }
+}

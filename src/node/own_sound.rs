@@ -1,0 +1,100 @@
+//! What the node itself plays: the prompts of its rules, the announcement, hold music.
+//!
+//! All of it goes by names of its own, so that no application hears of it, and whatever an
+//! application plays next replaces it.
+
+use tracing::warn;
+
+use super::Node;
+use super::call::Announcing;
+use crate::ids::{CallId, MediaId, PortId};
+use crate::media::{self, DigitSet};
+use crate::pool;
+use crate::timers::{Duration, Instant};
+
+/// Hold music.
+const MOH: &str = "moh";
+
+impl Node {
+    pub(super) fn hold_prompt(&mut self, now: Instant, port: PortId, application: &str) {
+        let Some(call) = self.call_of(port) else { return };
+        self.answer(now, call);
+        let rule = self.config.applications.get(application);
+        let prompt = rule.and_then(|rule| rule.hold_prompt.clone());
+        self.play_rule(now, call, prompt, true);
+    }
+
+    pub(super) fn gateway_prompt(&mut self, now: Instant, port: PortId, application: &str) {
+        let Some(call) = self.call_of(port) else { return };
+        let rule = self.config.applications.get(application);
+        let prompt = rule.and_then(|rule| rule.gateway_prompt.clone());
+        self.play_rule(now, call, prompt, false);
+    }
+
+    fn play_rule(&mut self, now: Instant, call: CallId, prompt: Option<String>, repeat: bool) {
+        let sound = prompt.and_then(|name| self.prompts.sound(&name, "en").cloned());
+        if let Some(sound) = sound {
+            self.play_own(now, call, vec![sound], repeat, false);
+        }
+    }
+
+    /// `builtin:announce`: prompts, so often, and then what the configuration says.
+    pub(super) fn announce(&mut self, now: Instant, port: PortId, call: CallId) {
+        self.answer(now, call);
+        let once: Vec<_> = self
+            .config
+            .announce
+            .prompts
+            .iter()
+            .filter_map(|name| self.prompts.sound(name, "en").cloned())
+            .collect();
+        let rounds = usize::try_from(self.config.announce.repeats.max(1)).unwrap_or(1);
+        let pieces = once.iter().cloned().cycle().take(once.len() * rounds).collect();
+        if once.is_empty() {
+            warn!(%call, "nothing to announce: no prompt of [announce] is there");
+            self.pool.handle_input(now, pool::Input::AnnounceDone { port });
+            return;
+        }
+        let last = self.play_own(now, call, pieces, false, true);
+        if let (Some(entry), Some(last)) = (self.calls.get_mut(&call), last) {
+            entry.announce = Some(Announcing { last });
+        }
+        self.sounding(now, call);
+    }
+
+    pub(super) fn music(&mut self, now: Instant, call: CallId) {
+        let Some(prompt) = self.prompts.sound(MOH, "en").cloned() else {
+            self.alarms.prompt_missing(&self.config, MOH, now);
+            return;
+        };
+        self.play_own(now, call, vec![prompt], true, true);
+    }
+
+    /// A playback of the node's own. Whatever an application plays next replaces it.
+    pub(super) fn play_own(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        pieces: Vec<std::sync::Arc<media::Prompt>>,
+        repeat: bool,
+        replace: bool,
+    ) -> Option<MediaId> {
+        let entry = self.calls.get_mut(&call)?;
+        let id = entry.own_media();
+        entry.live.insert(id);
+        entry.inherited = true;
+        let port = entry.port;
+        let playback = media::Playback {
+            id,
+            pieces,
+            offset: Duration::ZERO,
+            skip: Duration::ZERO,
+            repeat,
+            barge_in: DigitSet::NONE,
+            replace,
+        };
+        self.media(port, media::Command::Play(playback));
+        self.sounding(now, call);
+        Some(id)
+    }
+}
