@@ -59,7 +59,7 @@ fn silence_of_pongs_is_suspect_at_100_ms_and_hung_at_250() {
 }
 
 #[test]
-fn a_client_that_never_ponged_is_never_judged_by_pings_and_soon_left_in_peace() {
+fn ari_r16_a_client_that_never_ponged_is_never_judged_by_pings_and_soon_left_in_peace() {
     let mut i = instance();
     let mut pings = 0;
     for now in 0..20_000 {

@@ -103,7 +103,7 @@ fn overflow_may_be_the_announcement_of_a_port_that_does_not_list_it() {
 }
 
 #[test]
-fn an_instance_that_connects_0_3_s_late_gets_the_call_at_once() {
+fn ari_r19_an_instance_that_connects_0_3_s_late_gets_the_call_at_once() {
     let mut w = World::one(MAIN, "");
     w.arrive(0);
     w.run(300);

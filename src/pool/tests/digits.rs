@@ -34,7 +34,7 @@ fn a_digit_for_a_settled_owner_goes_out_in_the_same_moment() {
 }
 
 #[test]
-fn digits_are_held_until_250_ms_after_the_first_command_and_go_150_ms_apart() {
+fn ari_r15_digits_are_held_until_250_ms_after_the_first_command_and_go_150_ms_apart() {
     let mut w = offered("");
     w.type_keys("12");
     w.run(100);
@@ -46,7 +46,7 @@ fn digits_are_held_until_250_ms_after_the_first_command_and_go_150_ms_apart() {
 }
 
 #[test]
-fn a_live_digit_waits_behind_replayed_ones_and_keeps_its_distance() {
+fn ari_r14_a_live_digit_waits_behind_replayed_ones_and_keeps_its_distance() {
     let mut w = offered("");
     w.type_keys("1");
     w.command(PORT, 1);
