@@ -118,6 +118,8 @@ pub(super) enum Stage {
         /// It rings until then; `None`: it is answered and hears the hold prompt.
         ring_until: Option<Instant>,
         give_up_at: Instant,
+        /// When those that failed the call may have it again.
+        again_at: Option<Instant>,
     },
     /// An instance was told and has not done anything yet.
     Offered {
@@ -143,7 +145,7 @@ pub(super) enum Stage {
         ignored_since: Option<Instant>,
     },
     /// It was taken from its owner and nobody can take it.
-    Rebinding { handover: Handover, give_up_at: Instant },
+    Rebinding { handover: Handover, give_up_at: Instant, again_at: Option<Instant> },
     /// The announcement plays.
     Announce,
     /// It rings at the far end.
@@ -184,6 +186,14 @@ impl Stage {
             return None;
         };
         Some(handover)
+    }
+
+    /// While it waits: when those that failed it may have it again.
+    pub fn again_mut(&mut self) -> Option<&mut Option<Instant>> {
+        let (Self::Queued { again_at, .. } | Self::Rebinding { again_at, .. }) = self else {
+            return None;
+        };
+        Some(again_at)
     }
 
     /// A digit went to the owner.
@@ -252,13 +262,15 @@ impl Busy {
     pub fn deadline(&self) -> Option<Instant> {
         let digits = self.stage.digits_from().and_then(|gate| self.call.journal.due(gate));
         match &self.stage {
-            Stage::Queued { ring_until, give_up_at } => earliest([*ring_until, Some(*give_up_at)]),
+            Stage::Queued { ring_until, give_up_at, again_at } => {
+                earliest([*ring_until, Some(*give_up_at), *again_at])
+            }
             Stage::Offered { start_by, handover, .. } => {
                 earliest([Some(*start_by), handover.quiet_at, digits])
             }
             Stage::Bound { .. } => earliest([self.silence_at(), digits]),
-            Stage::Rebinding { handover, give_up_at } => {
-                earliest([Some(*give_up_at), handover.quiet_at])
+            Stage::Rebinding { handover, give_up_at, again_at } => {
+                earliest([Some(*give_up_at), handover.quiet_at, *again_at])
             }
             Stage::Announce | Stage::Outbound { .. } | Stage::Leaving => None,
         }

@@ -105,10 +105,16 @@ impl Pool {
     pub(super) fn fire(&mut self, now: Instant, port: PortId) {
         let Some(busy) = self.busy(port) else { return };
         match &busy.stage {
-            Stage::Queued { give_up_at, .. } if *give_up_at <= now => self.overflow(now, port),
-            Stage::Queued { .. } => self.ring_over(now, port),
-            Stage::Rebinding { give_up_at, .. } if *give_up_at <= now => self.overflow(now, port),
-            Stage::Rebinding { .. } => self.break_silence(now, port),
+            Stage::Queued { give_up_at, .. } | Stage::Rebinding { give_up_at, .. }
+                if *give_up_at <= now =>
+            {
+                self.overflow(now, port);
+            }
+            Stage::Queued { ring_until: Some(at), .. } if *at <= now => self.ring_over(now, port),
+            Stage::Queued { .. } | Stage::Rebinding { .. } => {
+                self.break_silence(now, port);
+                self.try_again(now, port);
+            }
             Stage::Offered { start_by, offered_at, .. } if *start_by <= now => {
                 let offered_at = *offered_at;
                 self.verdict_due(now, port, Reason::NoStart, offered_at);

@@ -10,7 +10,11 @@ use super::machine::Pool;
 use super::port::{Handover, Stage};
 use crate::config::Overflow;
 use crate::ids::{CallId, InstanceId, PortId};
-use crate::timers::Instant;
+use crate::timers::{Duration, Instant};
+
+/// A call that every instance failed, and that nobody else took within this time, may go to one of
+/// them again: it is healthy, and one slow handler is no reason to leave a caller waiting.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Pool {
     /// Nobody can take it: it rings, or hears a prompt, until somebody can or it has waited enough.
@@ -23,14 +27,15 @@ impl Pool {
         };
         let (since, up) = (busy.call.unserved_since, busy.call.up);
         let (was_owned, sounding) = (busy.call.was_owned, busy.call.journal.sounding);
+        let again_at = (!busy.call.avoid.is_empty()).then_some(now + AGAIN_AFTER);
         let rules = self.rules(app);
         let give_up_at = since + rules.queue_max;
         if was_owned {
-            self.enter(now, port, Stage::Rebinding { handover, give_up_at });
+            self.enter(now, port, Stage::Rebinding { handover, give_up_at, again_at });
             return;
         }
         let ring_until = (!up).then_some(since + rules.queue_ring);
-        self.enter(now, port, Stage::Queued { ring_until, give_up_at });
+        self.enter(now, port, Stage::Queued { ring_until, give_up_at, again_at });
         if up && !sounding {
             self.hold_prompt(port);
         }
@@ -64,19 +69,33 @@ impl Pool {
     pub(super) fn serve_waiting(&mut self, now: Instant) {
         let waiting: Vec<PortId> = self.waiting.iter().map(|&(_, port)| port).collect();
         for port in waiting {
-            let Some(busy) = self.busy(port) else { continue };
-            let handover = match &busy.stage {
-                Stage::Queued { .. } => new_call(busy.call.unserved_since),
-                Stage::Rebinding { handover, .. } => *handover,
-                Stage::Offered { .. }
-                | Stage::Bound { .. }
-                | Stage::Announce
-                | Stage::Outbound { .. }
-                | Stage::Leaving => continue,
-            };
-            if let Some((at, instance)) = self.choose(&busy.call) {
-                self.offer(now, port, at, instance, handover);
-            }
+            self.serve(now, port);
+        }
+    }
+
+    fn serve(&mut self, now: Instant, port: PortId) {
+        let Some(busy) = self.busy(port) else { return };
+        let handover = match &busy.stage {
+            Stage::Queued { .. } => new_call(busy.call.unserved_since),
+            Stage::Rebinding { handover, .. } => *handover,
+            Stage::Offered { .. }
+            | Stage::Bound { .. }
+            | Stage::Announce
+            | Stage::Outbound { .. }
+            | Stage::Leaving => return,
+        };
+        if let Some((at, instance)) = self.choose(&busy.call) {
+            self.offer(now, port, at, instance, handover);
+        }
+    }
+
+    /// Nobody else came in time.
+    pub(super) fn try_again(&mut self, now: Instant, port: PortId) {
+        let Some(busy) = self.busy_mut(port) else { return };
+        let Some(again_at) = busy.stage.again_mut() else { return };
+        if again_at.take_if(|at| *at <= now).is_some() {
+            busy.call.avoid.clear();
+            self.serve(now, port);
         }
     }
 

@@ -390,3 +390,36 @@ fn the_latest_256_rebinds_are_kept() {
     assert_eq!(w.pool.rebounds().last().map(|r| r.port), Some(PortId(299)));
     assert_eq!(w.pool.counters().rebinds[&Reason::Crash], 300);
 }
+
+#[test]
+fn a_lone_instance_that_was_slow_once_gets_the_call_again_after_a_second() {
+    let mut w = World::one(MAIN, "");
+    let one = w.connect(1, &["main"]);
+    w.arrive(0);
+    w.run(2_999);
+    assert_eq!((w.offers().len(), w.health(one)), (1, Health::Healthy));
+    w.run(1);
+    assert_eq!(w.offered(), (1, 2, Reason::New));
+    w.command(PORT, 2);
+    assert_eq!(w.port().state, PortState::Bound);
+}
+
+#[test]
+fn a_silent_owner_that_is_alone_gets_the_live_call_again_after_a_second() {
+    let mut w = bound(MAIN, "");
+    w.sounding(false);
+    w.run(10_999);
+    assert_eq!(w.port().state, PortState::Rebinding);
+    w.run(1);
+    assert_eq!(w.offered(), (1, 2, Reason::CallerSilence));
+}
+
+#[test]
+fn an_instance_that_connects_within_the_second_is_preferred_to_the_one_that_failed() {
+    let mut w = bound(MAIN, "");
+    w.sounding(false);
+    w.run(10_500);
+    w.connect(2, &["main"]);
+    w.run(1_000);
+    assert_eq!(w.offered(), (2, 2, Reason::CallerSilence));
+}
