@@ -32,11 +32,17 @@ pub struct Call {
     pub negotiated: Option<Negotiated>,
     /// The far end holds us.
     pub held: bool,
+    /// We hold the far end, because an application said so.
+    pub holds: bool,
     /// The owner's application, and the latest offer.
     pub application: Option<String>,
     pub offer: Option<OfferMade>,
     /// Playbacks and recordings that are not over.
     pub live: BTreeSet<MediaId>,
+    /// Hold music that an application asked for.
+    pub music: Option<MediaId>,
+    /// The recording that runs.
+    pub recording: Option<MediaId>,
     /// What an earlier owner, or the node, left sounding: the next sound replaces it.
     pub inherited: bool,
     /// Plays that wait for a stored recording to be read, in order.
@@ -102,6 +108,8 @@ pub struct WaitingPlay {
 /// Digits for the far end.
 #[derive(Clone, Debug)]
 pub struct DigitsOut {
+    /// When they may go: after their `before`, and not before those that were asked for earlier.
+    pub at: Instant,
     pub digits: Vec<Digit>,
     pub duration: Duration,
     pub between: Duration,
@@ -142,9 +150,12 @@ impl Call {
             state,
             negotiated: None,
             held: false,
+            holds: false,
             application: None,
             offer: None,
             live: BTreeSet::new(),
+            music: None,
+            recording: None,
             inherited: false,
             waiting: VecDeque::new(),
             barge_in: None,
@@ -170,9 +181,10 @@ impl Call {
     }
 
     /// Whether the caller hears, or is recorded by, something that an application asked for; or
-    /// is on hold, when silence means nothing.
+    /// is on hold or on his way to somebody else, when silence means nothing.
     pub fn sounds(&self) -> bool {
-        let by_application = |id: &MediaId| !super::is_own(*id);
-        self.held || self.announce.is_some() || self.live.iter().any(by_application)
+        let by_application = |id: &MediaId| !super::is_own(*id) || Some(*id) == self.music;
+        let excused = self.held || self.holds || self.transfer.is_some();
+        excused || self.announce.is_some() || self.live.iter().any(by_application)
     }
 }

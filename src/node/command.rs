@@ -12,7 +12,7 @@ use crate::media::{self, DigitSet};
 use crate::pool::{self, CommandKind};
 use crate::sdp::LocalMedia;
 use crate::sip;
-use crate::timers::{Duration, Instant};
+use crate::timers::Instant;
 
 /// Plays that wait behind a stored recording being read, at most.
 const WAITING_PLAYS_MAX: usize = 64;
@@ -50,8 +50,8 @@ impl Node {
                 self.set_variable(now, port, call, generation, name, value);
             }
             ChannelCommand::Dtmf { digits, before, between, duration, after } => {
-                let out = DigitsOut { digits, duration, between, after };
-                self.send_digits(now, call, before, out);
+                let at = now + before;
+                self.send_digits(call, DigitsOut { at, digits, duration, between, after });
             }
             ChannelCommand::Hangup { cause } => self.hang_up(now, call, Some(cause)),
             ChannelCommand::Continue { extension } => self.leave(now, port, call, extension),
@@ -62,9 +62,10 @@ impl Node {
                 self.pool.handle_input(now, pool::Input::Move { port, application, args });
             }
             ChannelCommand::Moh(true) => self.music(now, call),
-            ChannelCommand::Moh(false) | ChannelCommand::Silence(true) => self.silence(now, call),
+            ChannelCommand::Moh(false) => self.stop_music(call),
+            ChannelCommand::Silence(true) => self.silence(now, call),
             ChannelCommand::Silence(false) => {}
-            ChannelCommand::Hold(on) => self.sip_command(now, sip::Command::Hold { call, on }),
+            ChannelCommand::Hold(on) => self.hold(now, call, on),
             ChannelCommand::Mute { out, inbound } => self.mute(call, out, inbound),
         }
     }
@@ -203,11 +204,13 @@ impl Node {
     fn control(&mut self, now: Instant, call: CallId, id: MediaId, control: ivr::PlaybackControl) {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         let stops = control == ivr::PlaybackControl::Stop;
-        if stops && entry.waiting.iter().skip(1).any(|play| play.id == id) {
+        if stops && entry.waiting.iter().any(|play| play.id == id) {
             entry.waiting.retain(|play| play.id != id);
             entry.live.remove(&id);
             let failed = false;
             self.ivr.handle_input(now, ivr::Input::PlaybackFinished { call, id, failed });
+            self.play_waiting(now, call);
+            self.sounding(now, call);
             return;
         }
         let port = entry.port;
@@ -223,6 +226,15 @@ impl Node {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         entry.live.insert(id);
         let port = entry.port;
+        // The link lets one recording run on a channel: an older one is that of an earlier owner.
+        let older = entry.recording.replace(id).filter(|older| entry.live.contains(older));
+        let inherited = std::mem::take(&mut entry.inherited);
+        if inherited {
+            self.media(port, media::Command::StopAll);
+        }
+        if let Some(id) = older {
+            self.media(port, media::Command::StopRecord { id, discard: false });
+        }
         let terminate_on = keys(&terminate_on);
         let name = name.into();
         self.media(
@@ -270,22 +282,33 @@ impl Node {
     }
 
     /// Sends digits, after a pause if one is wanted.
-    fn send_digits(&mut self, now: Instant, call: CallId, before: Duration, out: DigitsOut) {
+    fn send_digits(&mut self, call: CallId, mut out: DigitsOut) {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         if entry.digits_later.len() >= DIGITS_LATER_MAX {
             return;
         }
+        let last = entry.digits_later.back().map_or(out.at, |earlier| earlier.at);
+        out.at = out.at.max(last);
+        // Two of one moment share a timer.
+        self.timers.insert((out.at, call, Timer::Digits));
         entry.digits_later.push_back(out);
-        self.timers.insert((now + before, call, Timer::Digits));
+    }
+
+    /// What has waited long enough goes, in the order in which it was asked for.
+    pub(super) fn digits_due(&mut self, now: Instant, call: CallId) {
+        while let Some(entry) = self.calls.get_mut(&call) {
+            if entry.digits_later.front().is_none_or(|out| out.at > now) {
+                return;
+            }
+            let Some(out) = entry.digits_later.pop_front() else { return };
+            self.digits_out(now, call, out);
+        }
     }
 
     /// As telephone-events where the far end takes them, else one INFO after the other.
-    pub(super) fn digits_due(&mut self, now: Instant, call: CallId) {
+    fn digits_out(&mut self, now: Instant, call: CallId, out: DigitsOut) {
+        let DigitsOut { digits, duration, between, after, .. } = out;
         let Some(entry) = self.calls.get_mut(&call) else { return };
-        let Some(DigitsOut { digits, duration, between, after }) = entry.digits_later.pop_front()
-        else {
-            return;
-        };
         let port = entry.port;
         if entry.negotiated.is_some_and(|negotiated| negotiated.event_send.is_some()) {
             let command = media::Command::SendDigits { digits, duration, between, after };
@@ -326,6 +349,7 @@ impl Node {
     pub(super) fn transfer(&mut self, now: Instant, call: CallId, target: String, by: Transfer) {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         entry.transfer = Some(by);
+        self.sounding(now, call);
         self.sip_command(now, sip::Command::Refer { call, target, replaces: None });
     }
 
@@ -341,6 +365,14 @@ impl Node {
             self.ivr.handle_input(now, finished);
         }
         self.media(port, media::Command::StopAll);
+        self.sounding(now, call);
+    }
+
+    fn hold(&mut self, now: Instant, call: CallId, on: bool) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        entry.holds = on;
+        self.sounding(now, call);
+        self.sip_command(now, sip::Command::Hold { call, on });
     }
 
     fn mute(&mut self, call: CallId, out: Option<bool>, inbound: Option<bool>) {

@@ -1,6 +1,6 @@
 //! The node: owns every control-plane machine of the process, and is the only place where one
-//! machine's output becomes another's input (`route.rs`; `command.rs` for what an application wants,
-//! `media_events.rs` for what a port's media tells, `originate.rs` for calls to the outside).
+//! machine's output becomes another's input (`route.rs`; `command.rs` for what an application
+//! wants, `media_events.rs` for what a port's media tells, `originate.rs` for calls outward).
 //!
 //! A driver hands in what the world did, calls [`Node::poll_output`] until it is empty, and comes
 //! back at [`Node::poll_timeout`]. Nothing here waits: an answer that must wait for a UDP port, a
@@ -384,3 +384,6 @@ const OWN_MAX: u32 = 1 << 16;
 fn is_own(id: MediaId) -> bool {
     id.0 < OWN_MAX
 }
+
+#[cfg(test)]
+mod tests;

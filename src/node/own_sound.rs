@@ -5,8 +5,8 @@
 
 use tracing::warn;
 
-use super::Node;
 use super::call::Announcing;
+use super::{Node, is_own};
 use crate::ids::{CallId, MediaId, PortId};
 use crate::media::{self, DigitSet};
 use crate::pool;
@@ -33,6 +33,10 @@ impl Node {
 
     fn play_rule(&mut self, now: Instant, call: CallId, prompt: Option<String>, repeat: bool) {
         let sound = prompt.and_then(|name| self.prompts.sound(&name, "en").cloned());
+        let live = self.calls.get(&call).map(|entry| &entry.live);
+        if live.is_some_and(|live| live.iter().any(|&id| is_own(id))) {
+            return; // The caller hears something already, and may hear it for ever.
+        }
         if let Some(sound) = sound {
             self.play_own(now, call, vec![sound], repeat, false);
         }
@@ -67,7 +71,21 @@ impl Node {
             self.alarms.prompt_missing(&self.config, MOH, now);
             return;
         };
-        self.play_own(now, call, vec![prompt], true, true);
+        let music = self.play_own(now, call, vec![prompt], true, true);
+        if let Some(entry) = self.calls.get_mut(&call) {
+            entry.music = music;
+        }
+        self.sounding(now, call);
+    }
+
+    /// Ends the hold music and nothing else: over HTTP this may arrive after the play that was
+    /// sent behind it.
+    pub(super) fn stop_music(&mut self, call: CallId) {
+        let Some(entry) = self.calls.get(&call) else { return };
+        let Some(id) = entry.music.filter(|id| entry.live.contains(id)) else { return };
+        let port = entry.port;
+        let control = media::PlaybackControl::Stop;
+        self.media(port, media::Command::Control { id, control });
     }
 
     /// A playback of the node's own. Whatever an application plays next replaces it.

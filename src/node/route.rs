@@ -9,7 +9,7 @@ use super::call::{Call, Leg, OfferMade, Transfer};
 use super::snapshot::{AlarmKind, Rebind, reason_name};
 use super::{Mark, Node, Output, Phase, Timer};
 use crate::config::Overflow;
-use crate::ids::{CallId, InstanceId, PortId};
+use crate::ids::{CallId, Generation, InstanceId, PortId};
 use crate::ivr::{self, ChannelState};
 use crate::media::{self, SourcePolicy, StreamStart};
 use crate::pool::{self, Reason};
@@ -117,7 +117,7 @@ impl Node {
     }
 
     /// A call from the PBX: it rings at once; the pool decides who gets it.
-    fn incoming(&mut self, now: Instant, incoming: sip::Incoming) {
+    pub(super) fn incoming(&mut self, now: Instant, incoming: sip::Incoming) {
         let sip::Incoming { call, port, caller, called, .. } = incoming;
         let free = self.call_of(port).is_none() && self.phase == Phase::Running;
         let Some(udp_port) = free.then(|| self.open_udp_port(now, port)).flatten() else {
@@ -201,10 +201,11 @@ impl Node {
         self.pool.handle_input(now, pool::Input::Digit { port, digit, duration_ms });
     }
 
-    fn referred(&mut self, now: Instant, call: CallId, status: u16) {
+    pub(super) fn referred(&mut self, now: Instant, call: CallId, status: u16) {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         let transfer = entry.transfer.take();
         info!(%call, status, "transfer ended");
+        self.sounding(now, call);
         if (200..300).contains(&status) || transfer == Some(Transfer::ByRule) {
             self.hang_up(now, call, Some(16));
         }
@@ -247,9 +248,7 @@ impl Node {
         match output {
             pool::Output::Ping { instance } => self.outputs.push_back(Output::Ping { instance }),
             pool::Output::Offer(offer) => self.offer(now, offer),
-            pool::Output::Revoke { call, generation, .. } => {
-                self.ivr.handle_input(now, ivr::Input::Revoke { call, generation });
-            }
+            pool::Output::Revoke { call, generation, .. } => self.revoke(now, call, generation),
             pool::Output::Digit { call, digit, duration_ms, .. } => {
                 self.ivr.handle_input(now, ivr::Input::Digit { call, digit, duration_ms });
             }
@@ -270,6 +269,18 @@ impl Node {
                 self.instances_changed(now);
             }
         }
+    }
+
+    /// What the old owner has begun goes on; what still waits for a file shall not begin, or it
+    /// would sound in place of what the new owner plays.
+    fn revoke(&mut self, now: Instant, call: CallId, generation: Generation) {
+        if let Some(entry) = self.calls.get_mut(&call) {
+            for play in std::mem::take(&mut entry.waiting) {
+                entry.live.remove(&play.id);
+            }
+        }
+        self.ivr.handle_input(now, ivr::Input::Revoke { call, generation });
+        self.sounding(now, call);
     }
 
     /// StasisStart for the new owner. What sounds goes on under it.

@@ -1,0 +1,202 @@
+//! A node with one port and one call, driven past SIP: what an application and a port's media see.
+
+mod sounds;
+mod takeover;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rand_core::SeedableRng;
+use serde_json::{Value, json};
+
+use super::{Input, Node, Output, Prompts};
+use crate::config::{Source, parse};
+use crate::ids::{self, CallId, InstanceId, MediaId, PortId, RequestId};
+use crate::ivr;
+use crate::media::{self, PlaybackEnd};
+use crate::redact::Redacted;
+use crate::sip;
+use crate::timers::{Duration, Instant};
+
+const PORT: PortId = PortId(0);
+const FIRST: InstanceId = InstanceId(1);
+const SECOND: InstanceId = InstanceId(2);
+
+const CONFIG: &str = "[pbx]\nprofile = \"generic\"\nregistrars = [\"10.0.0.5\"]\n\
+    local_address = \"10.0.0.9\"\n\
+    [[ports]]\nextensions = \"1000\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n\
+    applications = [\"main\"]\n\
+    [ari.users.ivr]\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n\
+    [applications.main]\n";
+
+/// What one step made.
+#[derive(Debug, Default)]
+struct Made {
+    media: Vec<media::Command>,
+    events: Vec<(InstanceId, Value)>,
+    loads: usize,
+}
+
+impl Made {
+    /// Types of the events, and to whom.
+    fn types(&self) -> Vec<(InstanceId, &str)> {
+        self.events.iter().map(|(to, event)| (*to, event["type"].as_str().unwrap_or(""))).collect()
+    }
+
+    fn played(&self) -> Vec<&media::Playback> {
+        self.media
+            .iter()
+            .filter_map(|command| match command {
+                media::Command::Play(play) => Some(play),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+struct Bench {
+    node: Node,
+    now: Instant,
+    call: CallId,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let base = Path::new("/");
+        let read_file = |_: &Path| Err(std::io::Error::other("no files here"));
+        let source = Source { text: CONFIG, base, read_file: &read_file, exists: &|_| true };
+        let config = Arc::new(parse(source).config.expect("CONFIG has no faults"));
+        let mut prompts = Prompts::default();
+        for name in ["menu", "moh"] {
+            let bytes = || Bytes::from_static(&[0; 1_600]);
+            let prompt = media::Prompt { pcmu: bytes(), pcma: bytes() };
+            prompts.sounds.insert(name.to_owned(), Arc::new(prompt));
+        }
+        let now = Instant::ZERO + Duration::from_secs(1);
+        let rng = ids::Rng::seed_from_u64(1);
+        let addresses = vec![([10, 0, 0, 5], 5060).into()];
+        let node = Node::new(config, Arc::new(prompts), addresses.clone(), addresses, rng, now);
+        let mut bench = Self { node, now, call: CallId(0) };
+        bench.take();
+        bench
+    }
+
+    /// A call that is up and bound to the first of two instances.
+    fn with_call() -> Self {
+        let mut bench = Self::new();
+        bench.connect(FIRST);
+        bench.arrive();
+        bench.connect(SECOND);
+        bench.post(FIRST, "channels/{id}/answer");
+        bench
+    }
+
+    fn connect(&mut self, instance: InstanceId) -> Made {
+        let http = ivr::Request {
+            method: "GET".to_owned(),
+            uri: Redacted::new("/ari/events?app=main&api_key=ivr:kT7-pq2Zr9vXw4mN8sLd".to_owned()),
+            host: String::new(),
+            authorization: None,
+            content_type: None,
+            protocols: None,
+            body: Bytes::new(),
+        };
+        let request = RequestId(instance.0);
+        self.input(Input::Ivr(ivr::Input::Upgrade { request, instance, http }))
+    }
+
+    fn arrive(&mut self) -> Made {
+        self.call = self.node.sip.next_call_id();
+        let party = sip::Party::default();
+        let incoming = sip::Incoming {
+            call: self.call,
+            port: PORT,
+            caller: party.clone(),
+            called: party,
+            sip_call_id: Redacted::default(),
+        };
+        self.node.incoming(self.now, incoming);
+        self.media(media::Event::Opened)
+    }
+
+    fn input(&mut self, input: Input) -> Made {
+        self.node.handle_input(self.now, input);
+        self.take()
+    }
+
+    fn media(&mut self, event: media::Event) -> Made {
+        self.input(Input::Media { port: PORT, at: self.now, event })
+    }
+
+    fn finished(&mut self, id: MediaId) -> Made {
+        self.media(media::Event::PlaybackFinished {
+            id,
+            end: PlaybackEnd::Completed,
+            position_ms: 0,
+        })
+    }
+
+    /// A stored recording was read.
+    fn loaded(&mut self, name: &str) -> Made {
+        let bytes = || Bytes::from_static(&[0; 1_600]);
+        let prompt = Some(Arc::new(media::Prompt { pcmu: bytes(), pcma: bytes() }));
+        self.input(Input::Loaded { call: self.call, name: name.to_owned(), prompt })
+    }
+
+    fn crash(&mut self, instance: InstanceId) -> Made {
+        self.input(Input::Ivr(ivr::Input::Closed { instance }))
+    }
+
+    fn channel(&self) -> String {
+        let offer = self.node.calls[&self.call].offer.expect("offered");
+        format!("{}.{}", self.call, offer.generation)
+    }
+
+    /// A request over the WebSocket; `{id}` is the live channel.
+    fn ask(&mut self, instance: InstanceId, method: &str, path: &str) -> Made {
+        let uri = path.replace("{id}", &self.channel());
+        let text = json!({"type": "RESTRequest", "method": method, "uri": uri}).to_string();
+        self.input(Input::Ivr(ivr::Input::Text { instance, text }))
+    }
+
+    fn post(&mut self, instance: InstanceId, path: &str) -> Made {
+        self.ask(instance, "POST", path)
+    }
+
+    /// Lets time pass while every instance answers its pings.
+    fn run(&mut self, time: Duration) -> Made {
+        let end = self.now + time;
+        let mut made = Made::default();
+        while let Some(next) = self.node.poll_timeout().filter(|&at| at <= end) {
+            self.now = self.now.max(next);
+            self.node.handle_timeout(self.now);
+            let more = self.take();
+            made.media.extend(more.media);
+            made.events.extend(more.events);
+        }
+        self.now = end;
+        made
+    }
+
+    fn take(&mut self) -> Made {
+        let mut made = Made::default();
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Media { command, .. } => made.media.push(command),
+                Output::Text { instance, text, .. } => {
+                    made.events.push((instance, serde_json::from_str(&text).expect("JSON")));
+                }
+                Output::Load { .. } => made.loads += 1,
+                Output::Ping { instance } => {
+                    self.node.handle_input(self.now, Input::Pong { instance });
+                }
+                Output::Sip(_)
+                | Output::Respond { .. }
+                | Output::Accept { .. }
+                | Output::Stopped => {}
+            }
+        }
+        made
+    }
+}

@@ -1,0 +1,73 @@
+//! What counts as sound, and what stops it.
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// Whether the call stays with its owner for a minute in which the owner says nothing.
+fn is_kept(bench: &mut Bench) -> bool {
+    let made = bench.run(LONG);
+    !made.types().contains(&(FIRST, "StasisEnd"))
+}
+
+#[test]
+fn a_caller_who_hears_nothing_for_ten_seconds_is_taken_from_his_owner() {
+    assert!(!is_kept(&mut Bench::with_call()));
+}
+
+#[test]
+fn hold_music_that_an_application_asked_for_is_no_silence() {
+    let mut bench = Bench::with_call();
+    bench.post(FIRST, "channels/{id}/moh");
+    assert!(is_kept(&mut bench));
+    let made = bench.ask(FIRST, "DELETE", "channels/{id}/moh");
+    let [media::Command::Control { id, .. }] = made.media[..] else { panic!("{made:?}") };
+    bench.finished(id);
+    assert!(!is_kept(&mut bench));
+}
+
+#[test]
+fn a_caller_whom_his_owner_holds_is_not_left_alone() {
+    let mut bench = Bench::with_call();
+    bench.post(FIRST, "channels/{id}/hold");
+    assert!(is_kept(&mut bench));
+    bench.ask(FIRST, "DELETE", "channels/{id}/hold");
+    assert!(!is_kept(&mut bench));
+}
+
+#[test]
+fn a_caller_on_his_way_to_somebody_else_is_not_left_alone_until_the_transfer_fails() {
+    let mut bench = Bench::with_call();
+    let (now, call) = (bench.now, bench.call);
+    bench.node.transfer(now, call, "2001".to_owned(), super::super::call::Transfer::ByOwner);
+    assert!(is_kept(&mut bench));
+    bench.node.referred(bench.now, call, 486);
+    assert!(!is_kept(&mut bench));
+}
+
+#[test]
+fn digits_asked_for_in_one_moment_all_go_and_none_overtakes_an_earlier_one() {
+    let mut bench = Bench::with_call();
+    bench.node.calls.get_mut(&bench.call).expect("the call").negotiated =
+        Some(crate::sdp::Negotiated {
+            remote: ([10, 0, 0, 5], 4_000).into(),
+            codec: crate::sdp::Codec::Pcmu,
+            event_send: Some(101),
+            event_recv: Some(101),
+            direction: crate::sdp::Direction::SendRecv,
+            ptime_ms: 20,
+        });
+    for path in ["dtmf?dtmf=12&before=300", "dtmf?dtmf=3&before=300", "dtmf?dtmf=4"] {
+        bench.post(FIRST, &format!("channels/{{id}}/{path}"));
+    }
+    let made = bench.run(Duration::from_millis(300));
+    let sent: Vec<usize> = made
+        .media
+        .iter()
+        .filter_map(|command| match command {
+            media::Command::SendDigits { digits, .. } => Some(digits.len()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sent, [2, 1, 1]);
+}

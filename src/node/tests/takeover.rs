@@ -1,0 +1,67 @@
+//! What a new owner finds and may do.
+
+use super::*;
+
+fn stops_all(made: &Made) -> bool {
+    made.media.iter().any(|command| matches!(command, media::Command::StopAll))
+}
+
+#[test]
+fn the_first_record_of_a_new_owner_ends_what_the_old_one_left_sounding() {
+    let mut bench = Bench::with_call();
+    bench.post(FIRST, "channels/{id}/play?media=sound:menu");
+    bench.crash(FIRST);
+    let made = bench.post(SECOND, "channels/{id}/record?name=a&format=wav");
+    assert!(stops_all(&made), "{made:?}");
+    let made = bench.post(SECOND, "channels/{id}/play?media=sound:menu");
+    assert!(!made.played()[0].replace, "its own sounds wait in line");
+}
+
+#[test]
+fn a_record_of_the_same_owner_leaves_its_prompt_alone() {
+    let mut bench = Bench::with_call();
+    bench.post(FIRST, "channels/{id}/play?media=sound:menu");
+    assert!(!stops_all(&bench.post(FIRST, "channels/{id}/record?name=a&format=wav")));
+}
+
+#[test]
+fn the_first_record_of_a_new_owner_ends_the_recording_of_the_old_one() {
+    let mut bench = Bench::with_call();
+    bench.post(FIRST, "channels/{id}/record?name=a&format=wav");
+    bench.crash(FIRST);
+    let made = bench.post(SECOND, "channels/{id}/record?name=b&format=wav");
+    let order: Vec<_> = made
+        .media
+        .iter()
+        .filter_map(|command| match command {
+            media::Command::StopRecord { discard, .. } => {
+                Some(if *discard { "discard" } else { "keep" })
+            }
+            media::Command::Record(_) => Some("record"),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(order, ["keep", "record"]);
+}
+
+#[test]
+fn a_play_that_waits_for_its_file_is_not_begun_for_an_owner_that_lost_the_call() {
+    let mut bench = Bench::with_call();
+    let made = bench.post(FIRST, "channels/{id}/play?media=recording:old");
+    assert_eq!((made.loads, made.played().len()), (1, 0));
+    bench.crash(FIRST);
+    assert_eq!(bench.loaded("old").played().len(), 0);
+    let made = bench.post(SECOND, "channels/{id}/play?media=sound:menu");
+    assert_eq!(made.played().len(), 1, "nothing stands in its way");
+}
+
+#[test]
+fn a_play_that_waits_for_its_file_can_be_stopped_and_the_next_one_goes_on() {
+    let mut bench = Bench::with_call();
+    bench.post(FIRST, "channels/{id}/play/p1?media=recording:old");
+    bench.post(FIRST, "channels/{id}/play/p2?media=sound:menu");
+    let made = bench.ask(FIRST, "DELETE", "playbacks/p1");
+    assert_eq!(made.played().len(), 1, "{made:?}");
+    assert!(made.types().contains(&(FIRST, "PlaybackFinished")));
+    assert_eq!(bench.loaded("old").played().len(), 0);
+}
