@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use portkeeper::admin::{Format, Request};
-use portkeeper::bench::simulation;
+use portkeeper::bench::{media, port_switch, simulation};
 use portkeeper::demo;
 use portkeeper::driver::commands::{self, Failure};
 use portkeeper::stage::instance::{self, Play};
@@ -34,6 +34,9 @@ enum Command {
     },
     /// Play on loopback what happens when an IVR instance hangs or dies.
     Demo(Demo),
+    /// Measure on loopback.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Run the simulated world: a seed is 20 s with about 20 faults.
     Sim(Sim),
     /// One IVR instance of a play; `demo` and `bench` start it.
@@ -86,6 +89,34 @@ struct Sim {
     /// `--features mutants`).
     #[arg(long, conflicts_with = "seeds")]
     mutants: bool,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// What calls cost, against the floor of the system calls.
+    Media {
+        /// Calls at once.
+        #[arg(long, default_value_t = 1_000)]
+        calls: u16,
+        /// Seconds of calls, and as many of floor.
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What it takes to move all calls from an instance that hangs or dies to another one.
+    PortSwitch {
+        /// Ports, each with a call.
+        #[arg(long, default_value_t = 100)]
+        ports: u32,
+        /// Hangs, and as many crashes.
+        #[arg(long, default_value_t = 20)]
+        runs: u32,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args)]
@@ -179,6 +210,7 @@ fn execute(command: Command) -> Result<String, Failure> {
     match command {
         Command::Run { config } => commands::run(&config),
         Command::Demo(Demo { json, out }) => played(demo::run(&demo::Options { json, out })),
+        Command::Bench(bench) => measured(bench),
         Command::Sim(sim) => sim.run(),
         Command::DemoInstance(instance) => instance.play(),
         Command::Config(ConfigCommand::Check { file }) => commands::check_config(&file),
@@ -221,6 +253,18 @@ impl DemoInstance {
         };
         instance::run(play).map(|()| String::new()).map_err(|e| Failure::Node(e.to_string()))
     }
+}
+
+fn measured(bench: Bench) -> Result<String, Failure> {
+    let done = match bench {
+        Bench::Media { calls, seconds, json } => {
+            media::run(media::Options { calls, seconds, json }).map(drop)
+        }
+        Bench::PortSwitch { ports, runs, json } => {
+            port_switch::run(port_switch::Options { ports, runs, json }).map(drop)
+        }
+    };
+    done.map(|()| String::new()).map_err(|error| Failure::Node(error.to_string()))
 }
 
 /// A play has ended: well, or with something lost.

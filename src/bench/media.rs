@@ -10,7 +10,7 @@
 
 mod far_end;
 mod floor;
-mod load;
+pub(super) mod load;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};

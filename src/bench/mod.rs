@@ -1,4 +1,5 @@
 //! `portkeeper bench`: measurements on real sockets.
 
 pub mod media;
+pub mod port_switch;
 pub mod simulation;

@@ -217,6 +217,12 @@ impl Troupe {
         by_call
     }
 
+    /// Processes that live: the node and the instances.
+    pub fn pids(&self) -> Vec<u32> {
+        let instances = self.instances.values().map(Instance::pid);
+        instances.chain([self.node.pid()]).collect()
+    }
+
     /// How the calls are, seen from the PBX.
     pub fn report(&self) -> Report {
         self.pbx.report()

@@ -99,16 +99,24 @@ fn common_subsequence(a: &[u8], b: &[u8]) -> usize {
     row[b.len()]
 }
 
-/// How many of a stream's packets in a window came over 5 ms after their time. The stream's own
-/// earliest packet sets the clock.
+/// Time before a window whose packets tell the stream's clock.
+const CLOCK_FROM: Duration = Duration::from_secs(1);
+
+/// How many of a stream's packets in a window came over 5 ms after their time. The earliest packet
+/// of the window and the second before it sets the clock, so that one packet that is missing long
+/// before does not count for ever.
 pub fn late_in(arrivals: &[Instant], from: Instant, until: Instant) -> usize {
     const FRAME: u64 = 20_000_000;
     const LATE: u64 = 5_000_000;
-    let offset = |(n, at): (usize, &Instant)| at.as_nanos().wrapping_sub(n as u64 * FRAME);
-    let Some(base) = arrivals.iter().enumerate().map(offset).min() else { return 0 };
+    let first = arrivals.partition_point(|at| *at + CLOCK_FROM < from);
+    let last = arrivals.partition_point(|at| *at < until);
+    let near = arrivals.get(first..last).unwrap_or_default();
+    // Counted from the end: a frame later is at most that much later.
+    let frames = near.len() as u64;
+    let offset = |(n, at): (usize, &Instant)| at.as_nanos() + (frames - n as u64) * FRAME;
+    let Some(base) = near.iter().enumerate().map(offset).min() else { return 0 };
     let is_late = |&(n, at): &(usize, &Instant)| offset((n, at)) - base > LATE;
-    let within = |at: &Instant| (from..until).contains(at);
-    arrivals.iter().enumerate().filter(|(_, at)| within(at)).filter(is_late).count()
+    near.iter().enumerate().filter(|(_, at)| **at >= from).filter(is_late).count()
 }
 
 #[cfg(test)]
@@ -134,5 +142,14 @@ mod tests {
         assert_eq!(late_in(&arrivals, at(1_000), at(1_100)), 2);
         assert_eq!(late_in(&arrivals, at(1_050), at(1_100)), 1);
         assert_eq!(late_in(&[], at(0), at(9)), 0);
+    }
+
+    #[test]
+    fn a_packet_that_was_missing_long_ago_makes_nobody_late() {
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        let mut arrivals: Vec<Instant> = (0..200).map(|n| at(10_000 + n * 20)).collect();
+        arrivals.remove(10);
+        assert_eq!(late_in(&arrivals, at(12_000), at(12_200)), 0);
+        assert_eq!(late_in(&arrivals, at(10_210), at(10_300)), 4, "but it counts where it was");
     }
 }

@@ -4,6 +4,7 @@
 pub mod cast;
 pub mod figures;
 pub mod instance;
+pub mod kernel_time;
 pub mod node;
 pub mod pbx;
 pub mod sound;

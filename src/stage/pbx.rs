@@ -1,8 +1,8 @@
 //! The simulator's PBX and phones on UDP sockets of the loopback interface, on a thread of their
 //! own.
 //!
-//! Each call has a socket, read by a task that takes the time at once; everything else happens in
-//! one loop. What a phone heard is kept after its call, for the report.
+//! Each call has a socket, and the kernel notes when a packet came; everything else happens in one
+//! loop. What a phone heard is kept after its call, for the report.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,10 +12,12 @@ use std::sync::mpsc as std_mpsc;
 
 use bytes::Bytes;
 use rand_core::{OsRng, SeedableRng, TryRngCore};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 
+use super::kernel_time;
 use crate::codecs::Digit;
 use crate::driver::clock;
 use crate::ids::Rng;
@@ -277,6 +279,9 @@ impl Stage {
         self.report.lines.insert(line, entry);
         let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { return };
         let Ok(media) = socket.local_addr() else { return };
+        if kernel_time::enable(&socket).is_err() {
+            return;
+        }
         let socket = Arc::new(socket);
         let reader = tokio::spawn(read(line, Arc::clone(&socket), self.packets.clone()));
         self.desks.insert(line, Desk { phone: None, socket, reader, record });
@@ -373,12 +378,14 @@ impl LineReport {
     }
 }
 
-/// Reads one phone's socket; the time of a packet is taken before anything else.
+/// Reads one phone's socket.
 async fn read(line: LineId, socket: Arc<UdpSocket>, packets: mpsc::Sender<Packet>) {
-    let mut buffer = [0; 2_048];
+    let (mut buffer, mut control) = ([0; 2_048], kernel_time::control());
     loop {
-        let Ok(length) = socket.recv(&mut buffer).await else { continue };
-        let at = clock::now();
+        let take = || kernel_time::receive(&*socket, &mut buffer, &mut control);
+        let Ok((length, wall)) = socket.async_io(Interest::READABLE, take).await else { continue };
+        let at = u64::try_from(wall + kernel_time::boot_minus_wall()).unwrap_or_default();
+        let at = Instant::from_nanos(at);
         let bytes = Bytes::copy_from_slice(&buffer[..length]);
         if packets.try_send(Packet { line, at, bytes }).is_err() && packets.is_closed() {
             return;

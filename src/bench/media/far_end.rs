@@ -3,20 +3,16 @@
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "sockets of its own")]
 
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
-use nix::sys::time::TimeSpec;
-use rustix::time::{ClockId, clock_gettime};
-
 use super::Lateness;
 use crate::driver::clock;
 use crate::driver::rtp_net::Scheduling;
+use crate::stage::kernel_time;
 use crate::timers::{Duration, Instant};
 
 /// Octets of an RTP packet with 20 ms of G.711.
@@ -139,7 +135,7 @@ impl Exchange {
         let step = step.as_nanos() as u64;
         // Half a step beside the worker's ticks.
         let mut tick = clock::now().as_nanos() / step;
-        let mut control = nix::cmsg_space!(TimeSpec);
+        let mut control = kernel_time::control();
         while self.mode.load(Ordering::Relaxed) != STOPPED {
             tick += 1;
             let at = Instant::from_nanos(tick * step + step / 2);
@@ -153,7 +149,7 @@ impl Exchange {
 
     fn tick(&mut self, phase: usize, phases: usize, control: &mut [u8]) {
         let measuring = self.rtp && self.mode.load(Ordering::Relaxed) == MEASURING;
-        let to_boot_time = boot_minus_wall();
+        let to_boot_time = kernel_time::boot_minus_wall();
         for stream in self.streams.iter_mut().skip(phase).step_by(phases) {
             stream.send();
             while let Some((timestamp, received)) = stream.receive(control) {
@@ -170,7 +166,7 @@ impl Stream {
     fn new(index: usize, streams: usize) -> io::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_nonblocking(true)?;
-        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        kernel_time::enable(&socket)?;
         let mut packet = [0x55; STREAM_PACKET];
         packet[..12].copy_from_slice(&[0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
         let step = step(streams).as_nanos() as i64;
@@ -188,14 +184,7 @@ impl Stream {
     /// RTP timestamp and receive time, by the wall clock, of the next packet.
     fn receive(&self, control: &mut [u8]) -> Option<(u32, i64)> {
         let mut buffer = [0; 256];
-        let mut vectors = [IoSliceMut::new(&mut buffer)];
-        let fd = self.socket.as_raw_fd();
-        let message =
-            recvmsg::<()>(fd, &mut vectors, Some(control), MsgFlags::MSG_DONTWAIT).ok()?;
-        let received = message.cmsgs().ok()?.find_map(|control| match control {
-            ControlMessageOwned::ScmTimestampns(time) => Some(nanos(time)),
-            _ => None,
-        })?;
+        let (_, received) = kernel_time::receive(&self.socket, &mut buffer, control).ok()?;
         let timestamp = u32::from_be_bytes(*buffer.get(4..8)?.first_chunk()?);
         Some((timestamp, received))
     }
@@ -213,17 +202,6 @@ impl Stream {
         }
         received - due_after_base - base.min(latest_base)
     }
-}
-
-fn nanos(time: TimeSpec) -> i64 {
-    time.tv_sec() * 1_000_000_000 + time.tv_nsec()
-}
-
-/// What to add to wall time to get boot time. Both are read in a row.
-fn boot_minus_wall() -> i64 {
-    let wall = clock_gettime(ClockId::Realtime);
-    let boot = clock::now().as_nanos() as i64;
-    boot - (wall.tv_sec * 1_000_000_000 + wall.tv_nsec)
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 #![expect(clippy::disallowed_methods, reason = "reads /proc")]
 
 use std::fs;
+use std::path::Path;
 
 use crate::driver::clock;
 use crate::timers::Instant;
 
 /// Ticks of a second in /proc, on every Linux of today.
-const TICKS: f64 = 100.0;
+pub(in crate::bench) const TICKS: f64 = 100.0;
 
 /// Resident memory of this process; 0 where /proc does not tell.
 pub(super) fn resident_bytes() -> u64 {
@@ -19,14 +20,14 @@ pub(super) fn resident_bytes() -> u64 {
 }
 
 /// Processor time from here on.
-pub(super) struct Load {
+pub(in crate::bench) struct Load {
     at: Instant,
     all: u64,
     own: u64,
 }
 
 impl Load {
-    pub(super) fn begin() -> Self {
+    pub(in crate::bench) fn begin() -> Self {
         Self { at: clock::now(), all: busy_ticks(), own: own_ticks() }
     }
 
@@ -37,6 +38,32 @@ impl Load {
         let own = own_ticks().saturating_sub(self.own);
         all.saturating_sub(own) as f64 / TICKS / seconds
     }
+}
+
+/// How busy other processes are while this one plays with processes that it has started.
+pub(in crate::bench) struct Surroundings {
+    at: Instant,
+    others: u64,
+}
+
+impl Surroundings {
+    /// `children`: those that live.
+    pub(in crate::bench) fn begin(children: &[u32]) -> Self {
+        Self { at: clock::now(), others: ticks_of_others(children) }
+    }
+
+    /// Cores that processes of others kept busy since. `children`: those that live at this moment.
+    pub(in crate::bench) fn other_cores(&self, children: &[u32]) -> f64 {
+        let seconds = clock::now().saturating_duration_since(self.at).as_secs_f64();
+        ticks_of_others(children).saturating_sub(self.others) as f64 / TICKS / seconds
+    }
+}
+
+fn ticks_of_others(children: &[u32]) -> u64 {
+    // A child that has ended is counted with its parent.
+    let own = fields(Path::new("/proc/self/stat"), 4);
+    let live: u64 = children.iter().map(|&pid| ticks_of(pid)).sum();
+    busy_ticks().saturating_sub(own + live)
 }
 
 /// Ticks of all processors that were not idle.
@@ -57,10 +84,24 @@ fn busy_ticks() -> u64 {
 
 /// Ticks of this process, in user and kernel mode.
 fn own_ticks() -> u64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    ticks(Path::new("/proc/self/stat"))
+}
+
+/// The same of another process.
+pub(in crate::bench) fn ticks_of(pid: u32) -> u64 {
+    ticks(Path::new(&format!("/proc/{pid}/stat")))
+}
+
+fn ticks(file: &Path) -> u64 {
+    fields(file, 2)
+}
+
+/// User and kernel mode of a process, then the same of its children that have ended.
+fn fields(file: &Path, count: usize) -> u64 {
+    let stat = fs::read_to_string(file).unwrap_or_default();
     // The name, in parentheses, may hold blanks.
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let fields = after_name.split_ascii_whitespace().skip(11).take(2);
+    let fields = after_name.split_ascii_whitespace().skip(11).take(count);
     fields.filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
