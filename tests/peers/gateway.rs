@@ -1,8 +1,9 @@
 //! The binary under test, in a folder of its own.
 
 use std::fs;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -117,7 +118,7 @@ pub struct Gateway {
     /// Where instances connect.
     pub ari: SocketAddr,
     config: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Gateway {
@@ -130,7 +131,7 @@ impl Gateway {
         let mut command = binary();
         let process = Process::start("portkeeper", command.args(["run", "--config"]).arg(&config));
         let ari = settings.ari();
-        let mut gateway = Self { process, ari, config, _folder: folder };
+        let mut gateway = Self { process, ari, config, folder };
         gateway.answers();
         gateway
     }
@@ -140,6 +141,26 @@ impl Gateway {
         let gateway = Self::start(settings);
         eventually("every port is registered", || gateway.all_registered().then_some(()));
         gateway
+    }
+
+    /// Where its configuration, prompts and recordings are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A request on the link of the instances, as anybody with the password sends it.
+    pub fn post(&self, path: &str, query: &str) -> String {
+        let mut stream = TcpStream::connect(self.ari).expect("the node listens");
+        write!(
+            stream,
+            "POST /ari/{path}?api_key=ivr:secret&{query} HTTP/1.1\r\nHost: {}\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n",
+            self.ari
+        )
+        .expect("the node listens");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the node answers");
+        answer
     }
 
     /// `portkeeper COMMAND --json`

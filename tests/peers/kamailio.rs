@@ -49,6 +49,13 @@ impl Kamailio {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// How many requests it answered with a status of a class of its own, such as `4xx`, or one
+    /// that it counts by itself, such as `401`.
+    fn answered(&self, status: &str) -> u64 {
+        let text = output(script().arg("answered").arg(&self.dir).arg(status));
+        text.trim().parse().unwrap_or_else(|_| panic!("no count of {status}: {text:?}"))
+    }
+
     /// Two ports here; `number` tells nodes apart.
     fn node(&self, number: u16) -> Settings {
         let mut settings = Settings::at(self.sip, "kamailio");
@@ -83,6 +90,7 @@ fn min_expires() {
     settings.pbx = "expires = \"60s\"";
     let gateway = Gateway::registered(&settings);
     assert_eq!(gateway.port("6001")["registration"]["expires_s"].as_u64(), Some(90));
+    assert_eq!(kamailio.answered("4xx"), 2, "one 423 for each port, and then it knows");
 }
 
 fn replace() {

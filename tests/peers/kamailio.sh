@@ -2,7 +2,7 @@
 # Kamailio as a second, independent registrar with digest authentication (password `pw-USER`) and
 # one of three rules for a second host that registers an extension.
 #
-# usage: kamailio.sh start DIR | stop DIR | contacts DIR USER
+# usage: kamailio.sh start DIR | stop DIR | contacts DIR USER | answered DIR STATUS
 #
 #   SIP_PORT=15160
 #   MODE=replace   the newest Contact alone is kept, by Call-ID or not
@@ -111,5 +111,6 @@ case ${1:-} in
     stop) stop "$2" ;;
     contacts) "$peers/bin/kamcmd" -s "unix:$2/ctl" ul.lookup location "s:$3" |
         sed -n 's/^.*Address: //p' ;;
+    answered) "$peers/bin/kamcmd" -s "unix:$2/ctl" sl.stats | sed -n "s/^.*\b$3: //p" ;;
     *) sed -n '2,12p' "$0"; exit 2 ;;
 esac

@@ -3,8 +3,8 @@
 //!
 //! The peers come from `install.sh` and live in the git-ignored `.peers/`; `./check.sh` installs
 //! them and sets `PORTKEEPER_PEERS=1`. Without it nothing runs here, and it says so. The tests run
-//! one after the other, since each has processes that want the two cores; they assert order and
-//! facts, never milliseconds.
+//! one after the other, since each has processes that want the two cores and fixed ports (a second
+//! run waits for the first); they assert order and facts, never milliseconds.
 //!
 //! `cargo test --test peers -- clients` runs the tests whose names contain `clients`.
 
@@ -17,6 +17,7 @@
 )]
 
 mod asterisk;
+mod baresip;
 mod clients;
 mod examples;
 mod gateway;
@@ -38,6 +39,7 @@ fn main() -> std::process::ExitCode {
         examples::TESTS,
         registration::TESTS,
         queue::TESTS,
+        baresip::TESTS,
         takeover::TESTS,
         kamailio::TESTS,
         sipp::TESTS,

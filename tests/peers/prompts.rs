@@ -16,16 +16,23 @@ pub const PROMPTS: &[(&str, u32, u32)] = &[
     ("bye", 2_000, 500),
 ];
 
-/// Frequencies of Asterisk's own tones: extension 5011 and 2001.
-pub const ASTERISK: &[(&str, u32)] = &[("tone", 440), ("transferred", 660)];
+/// Frequencies of Asterisk's own tones, extension 5011 and 2001, and of a phone's voice.
+pub const OTHERS: &[(&str, u32)] = &[("tone", 440), ("transferred", 660), ("voice", VOICE)];
+
+/// What a phone says, in Hz.
+pub const VOICE: u32 = 900;
 
 /// Writes every prompt as 8 kHz, 16 bit, mono.
 pub fn write(dir: &Path) {
     fs::create_dir_all(dir).expect("a writable test folder");
     for (name, hz, ms) in PROMPTS {
-        let samples = tone(*hz, ms * 8);
-        fs::write(dir.join(format!("{name}.wav")), wav(&samples)).expect("a writable test folder");
+        write_tone(&dir.join(format!("{name}.wav")), *hz, *ms);
     }
+}
+
+/// Writes one tone in the same form.
+pub fn write_tone(path: &Path, hz: u32, ms: u32) {
+    fs::write(path, wav(&tone(hz, ms * 8))).expect("a writable test folder");
 }
 
 fn tone(hz: u32, samples: u32) -> Vec<i16> {
@@ -60,15 +67,33 @@ pub const PCMA: u8 = 8;
 /// The prompt that a frame of G.711 belongs to; `None` for silence and anything else.
 pub fn name_of(payload_type: u8, frame: &[u8]) -> Option<&'static str> {
     let linear = if payload_type == PCMA { a_law } else { mu_law };
-    let samples: Vec<f64> = frame.iter().map(|&b| f64::from(linear(b))).collect();
+    name_of_samples(&frame.iter().map(|&b| f64::from(linear(b))).collect::<Vec<_>>())
+}
+
+/// The prompts of a WAV file with one channel of 16 bit at 8 kHz, in order, each once per run of
+/// frames. The lengths in its header do not count, so it may still be growing.
+pub fn in_wav(path: &Path) -> Vec<&'static str> {
+    let bytes = fs::read(path).unwrap_or_default();
+    let samples: Vec<f64> = bytes[bytes.len().min(44)..]
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&sample| f64::from(i16::from_le_bytes(sample)))
+        .collect();
+    let mut names: Vec<_> = samples.chunks_exact(160).filter_map(name_of_samples).collect();
+    names.dedup();
+    names
+}
+
+fn name_of_samples(samples: &[f64]) -> Option<&'static str> {
     let energy: f64 = samples.iter().map(|s| s * s).sum();
     if energy < 1e4 * samples.len() as f64 {
         return None;
     }
-    let known = PROMPTS.iter().map(|(name, hz, _)| (*name, *hz)).chain(ASTERISK.iter().copied());
+    let known = PROMPTS.iter().map(|(name, hz, _)| (*name, *hz)).chain(OTHERS.iter().copied());
     // A pure tone has nearly all of the energy in its own bin.
     known
-        .map(|(name, hz)| (name, power(&samples, hz) / (energy * samples.len() as f64 / 2.0)))
+        .map(|(name, hz)| (name, power(samples, hz) / (energy * samples.len() as f64 / 2.0)))
         .filter(|(_, share)| *share > 0.7)
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .map(|(name, _)| name)

@@ -1,5 +1,7 @@
 //! Runs the tests one by one and closes like `cargo test`.
 
+use std::fs::File;
+use std::net::{TcpListener, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -32,6 +34,7 @@ pub fn run(groups: &[&[Test]]) -> ExitCode {
         .copied()
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|f| name.contains(f)))
         .collect();
+    let _alone = alone();
     println!("\nrunning {} tests", chosen.len());
     let start = Instant::now();
     let failed: Vec<&str> = chosen.iter().filter(|t| !passes(t)).map(|(name, _)| *name).collect();
@@ -40,6 +43,36 @@ pub fn run(groups: &[&[Test]]) -> ExitCode {
     }
     let passed = chosen.len() - failed.len();
     close(passed, failed.len(), all.len() - chosen.len(), start.elapsed().as_secs_f64())
+}
+
+/// Where PBX, phone and node listen, whatever the test.
+const UDP_PORTS: &[u16] = &[5_070, 5_200, 5_300, 15_060, 15_160, 15_260, 15_370];
+const TCP_PORTS: &[u16] = &[15_060, 15_160, 15_380, 18_088, 18_089, 18_090, 19_108, 19_109];
+
+/// The ports are the machine's: a second run waits for the first, and any other program on one of
+/// them is named here rather than seen as a test that fails for no reason.
+fn alone() -> File {
+    let path = std::env::temp_dir().join("portkeeper-peers.lock");
+    let lock = File::create(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    if lock.try_lock().is_err() {
+        println!("\npeers: waiting for another run, which holds {}", path.display());
+        lock.lock().expect("a lock of our own");
+    }
+    for &port in UDP_PORTS {
+        free(port, "UDP", UdpSocket::bind(("127.0.0.1", port)).err());
+    }
+    for &port in TCP_PORTS {
+        free(port, "TCP", TcpListener::bind(("127.0.0.1", port)).err());
+    }
+    lock
+}
+
+fn free(port: u16, kind: &str, error: Option<std::io::Error>) {
+    if let Some(error) = error {
+        println!("peers: {kind} port {port} of 127.0.0.1 is needed by the tests: {error}");
+        println!("peers: stop the program that uses it (`ss -lnp | grep :{port}`)");
+        std::process::exit(1);
+    }
 }
 
 fn passes((name, test): &Test) -> bool {
