@@ -1,5 +1,6 @@
 //! The fences that no compiler checks: which module may name which, where `rsip` may be named,
-//! and that each file says what it is about.
+//! where one machine may speak to another, that each file says what it is about, and that each rule
+//! that was won from a client has a test of its name.
 
 #![expect(clippy::disallowed_methods, reason = "reads the source tree")]
 
@@ -168,4 +169,49 @@ fn codecs_know_nothing_of_the_gateway() {
             assert!(!code(&text).contains("portkeeper::"), "{}", path.display());
         }
     }
+}
+
+/// Inputs of the machines that a node holds.
+const ARROWS: [&str; 3] = ["sip.handle_input", "pool.handle_input", "ivr.handle_input"];
+
+#[test]
+fn machines_meet_only_in_the_routes_of_the_node() {
+    let may = |path: &Path| {
+        path == Path::new("src/node/mod.rs")
+            || path == Path::new("src/node/route.rs")
+            || path.starts_with("src/node/route")
+    };
+    for (path, text) in sources() {
+        if path.starts_with("src/node") && !may(&path) {
+            let code = code(&text);
+            let found = ARROWS.iter().find(|arrow| code.contains(*arrow));
+            assert!(found.is_none(), "{} has {found:?}", path.display());
+        }
+    }
+}
+
+/// Rules of compatibility, each found with a client library that broke without it.
+const LINK_RULES: u32 = 19;
+
+/// Names of functions that stand right below `#[test]`.
+fn tests() -> Vec<String> {
+    let mut names = Vec::new();
+    for (_, text) in sources() {
+        let mut lines = text.lines().map(str::trim);
+        while let Some(line) = lines.next() {
+            let below = || lines.find(|line| !line.starts_with("#["));
+            let name = (line == "#[test]").then(below).flatten();
+            let name = name.and_then(|line| line.strip_prefix("fn ")?.split('(').next());
+            names.extend(name.map(str::to_owned));
+        }
+    }
+    names
+}
+
+#[test]
+fn every_rule_of_the_link_begins_the_name_of_a_test() {
+    let tests = tests();
+    let bare = |rule: &u32| !tests.iter().any(|name| name.starts_with(&format!("ari_r{rule}_")));
+    let without: Vec<u32> = (1..=LINK_RULES).filter(bare).collect();
+    assert!(without.is_empty(), "no test begins with ari_r{without:?}_");
 }

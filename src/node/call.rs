@@ -187,4 +187,9 @@ impl Call {
         let excused = self.held || self.holds || self.transfer.is_some();
         excused || self.announce.is_some() || self.live.iter().any(by_application)
     }
+
+    /// A playback or recording is over; whether it was known.
+    pub fn media_over(&mut self, id: MediaId) -> bool {
+        self.live.remove(&id)
+    }
 }

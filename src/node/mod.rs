@@ -1,6 +1,5 @@
 //! The node: owns every control-plane machine of the process, and is the only place where one
-//! machine's output becomes another's input (`route.rs`; `command.rs` for what an application
-//! wants, `media_events.rs` for what a port's media tells, `originate.rs` for calls outward).
+//! machine's output becomes another's input (`route.rs` and the files below `route/`).
 //!
 //! A driver hands in what the world did, calls [`Node::poll_output`] until it is empty, and comes
 //! back at [`Node::poll_timeout`]. Nothing here waits: an answer that must wait for a UDP port, a
@@ -9,11 +8,7 @@
 
 mod alarms;
 mod call;
-mod command;
-mod media_events;
 mod order;
-mod originate;
-mod own_sound;
 pub mod prompts;
 mod rebinds;
 mod route;

@@ -1,5 +1,6 @@
 //! The rules of compatibility, each found by running an unmodified client library against a
-//! server that broke it. (Rules 4 and 6 are proven beside their code.)
+//! server that broke it. Some are proven further beside their code: the reading of parameters, time
+//! stamps, and what the pool does with digits, pongs and waiting calls.
 
 use serde_json::json;
 

@@ -5,10 +5,10 @@
 
 use tracing::warn;
 
-use super::call::Announcing;
-use super::{Node, is_own};
 use crate::ids::{CallId, MediaId, PortId};
 use crate::media::{self, DigitSet};
+use crate::node::call::Announcing;
+use crate::node::{Node, is_own};
 use crate::pool;
 use crate::timers::{Duration, Instant};
 
@@ -89,7 +89,7 @@ impl Node {
     }
 
     /// A playback of the node's own. Whatever an application plays next replaces it.
-    pub(super) fn play_own(
+    fn play_own(
         &mut self,
         now: Instant,
         call: CallId,

@@ -1,9 +1,9 @@
 //! Calls to the outside (`POST /channels`): whether one may be placed, and from which port.
 
-use super::call::{Call, Leg};
-use super::{Node, Phase, Timer};
 use crate::ids::{CallId, PortId, RequestId};
 use crate::ivr;
+use crate::node::call::{Call, Leg};
+use crate::node::{Node, Phase, Timer};
 use crate::pool;
 use crate::sip::{self, RegistrationState};
 use crate::timers::{Duration, Instant};

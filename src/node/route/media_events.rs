@@ -2,13 +2,13 @@
 
 use tracing::{debug, info, warn};
 
-use super::call::{Announcing, Leg, Socket};
-use super::command::local_media;
-use super::snapshot::AlarmKind;
-use super::{Mark, Node, is_own};
+use super::dialog::local_media;
 use crate::ids::{CallId, MediaId, PortId};
 use crate::ivr;
 use crate::media::{self, PlaybackEnd, RecordingEnd};
+use crate::node::call::{Announcing, Leg, Socket};
+use crate::node::snapshot::AlarmKind;
+use crate::node::{Mark, Node, is_own};
 use crate::pool;
 use crate::sip::{self, EndCause};
 use crate::timers::Instant;
@@ -17,7 +17,7 @@ use crate::timers::Instant;
 const UDP_PORT_TRIES: u8 = 8;
 
 impl Node {
-    pub(super) fn media_event(
+    pub(in crate::node) fn media_event(
         &mut self,
         now: Instant,
         port: PortId,
@@ -55,7 +55,7 @@ impl Node {
     }
 
     /// Nothing can be played or heard any more on this port.
-    pub(super) fn media_stuck(&mut self, now: Instant, port: PortId) {
+    pub(in crate::node) fn media_stuck(&mut self, now: Instant, port: PortId) {
         let Some(call) = self.call_of(port) else { return };
         let text = format!(
             "port {port} lost its call: its media worker hangs; look for a starved machine"

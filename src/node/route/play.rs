@@ -1,0 +1,222 @@
+//! What an application plays and records, and whether the caller hears anything.
+
+use std::sync::Arc;
+
+use crate::codecs::Digit;
+use crate::ids::{CallId, MediaId};
+use crate::ivr::{self, ChannelCommand};
+use crate::media::{self, DigitSet};
+use crate::node::call::WaitingPlay;
+use crate::node::prompts::{Gap, Row};
+use crate::node::{Node, Output};
+use crate::pool;
+use crate::timers::Instant;
+
+/// Plays that wait behind a stored recording being read, at most.
+const WAITING_PLAYS_MAX: usize = 64;
+
+impl Node {
+    /// Plays, or puts it behind the plays that wait for a recording to be read.
+    pub(super) fn play(&mut self, now: Instant, call: CallId, play: WaitingPlay) {
+        let id = play.id;
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        entry.live.insert(id);
+        if let Some(offer) = &mut entry.offer {
+            offer.first_sound.get_or_insert(id);
+        }
+        let room = entry.waiting.len() < WAITING_PLAYS_MAX;
+        if room {
+            entry.waiting.push_back(play);
+        } else {
+            self.playback_failed(now, call, id);
+        }
+        if self.calls.get(&call).is_some_and(|entry| entry.waiting.len() == 1) {
+            self.play_waiting(now, call);
+        }
+        self.sounding(now, call);
+    }
+
+    /// Plays what is complete, in order, up to the first that still waits.
+    fn play_waiting(&mut self, now: Instant, call: CallId) {
+        while let Some(play) = self.calls.get(&call).and_then(|entry| entry.waiting.front()) {
+            let id = play.id;
+            match self.row_of(play) {
+                Ok(row) => self.play_row(call, row),
+                Err(Gap::Recording(name)) => {
+                    self.outputs.push_back(Output::Load { call, name });
+                    return;
+                }
+                Err(Gap::Missing(name)) => {
+                    self.alarms.prompt_missing(&self.config, &name, now);
+                    self.playback_failed(now, call, id);
+                }
+            }
+            if let Some(entry) = self.calls.get_mut(&call) {
+                entry.waiting.pop_front();
+            }
+        }
+    }
+
+    /// The sounds of a play, recordings that were read among them.
+    fn row_of(&self, play: &WaitingPlay) -> Result<Row, Gap> {
+        let mut row = Row { pieces: Vec::new(), repeat: false };
+        for uri in &play.media {
+            if let ivr::MediaUri::Recording(name) = uri {
+                let Some((_, loaded)) = play.loaded.iter().find(|(n, _)| n == name) else {
+                    return Err(Gap::Recording(name.clone()));
+                };
+                row.pieces.push(loaded.clone().ok_or_else(|| Gap::Missing(name.clone()))?);
+                continue;
+            }
+            let part = self.prompts.row(std::slice::from_ref(uri), &play.language)?;
+            row.pieces.extend(part.pieces);
+            row.repeat |= part.repeat;
+        }
+        Ok(row)
+    }
+
+    /// Hands the first waiting play to the media port.
+    fn play_row(&mut self, call: CallId, row: Row) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        let Some(play) = entry.waiting.front() else { return };
+        let barge_in = entry.barge_in.unwrap_or_else(|| {
+            let name = entry.application.as_deref().unwrap_or("");
+            self.config.applications.get(name).map_or(DigitSet::NONE, |a| keys(&a.barge_in))
+        });
+        let playback = media::Playback {
+            id: play.id,
+            pieces: row.pieces,
+            offset: play.offset,
+            skip: play.skip,
+            repeat: row.repeat,
+            barge_in,
+            replace: std::mem::take(&mut entry.inherited),
+        };
+        let port = entry.port;
+        self.media(port, media::Command::Play(playback));
+    }
+
+    /// A stored recording was read.
+    pub(in crate::node) fn loaded(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        name: &str,
+        prompt: Option<Arc<media::Prompt>>,
+    ) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        if let Some(play) = entry.waiting.front_mut() {
+            play.loaded.push((name.to_owned(), prompt));
+        }
+        self.play_waiting(now, call);
+    }
+
+    fn playback_failed(&mut self, now: Instant, call: CallId, id: MediaId) {
+        if let Some(entry) = self.calls.get_mut(&call) {
+            entry.live.remove(&id);
+        }
+        let failed = true;
+        self.ivr.handle_input(now, ivr::Input::PlaybackFinished { call, id, failed });
+        self.sounding(now, call);
+    }
+
+    pub(super) fn control(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        id: MediaId,
+        control: ivr::PlaybackControl,
+    ) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        let stops = control == ivr::PlaybackControl::Stop;
+        if stops && entry.waiting.iter().any(|play| play.id == id) {
+            entry.waiting.retain(|play| play.id != id);
+            entry.live.remove(&id);
+            let failed = false;
+            self.ivr.handle_input(now, ivr::Input::PlaybackFinished { call, id, failed });
+            self.play_waiting(now, call);
+            self.sounding(now, call);
+            return;
+        }
+        let port = entry.port;
+        self.media(port, media::Command::Control { id, control: control_of(control) });
+    }
+
+    pub(super) fn record(&mut self, now: Instant, call: CallId, command: ChannelCommand) {
+        let ChannelCommand::Record { id, name, max_duration, max_silence, terminate_on, beep } =
+            command
+        else {
+            return;
+        };
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        entry.live.insert(id);
+        let port = entry.port;
+        // The link lets one recording run on a channel: an older one is that of an earlier owner.
+        let older = entry.recording.replace(id).filter(|older| entry.live.contains(older));
+        let inherited = std::mem::take(&mut entry.inherited);
+        if inherited {
+            self.media(port, media::Command::StopAll);
+        }
+        if let Some(id) = older {
+            self.media(port, media::Command::StopRecord { id, discard: false });
+        }
+        let terminate_on = keys(&terminate_on);
+        let name = name.into();
+        self.media(
+            port,
+            media::Command::Record(media::Recording {
+                id,
+                name,
+                max_duration,
+                max_silence,
+                terminate_on,
+                beep,
+            }),
+        );
+        self.sounding(now, call);
+    }
+
+    pub(super) fn stop_record(&mut self, call: CallId, id: MediaId, discard: bool) {
+        let Some(entry) = self.calls.get(&call) else { return };
+        let port = entry.port;
+        self.media(port, media::Command::StopRecord { id, discard });
+    }
+
+    pub(super) fn silence(&mut self, now: Instant, call: CallId) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        entry.inherited = false;
+        let port = entry.port;
+        while let Some(play) = self.calls.get_mut(&call).and_then(|e| e.waiting.pop_front()) {
+            if let Some(entry) = self.calls.get_mut(&call) {
+                entry.live.remove(&play.id);
+            }
+            let finished = ivr::Input::PlaybackFinished { call, id: play.id, failed: false };
+            self.ivr.handle_input(now, finished);
+        }
+        self.media(port, media::Command::StopAll);
+        self.sounding(now, call);
+    }
+
+    /// Tells the pool whether the caller hears anything: silence is judged by it.
+    pub(super) fn sounding(&mut self, now: Instant, call: CallId) {
+        let Some(entry) = self.calls.get(&call) else { return };
+        let (port, on) = (entry.port, entry.sounds());
+        self.pool.handle_input(now, pool::Input::Sounding { port, on });
+    }
+}
+
+fn control_of(control: ivr::PlaybackControl) -> media::PlaybackControl {
+    match control {
+        ivr::PlaybackControl::Restart => media::PlaybackControl::Restart,
+        ivr::PlaybackControl::Pause => media::PlaybackControl::Pause,
+        ivr::PlaybackControl::Unpause => media::PlaybackControl::Unpause,
+        ivr::PlaybackControl::Reverse => media::PlaybackControl::Reverse,
+        ivr::PlaybackControl::Forward => media::PlaybackControl::Forward,
+        ivr::PlaybackControl::Stop => media::PlaybackControl::Stop,
+    }
+}
+
+/// A list of keys as a set.
+pub(super) fn keys(digits: &[Digit]) -> DigitSet {
+    digits.iter().fold(DigitSet::NONE, |set, &digit| set.with(digit))
+}

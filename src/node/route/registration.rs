@@ -1,0 +1,69 @@
+//! What the PBX says of our ports: registered, refused, unreachable, and the alarms of it.
+
+use tracing::debug;
+
+use crate::ids::PortId;
+use crate::node::Node;
+use crate::node::snapshot::AlarmKind;
+use crate::sip::RegistrationState;
+use crate::timers::Instant;
+
+impl Node {
+    pub(super) fn registration(&mut self, now: Instant, port: PortId, state: RegistrationState) {
+        let index = usize::from(port.0);
+        let Some(slot) = self.registrations.get_mut(index) else { return };
+        *slot = state;
+        let extension = self.config.ports[index].extension.clone();
+        let registrar = self.config.pbx.registrars.first().cloned().unwrap_or_default();
+        match state {
+            RegistrationState::Registered { expires, node } => {
+                debug!(%port, extension, expires, node, "registered");
+                self.alarms.clear(|kind| {
+                    matches!(kind, AlarmKind::PbxRefused { extension: e, .. } if *e == extension)
+                });
+            }
+            RegistrationState::Refused { status } => {
+                self.alarms.raise(AlarmKind::PbxRefused { extension, registrar, status }, now);
+            }
+            RegistrationState::Off
+            | RegistrationState::Pending
+            | RegistrationState::Unreachable { .. } => {}
+        }
+        self.pbx_reachable(now);
+    }
+
+    /// One alarm for an unreachable PBX, however many ports miss it.
+    fn pbx_reachable(&mut self, now: Instant) {
+        let is_alarm = |kind: &AlarmKind| matches!(kind, AlarmKind::PbxUnreachable { .. });
+        let count = |is: fn(&RegistrationState) -> bool| {
+            self.registrations.iter().filter(|state| is(state)).count()
+        };
+        if count(|state| matches!(state, RegistrationState::Unreachable { .. })) == 0 {
+            return self.alarms.clear(is_alarm);
+        }
+        let waiting = count(|state| {
+            matches!(state, RegistrationState::Unreachable { .. } | RegistrationState::Pending)
+        });
+        let ports = u32::try_from(waiting).unwrap_or(u32::MAX);
+        let registrars = self.config.pbx.registrars.join(", ");
+        let kind = AlarmKind::PbxUnreachable { registrars, ports };
+        if self.pbx_unreachable() {
+            self.alarms.revise(is_alarm, kind);
+        } else {
+            self.alarms.raise(kind, now);
+        }
+    }
+
+    pub(super) fn pbx_unreachable(&self) -> bool {
+        self.alarms.stands(|kind| matches!(kind, AlarmKind::PbxUnreachable { .. }))
+    }
+
+    pub(super) fn sip_alarm(&mut self, now: Instant, port: Option<PortId>, text: String) {
+        let extension = port.and_then(|port| self.config.ports.get(usize::from(port.0)));
+        let text = match extension {
+            Some(port) => format!("extension {}: {text}", port.extension),
+            None => text,
+        };
+        self.alarms.raise(AlarmKind::Other { text }, now);
+    }
+}
