@@ -17,8 +17,8 @@ impl Counts {
         let registrations = REGISTRATIONS.map(|(state, name)| {
             (name, snapshot.ports.iter().filter(|p| p.registration.state == state).count())
         });
-        let ports = PORTS.map(|(state, name)| {
-            (name, snapshot.ports.iter().filter(|p| p.state == state).count())
+        let ports = PortState::ALL.map(|state| {
+            (state.name(), snapshot.ports.iter().filter(|p| p.state == state).count())
         });
         let instances = HEALTHS.map(|(health, name)| {
             (name, snapshot.instances.iter().filter(|i| i.health == health).count())
@@ -39,28 +39,12 @@ const REGISTRATIONS: [(RegistrationState, &str); 5] = [
     (RegistrationState::Unreachable, "unreachable"),
 ];
 
-const PORTS: [(PortState, &str); 8] = [
-    (PortState::Idle, "idle"),
-    (PortState::Queued, "queued"),
-    (PortState::Offered, "offered"),
-    (PortState::Bound, "bound"),
-    (PortState::Rebinding, "rebinding"),
-    (PortState::Announce, "announce"),
-    (PortState::Outbound, "outbound"),
-    (PortState::Leaving, "leaving"),
-];
-
 const HEALTHS: [(Health, &str); 3] =
     [(Health::Healthy, "healthy"), (Health::Suspect, "suspect"), (Health::Hung, "hung")];
 
 /// The name of a registration's state, as in JSON.
 pub(super) fn registration_name(state: RegistrationState) -> &'static str {
     name_in(&REGISTRATIONS, state)
-}
-
-/// The name of a port's state, as in JSON.
-pub(super) fn port_name(state: PortState) -> &'static str {
-    name_in(&PORTS, state)
 }
 
 /// The name of an instance's health, as in JSON.
@@ -139,8 +123,8 @@ mod tests {
         for (state, name) in REGISTRATIONS {
             assert_eq!(json(serde_json::json!(state)), name);
         }
-        for (state, name) in PORTS {
-            assert_eq!(json(serde_json::json!(state)), name);
+        for state in PortState::ALL {
+            assert_eq!(json(serde_json::json!(state)), state.name());
         }
         for (health, name) in HEALTHS {
             assert_eq!(json(serde_json::json!(health)), name);

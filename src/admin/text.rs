@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::health::{Counts, health_name, port_name, registration_name};
+use super::health::{Counts, health_name, registration_name};
 use super::json::millis;
 use super::table::Table;
 use crate::node::Snapshot;
@@ -141,7 +141,7 @@ fn port_row(port: &Port) -> Vec<String> {
         port.port.to_string(),
         port.extension.clone(),
         registration_name(port.registration.state).to_owned(),
-        port_name(port.state).to_owned(),
+        port.state.name().to_owned(),
         age(port.since_ms),
         port.application.clone().unwrap_or_default(),
         shown(port.instance),
@@ -179,7 +179,7 @@ fn call_row(call: &Call) -> Vec<String> {
         call.port.to_string(),
         call.extension.clone(),
         mask(&call.caller),
-        port_name(call.state).to_owned(),
+        call.state.name().to_owned(),
         age(call.since_ms),
         call.application.clone().unwrap_or_default(),
         shown(call.instance),

@@ -10,6 +10,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::ids::{CallId, Generation, InstanceId, PortId};
+pub use crate::pool::PortState;
 use crate::pool::Reason;
 use crate::redact::Redacted;
 use crate::timers::{Duration, Instant};
@@ -112,28 +113,6 @@ pub enum RegistrationState {
     Refused,
     /// No registrar answers.
     Unreachable,
-}
-
-/// What a port does (ARCHITECTURE, "The port").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PortState {
-    /// No call.
-    Idle,
-    /// A call waits for an instance.
-    Queued,
-    /// An instance was told of the call.
-    Offered,
-    /// An instance serves the call.
-    Bound,
-    /// The call is being moved to another instance.
-    Rebinding,
-    /// Prompts of the gateway itself are played.
-    Announce,
-    /// A call to the outside.
-    Outbound,
-    /// Released or transferred; its end is on the way.
-    Leaving,
 }
 
 /// One call.

@@ -1,8 +1,8 @@
 //! What the node shows of itself, gathered from its machines in one go.
 
 use super::snapshot::{
-    Alarm, Call, Counters, Health, Instance, NodeInfo, Pong, Port, PortState, Registration,
-    RegistrationState, Snapshot, reason_name,
+    Alarm, Call, Counters, Health, Instance, NodeInfo, Pong, Port, Registration, RegistrationState,
+    Snapshot, reason_name,
 };
 use super::{Node, Phase};
 use crate::config::Entry;
@@ -63,7 +63,7 @@ impl Node {
             extension: port.extension.clone(),
             applications: port.applications.iter().map(entry).collect(),
             registration: self.registration_view(status.port),
-            state: port_state(status.state),
+            state: status.state,
             since_ms: ms(now.saturating_duration_since(status.since.max(self.started_at))),
             application: status.application,
             instance: status.instance,
@@ -107,7 +107,7 @@ impl Node {
             outbound: entry.leg != super::call::Leg::Inbound,
             since_ms: ms(now.saturating_duration_since(entry.began_at)),
             answered: entry.is_up(),
-            state: port_state(status.state),
+            state: status.state,
             application: status.application,
             instance: status.instance,
             generation: status.generation.unwrap_or_default(),
@@ -180,19 +180,6 @@ fn instance_view(now: Instant, status: pool::InstanceStatus) -> Instance {
             hang_after_ms: status.hang_after.as_secs_f64() * 1e3,
         }),
         unsent_ms: status.unsent.map(since),
-    }
-}
-
-fn port_state(state: pool::PortState) -> PortState {
-    match state {
-        pool::PortState::Idle => PortState::Idle,
-        pool::PortState::Queued => PortState::Queued,
-        pool::PortState::Offered => PortState::Offered,
-        pool::PortState::Bound => PortState::Bound,
-        pool::PortState::Rebinding => PortState::Rebinding,
-        pool::PortState::Announce => PortState::Announce,
-        pool::PortState::Outbound => PortState::Outbound,
-        pool::PortState::Leaving => PortState::Leaving,
     }
 }
 

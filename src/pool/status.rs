@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::machine::Pool;
 use super::port::Stage;
 use super::{Health, Reason, Rebound};
@@ -9,7 +11,8 @@ use crate::ids::{CallId, Generation, InstanceId, PortId};
 use crate::timers::{Duration, Instant};
 
 /// What a port does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PortState {
     /// No call.
     Idle,
@@ -30,7 +33,19 @@ pub enum PortState {
 }
 
 impl PortState {
-    /// As `status` writes it.
+    /// Every one of them.
+    pub const ALL: [Self; 8] = [
+        Self::Idle,
+        Self::Queued,
+        Self::Offered,
+        Self::Bound,
+        Self::Rebinding,
+        Self::Announce,
+        Self::Outbound,
+        Self::Leaving,
+    ];
+
+    /// As `status` and JSON write it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",

@@ -16,6 +16,7 @@ use super::sound;
 use crate::admin::{Format, Request};
 use crate::codecs::Digit;
 use crate::redact::Redacted;
+use crate::sim::app::Event;
 use crate::sim::pbx::{LineId, Manner};
 use crate::timers::Instant;
 
@@ -197,9 +198,11 @@ impl Troupe {
         let mut calls = std::collections::BTreeSet::new();
         for said in self.lines.iter().filter(|said| said.instance == index) {
             match &said.line {
-                Line::Started { call, .. } => drop(calls.insert(call.clone())),
-                Line::Ended { call } | Line::Refused { call } => drop(calls.remove(call)),
-                Line::Connected | Line::Acknowledged { .. } => {}
+                Line::Said(Event::Started { call, .. }) => drop(calls.insert(call.clone())),
+                Line::Said(Event::Ended { call } | Event::Refused { call }) => {
+                    calls.remove(call);
+                }
+                Line::Connected | Line::Said(Event::Acknowledged { .. }) => {}
             }
         }
         calls.len()
@@ -210,7 +213,7 @@ impl Troupe {
         self.listen();
         let mut by_call = BTreeMap::<String, String>::new();
         for said in &self.lines {
-            if let Line::Acknowledged { call, digits } = &said.line {
+            if let Line::Said(Event::Acknowledged { call, digits }) = &said.line {
                 by_call.insert(call.clone(), digits.clone());
             }
         }

@@ -38,41 +38,9 @@ pub struct Play {
 pub enum Line {
     /// The WebSocket is open.
     Connected,
-    /// A call was given to it.
-    Started {
-        /// `GW_CALL`
-        call: String,
-        /// It had an owner before.
-        rebound: bool,
-    },
-    /// A digit was taken and acknowledged.
-    Acknowledged {
-        /// `GW_CALL`
-        call: String,
-        /// All digits of the call so far.
-        digits: String,
-    },
-    /// A command was refused with 404.
-    Refused {
-        /// `GW_CALL`
-        call: String,
-    },
-    /// A call was taken away or ended.
-    Ended {
-        /// `GW_CALL`
-        call: String,
-    },
-}
-
-impl From<Event> for Line {
-    fn from(event: Event) -> Self {
-        match event {
-            Event::Started { call, rebound } => Self::Started { call, rebound },
-            Event::Acknowledged { call, digits } => Self::Acknowledged { call, digits },
-            Event::Refused { call } => Self::Refused { call },
-            Event::Ended { call } => Self::Ended { call },
-        }
-    }
+    /// The application says something of itself.
+    #[serde(untagged)]
+    Said(Event),
 }
 
 /// The body of the process: plays until its connection ends.
@@ -102,7 +70,7 @@ async fn play(play: Play) -> io::Result<()> {
                 Output::Text(text) => {
                     sender.feed(Message::text(text)).await.map_err(io::Error::other)?;
                 }
-                Output::Event(event) => print(&event.into())?,
+                Output::Event(event) => print(&Line::Said(event))?,
             }
         }
         sender.flush().await.map_err(io::Error::other)?;
@@ -197,5 +165,22 @@ impl Drop for Instance {
         // It may be dead already.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_as_it_was_printed() {
+        let started = Event::Started { call: "c".to_owned(), rebound: true };
+        for (line, text) in [
+            (Line::Connected, r#"{"event":"connected"}"#),
+            (Line::Said(started), r#"{"event":"started","call":"c","rebound":true}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&line).expect("JSON"), text);
+            assert_eq!(serde_json::from_str::<Line>(text).expect("a line"), line);
+        }
     }
 }
