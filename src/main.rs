@@ -82,9 +82,9 @@ struct Sim {
     /// One JSON object as the last line.
     #[arg(long)]
     json: bool,
-    /// Print every note of one seed.
-    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "mutants"])]
-    trace: Option<u64>,
+    /// Print everything that happens in these seeds, instead of a sum.
+    #[arg(long, conflicts_with_all = ["json", "mutants"])]
+    trace: bool,
     /// Plant known bugs, one after the other, and count those that are found (needs a build with
     /// `--features mutants`).
     #[arg(long, conflicts_with = "seeds")]
@@ -232,10 +232,12 @@ fn execute(command: Command) -> Result<String, Failure> {
 impl Sim {
     fn run(self) -> Result<String, Failure> {
         let Self { seeds, from, json, trace, mutants } = self;
-        let good = match trace {
-            Some(seed) => simulation::trace(seed),
-            None if mutants => simulation::hunt(json),
-            None => simulation::run(simulation::Options { seeds, from, json }),
+        let good = if mutants {
+            simulation::hunt(json)
+        } else if trace {
+            simulation::trace(from, seeds)
+        } else {
+            simulation::run(simulation::Options { seeds, from, json })
         };
         let refused = || Failure::Refused("the simulation found something wrong".to_owned());
         good.then(String::new).ok_or_else(refused)

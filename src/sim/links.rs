@@ -97,6 +97,11 @@ impl Ordered {
         Self { delay, jitter, last: Instant::ZERO, still_until: Instant::ZERO }
     }
 
+    /// Its delay never varies.
+    pub fn be_steady(&mut self) {
+        self.jitter = Duration::ZERO;
+    }
+
     /// Nothing gets through until then.
     pub fn stand_still(&mut self, until: Instant) {
         self.still_until = self.still_until.max(until);

@@ -14,6 +14,7 @@ mod plan;
 mod process;
 mod queue;
 pub mod run;
+pub mod script;
 mod site;
 mod world;
 

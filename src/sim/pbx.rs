@@ -742,7 +742,7 @@ impl Pbx {
         if let Ok(contact) = response.headers.contact_uri() {
             line.target = contact;
         }
-        let was_up = line.state == State::Up;
+        let was_up = line.negotiated.is_some();
         let agreed = line.agree(&response.body);
         let mut ack = line.request(address, Method::Ack, cseq, &ack_branch);
         if let Some((Some(body), _)) = &agreed {

@@ -17,6 +17,9 @@ pub type Deed = (Instant, Action);
 /// Nothing new is begun after this.
 const LAST_DEED: u32 = 11_000;
 
+/// No fault is done before this.
+const FIRST_FAULT: u32 = 700;
+
 /// Calls at once.
 const LINES_MAX: u32 = 8;
 
@@ -165,7 +168,7 @@ impl Plan<'_> {
     }
 
     fn fault(&mut self) {
-        let ms = 700 + self.dice.below(LAST_DEED - 700);
+        let ms = FIRST_FAULT + self.dice.below(LAST_DEED - FIRST_FAULT);
         let last = ms + self.lasting();
         let instance = self.instance();
         match self.dice.below(100) {
@@ -181,7 +184,8 @@ impl Plan<'_> {
                 self.span(ms, last, |on| Action::Slow { instance, think: on.then_some(think) });
             }
             48..55 => {
-                let time = Duration::from_millis(u64::from(last - ms));
+                // What is under way when all is healed cannot be called off.
+                let time = Duration::from_millis(HEALED_AT.min(last.into()) - u64::from(ms));
                 self.add(ms, Action::Stall { instance, time });
             }
             55..61 => {
@@ -270,7 +274,9 @@ pub fn relief() -> [Action; 2] {
     [Kind::Main, Kind::Basic].map(|kind| Action::Start { kind, pongs: Pongs::AtOnce })
 }
 
-/// Times of a run.
+/// Times of a run: before the first fault.
+pub const REGISTERED_AT: u64 = 650;
+/// When every fault ends.
 pub const HEALED_AT: u64 = 11_500;
 /// When calls must have settled.
 pub const SETTLED_AT: u64 = 16_500;

@@ -4,7 +4,7 @@ use rand_core::SeedableRng;
 
 use super::links::Dice;
 use super::notes::line;
-use super::plan::{self, END_AT, HEALED_AT, SETTLED_AT};
+use super::plan::{self, END_AT, HEALED_AT, REGISTERED_AT, SETTLED_AT};
 use super::world::{Setup, World};
 use crate::ids::{Rng, fork};
 use crate::timers::{Duration, Instant};
@@ -48,6 +48,8 @@ pub fn run(seed: u64, full: bool) -> Outcome {
 }
 
 fn live(world: &mut World) {
+    world.run_until(after(REGISTERED_AT));
+    world.must_be_registered();
     world.run_until(after(HEALED_AT));
     world.heal();
     world.run_until(after(SETTLED_AT));

@@ -6,7 +6,8 @@
 //! hold is looked at by the [`checks`](super::checks) as things pass by.
 //!
 //! Files: `node_side` carries the node's inputs and outputs, `sound` the media ports and phones,
-//! `pbx_side` SIP and callers, `ari_side` the applications, `deeds` what is done to them all.
+//! `pbx_side` SIP and callers, `ari_side` the applications, `deeds` what is done to them all,
+//! `settle` looks whether all is well, `summary` says what came of the calls.
 
 mod ari_side;
 mod deeds;
@@ -14,6 +15,7 @@ mod node_side;
 mod pbx_side;
 mod settle;
 mod sound;
+mod summary;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -128,6 +130,7 @@ pub struct World {
     sip_to_pbx: Lossy,
     rtp: Lossy,
     binds_fail: u32,
+    steady: bool,
     dice: Dice,
     next_line: u32,
     next_request: u64,
@@ -183,6 +186,7 @@ impl World {
             sip_to_pbx,
             rtp,
             binds_fail: 0,
+            steady: false,
             dice: Dice::new(fork(&mut rng)),
             next_line: 0,
             next_request: 0,
@@ -198,14 +202,20 @@ impl World {
             known_alarms: Vec::new(),
         };
         if setup.steady {
-            for link in [&mut world.sip_to_node, &mut world.sip_to_pbx, &mut world.rtp] {
-                link.weather.jitter = Duration::ZERO;
-            }
+            world.be_steady();
         }
         world.node.handle_input(Instant::ZERO, node::Input::Wall { unix_ms: 1_767_225_600_000 });
         world.queue.push(Instant::ZERO + SWEEP, Event::Sweep);
         world.perform();
         world
+    }
+
+    fn be_steady(&mut self) {
+        self.steady = true;
+        for link in [&mut self.sip_to_node, &mut self.sip_to_pbx, &mut self.rtp] {
+            link.weather.jitter = Duration::ZERO;
+        }
+        self.lines.iter_mut().for_each(Line::be_steady);
     }
 
     /// Something is done at a time that has not come yet.

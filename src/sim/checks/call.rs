@@ -93,6 +93,12 @@ impl CallCheck {
         self.typed.iter().map(|(key, _)| *key).collect()
     }
 
+    /// Those of them that were delivered to anybody.
+    pub fn delivered(&self) -> String {
+        let keys = self.typed.iter().zip(&self.delivered);
+        keys.filter(|(_, delivered)| **delivered).map(|((key, _), _)| *key).collect()
+    }
+
     /// Whether only applications that acknowledge ever had it.
     pub fn only_acknowledging(&self) -> bool {
         self.only == Some(Kind::Main) && !self.mixed

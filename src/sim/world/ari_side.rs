@@ -20,7 +20,12 @@ impl World {
     /// A process begins, and asks for its WebSocket.
     pub(super) fn start(&mut self, kind: Kind, pongs: Pongs) {
         let id = InstanceId(self.processes.len() as u64 + 1);
-        self.processes.push(Process::new(id, kind, pongs, self.now));
+        let mut process = Process::new(id, kind, pongs, self.now);
+        if self.steady {
+            process.down.be_steady();
+            process.up.be_steady();
+        }
+        self.processes.push(process);
         self.next_request += 1;
         let uri = format!("/ari/events?app={}&api_key={}", kind.name(), site::api_key());
         let http = ivr::Request {

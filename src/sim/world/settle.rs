@@ -88,6 +88,16 @@ impl World {
         }
     }
 
+    /// Before the first fault: the PBX knows every port.
+    pub fn must_be_registered(&mut self) {
+        for port in (0..site::PORTS).map(PortId) {
+            let extension = site::extension(port);
+            if !self.pbx.is_registered(&extension, self.now) {
+                self.violation(Some(port), format!("{extension} is not registered"));
+            }
+        }
+    }
+
     /// Some time after every fault has ended: every call is served by an instance that works, and
     /// every key is where it belongs.
     pub fn must_be_settled(&mut self) {

@@ -62,6 +62,12 @@ impl Line {
         (0..ports).map(line).collect()
     }
 
+    /// Its links never vary.
+    pub fn be_steady(&mut self) {
+        self.commands.be_steady();
+        self.events.be_steady();
+    }
+
     /// Whether its UDP port is given back.
     pub fn is_closed(&self) -> bool {
         self.udp_port.is_none()
