@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use portkeeper::admin::{Format, Request};
-use portkeeper::bench::{media, port_switch, simulation};
+use portkeeper::bench::{ari, false_verdicts, livelock, media, port_switch, register, simulation};
 use portkeeper::demo;
 use portkeeper::driver::commands::{self, Failure};
 use portkeeper::stage::instance::{self, Play};
@@ -113,6 +113,51 @@ enum Bench {
         /// Hangs, and as many crashes.
         #[arg(long, default_value_t = 20)]
         runs: u32,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// How fast a node registers all of its ports, without pacing.
+    Register {
+        /// Ports that register.
+        #[arg(long, default_value_t = 1_000)]
+        ports: u32,
+        /// Times that a node is started.
+        #[arg(long, default_value_t = 5)]
+        runs: u32,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Healthy instances on a machine that has no time for them.
+    FalseVerdicts {
+        /// How long.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Threads that burn. Without it: one for each core.
+        #[arg(long)]
+        hogs: Option<usize>,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// How fast commands are answered and keys become events while every port is busy.
+    Ari {
+        /// Ports, each with a call.
+        #[arg(long, default_value_t = 100)]
+        ports: u32,
+        /// How long.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// An instance that answers every ping and does no work.
+    Livelock {
+        /// Ports, each with a call.
+        #[arg(long, default_value_t = 20)]
+        ports: u32,
         /// One JSON object.
         #[arg(long)]
         json: bool,
@@ -264,6 +309,18 @@ fn measured(bench: Bench) -> Result<String, Failure> {
         }
         Bench::PortSwitch { ports, runs, json } => {
             port_switch::run(port_switch::Options { ports, runs, json }).map(drop)
+        }
+        Bench::Register { ports, runs, json } => {
+            register::run(register::Options { ports, runs, json }).map(drop)
+        }
+        Bench::FalseVerdicts { seconds, hogs, json } => {
+            false_verdicts::run(false_verdicts::Options { seconds, hogs, json }).map(drop)
+        }
+        Bench::Ari { ports, seconds, json } => {
+            ari::run(ari::Options { ports, seconds, json }).map(drop)
+        }
+        Bench::Livelock { ports, json } => {
+            livelock::run(livelock::Options { ports, json }).map(drop)
         }
     };
     done.map(|()| String::new()).map_err(|error| Failure::Node(error.to_string()))

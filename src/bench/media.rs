@@ -5,12 +5,14 @@
 //! stream and frame; against it stands a real worker with as many calls, each playing a prompt and
 //! hearing a far end. Compared is processor time of the one thread; the far end is another thread.
 //! Lateness is the kernel's receive time at the far end against the stream's own absolute schedule.
+//! Memory is that of a whole node with as many registered ports, and with as many calls.
 
 #![expect(clippy::print_stdout, reason = "a command")]
 
 mod far_end;
 mod floor;
 pub(super) mod load;
+mod memory;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,6 +24,7 @@ use tokio::sync::mpsc;
 
 use self::far_end::FarEnd;
 use self::load::Load;
+use self::memory::Memory;
 use crate::driver::clock;
 use crate::driver::rtp_net::{Config, Report as PortReport, RtpNet};
 use crate::ids::{MediaId, PortId};
@@ -34,6 +37,9 @@ const ROUNDS: u32 = 5;
 
 /// Left out at the beginning of each turn: sockets are opened and caches fill.
 const WARM_UP: Duration = Duration::from_millis(500);
+
+/// Calls are set up one after the other, at 100 a second.
+const CALL_EVERY: Duration = Duration::from_millis(10);
 
 /// The first local port that is tried: below the ports that the kernel gives to the far end.
 const FIRST_UDP_PORT: u16 = 10_000;
@@ -64,9 +70,9 @@ pub struct Report {
     pub late_over_5ms_share: f64,
     /// How late packets arrived.
     pub lateness_ms: Lateness,
-    /// Memory that a call adds.
+    /// Memory of a node for a port with a call, all told.
     pub rss_bytes_per_call: u64,
-    /// Memory of a port without a call.
+    /// Memory of a node for a registered port without a call.
     pub rss_bytes_per_idle_port: u64,
     /// Scheduling class of the worker.
     pub scheduling: String,
@@ -92,7 +98,8 @@ pub struct Lateness {
 /// Measures and prints. An error means that the system refused a socket or a thread: mostly the
 /// limit of open files, of which a call takes four here.
 pub fn run(options: Options) -> io::Result<Report> {
-    let report = measure(options)?;
+    let memory = memory::measure(options.calls.max(1))?;
+    let report = measure(options, memory)?;
     if options.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
@@ -101,23 +108,17 @@ pub fn run(options: Options) -> io::Result<Report> {
     Ok(report)
 }
 
-fn measure(options: Options) -> io::Result<Report> {
+fn measure(options: Options, memory: Memory) -> io::Result<Report> {
     let calls = options.calls.max(1);
     let turn = Duration::from_secs(u64::from(options.seconds.max(1))) / ROUNDS;
     let mut far = FarEnd::new(calls, turn * ROUNDS)?;
-    let before = load::resident_bytes();
     let (sender, mut events) = mpsc::channel(usize::from(calls) * 4);
     let net = RtpNet::start(&config(calls), Arc::new(sender))?;
-    let idle = load::resident_bytes();
-    let mut per_call = 0;
     let mut turns = Vec::new();
     let load = Load::begin();
-    for round in 0..ROUNDS {
+    for _ in 0..ROUNDS {
         let floor = floor::turn(&mut far, turn, WARM_UP)?;
         let ports = open_calls(&net, &mut events, &far, calls)?;
-        if round == 0 {
-            per_call = load::resident_bytes().saturating_sub(idle) / u64::from(calls);
-        }
         let worker = worker_turn(&net, &mut far, &ports, turn)?;
         close_calls(&net, &mut events, calls)?;
         turns.push((worker, floor));
@@ -130,8 +131,8 @@ fn measure(options: Options) -> io::Result<Report> {
         floor_cores_per_1000: median(turns.iter().map(|t| t.1)) * 1_000.0 / f64::from(calls),
         late_over_5ms_share: far.late_share(Duration::from_millis(5)),
         lateness_ms: far.lateness(),
-        rss_bytes_per_call: per_call,
-        rss_bytes_per_idle_port: idle.saturating_sub(before) / u64::from(calls),
+        rss_bytes_per_call: memory.call,
+        rss_bytes_per_idle_port: memory.idle_port,
         scheduling: net.scheduling().to_string(),
         other_cpu_cores,
         left_out: net.counters().left_out,
@@ -184,6 +185,7 @@ fn open_calls(
         };
         command(net, port, Command::Session(negotiated))?;
         command(net, port, Command::Play(music(&prompt)))?;
+        clock::sleep_until(clock::now() + CALL_EVERY);
     }
     Ok(ports)
 }
@@ -269,7 +271,7 @@ impl Report {
              cpu: {:.3} cores per 1,000 calls, floor {:.3}: {:.2} times the floor\n\
              lateness of {n} packets: p50 {p50:.3} ms, p99 {p99:.3} ms, max {max:.3} ms; \
              {:.3} % over 5 ms; {} left out\n\
-             memory: {} KiB per call, {} KiB per idle port\n",
+             memory of a node: {} KiB for a port in a call, {} KiB for an idle one\n",
             self.calls,
             self.scheduling,
             self.other_cpu_cores,
@@ -290,7 +292,9 @@ mod tests {
 
     #[test]
     fn a_few_calls_are_measured_and_every_number_is_there() {
-        let report = measure(Options { calls: 3, seconds: 1, json: true }).expect("sockets");
+        let memory = Memory { idle_port: 1_024, call: 4_096 };
+        let options = Options { calls: 3, seconds: 1, json: true };
+        let report = measure(options, memory).expect("sockets");
         assert!(report.cpu_over_floor > 0.0 && report.lateness_ms.n > 0, "{report:?}");
         let json = serde_json::to_value(&report).expect("JSON");
         for key in ["calls", "cpu_over_floor", "late_over_5ms_share", "rss_bytes_per_call"] {

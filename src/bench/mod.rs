@@ -1,5 +1,9 @@
 //! `portkeeper bench`: measurements on real sockets.
 
+pub mod ari;
+pub mod false_verdicts;
+pub mod livelock;
 pub mod media;
 pub mod port_switch;
+pub mod register;
 pub mod simulation;

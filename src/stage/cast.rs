@@ -24,8 +24,11 @@ use crate::timers::Instant;
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(10);
 
+/// A call is placed every 10 ms.
+const CALL_EVERY: Duration = Duration::from_millis(10);
+
 /// First extension of a play.
-const FIRST_EXTENSION: u32 = 6_001;
+pub const FIRST_EXTENSION: u32 = 6_001;
 
 /// How many ports, and what of them.
 #[derive(Clone, Debug)]
@@ -62,6 +65,8 @@ pub struct Switch {
     pub from: Option<String>,
     /// Who has it.
     pub to: String,
+    /// From the last sign of life, or the offer that nobody took, to the verdict.
+    pub detect_ms: f64,
     /// When the verdict fell.
     pub verdict_at_ns: Instant,
     /// When the socket took StasisStart.
@@ -73,6 +78,11 @@ pub struct Switch {
 }
 
 impl Switch {
+    /// From the last sign of life, or the offer that nobody took, to the verdict.
+    pub fn detect(&self) -> Duration {
+        Duration::try_from_secs_f64(self.detect_ms / 1e3).unwrap_or_default()
+    }
+
     /// Every instant is known.
     pub fn is_complete(&self) -> bool {
         self.written_at_ns.is_some()
@@ -118,6 +128,15 @@ impl Cast {
 impl Troupe {
     /// Starts one more instance and waits until the node knows it.
     pub fn add_instance(&mut self) -> io::Result<usize> {
+        self.start_instance(false)
+    }
+
+    /// Starts an instance that answers pings and does nothing.
+    pub fn add_stuck_instance(&mut self) -> io::Result<usize> {
+        self.start_instance(true)
+    }
+
+    fn start_instance(&mut self, livelocked: bool) -> io::Result<usize> {
         let index = self.next_instance;
         self.next_instance += 1;
         let play = Play {
@@ -125,7 +144,7 @@ impl Troupe {
             application: "main".to_owned(),
             api_key: API_KEY.to_owned(),
             acknowledges: true,
-            livelocked: false,
+            livelocked,
         };
         let instance = Instance::start(index, &play, self.tell.clone())?;
         self.instances.insert(index, instance);
@@ -135,27 +154,37 @@ impl Troupe {
         Ok(index)
     }
 
-    /// Calls so many ports, one after the other, and waits until all are answered and served.
+    /// Calls so many ports and waits until all are answered and served.
     pub fn call(&mut self, calls: u32, recorded: u32) -> io::Result<Vec<LineId>> {
-        let lines: Vec<LineId> = (0..calls)
-            .map(|n| {
-                self.next_line += 1;
-                let line = LineId(self.next_line);
-                let extension = (FIRST_EXTENSION + n).to_string();
-                let record = n < recorded;
-                let delayed_offer = n % 2 == 1;
-                self.pbx.command(Command::Call { line, extension, record, delayed_offer });
-                line
-            })
-            .collect();
+        let lines = self.place(calls, recorded);
+        self.wait_until_served(&lines)?;
+        Ok(lines)
+    }
+
+    /// Calls so many ports, one after the other.
+    pub fn place(&mut self, calls: u32, recorded: u32) -> Vec<LineId> {
+        let place = |n: u32| {
+            self.next_line += 1;
+            let line = LineId(self.next_line);
+            let extension = (FIRST_EXTENSION + n).to_string();
+            let record = n < recorded;
+            let delayed_offer = n % 2 == 1;
+            self.pbx.command(Command::Call { line, extension, record, delayed_offer });
+            pause(CALL_EVERY);
+            line
+        };
+        (0..calls).map(place).collect()
+    }
+
+    /// Waits until all of these are answered and served.
+    pub fn wait_until_served(&self, lines: &[LineId]) -> io::Result<()> {
         until("every call is answered", || {
             let report = self.pbx.report();
             Ok(lines.iter().all(|line| report.lines[line].state == LineState::Up))
         })?;
         until("every call is served", || {
             Ok(self.calls()?.iter().all(|call| call["state"] == "bound"))
-        })?;
-        Ok(lines)
+        })
     }
 
     /// Presses keys on a line.

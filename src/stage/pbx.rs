@@ -31,6 +31,12 @@ use crate::timers::{Duration, Instant, earliest};
 const PACKETS_MAX: usize = 8_192;
 const COMMANDS_MAX: usize = 1_024;
 
+/// Packets that are heard before anything else gets its turn.
+const BATCH_MAX: usize = 256;
+
+/// Second octet of RTP. A phone sets it in the first packet of a key and in no other.
+const MARKER: u8 = 0x80;
+
 /// What the stage manager wants.
 #[derive(Debug)]
 pub enum Command {
@@ -75,6 +81,8 @@ pub struct Report {
 pub struct LineReport {
     /// The extension that was called.
     pub extension: String,
+    /// Number of the caller.
+    pub caller: String,
     /// Where it stands.
     pub state: LineState,
     /// What the caller heard.
@@ -85,6 +93,8 @@ pub struct LineReport {
     pub sound: Option<(Codec, Vec<u8>)>,
     /// When each packet arrived.
     pub arrivals: Vec<Instant>,
+    /// When the first packet of each key was sent.
+    pub keys_at: Vec<Instant>,
 }
 
 /// Where a line's call stands.
@@ -165,6 +175,7 @@ struct Desk {
     socket: Arc<UdpSocket>,
     reader: tokio::task::JoinHandle<()>,
     record: bool,
+    keys_at: Vec<Instant>,
 }
 
 struct Stage {
@@ -193,11 +204,14 @@ async fn run(
         Err(error) => return drop(ready.send(Err(error))),
     };
     let mut buffer = vec![0; 65_535];
+    let mut batch = Vec::with_capacity(BATCH_MAX);
     loop {
         let deadline = stage.deadline();
         tokio::select! {
             biased;
-            packet = received.recv() => if let Some(packet) = packet { stage.hear(&packet) },
+            count = received.recv_many(&mut batch, BATCH_MAX) => {
+                batch.drain(..count).for_each(|packet| stage.hear(&packet));
+            }
             () = tokio::time::sleep_until(deadline) => stage.timeout(),
             read = stage.sip.recv_from(&mut buffer) => if let Ok((length, from)) = read {
                 let bytes = Bytes::copy_from_slice(&buffer[..length]);
@@ -243,6 +257,9 @@ impl Stage {
             let Some(phone) = &mut desk.phone else { continue };
             while phone.poll_timeout() <= now {
                 let (to, packet) = phone.next_frame();
+                if packet.get(1).is_some_and(|octet| octet & MARKER != 0) {
+                    desk.keys_at.push(clock::now());
+                }
                 // A packet that the kernel does not take is a lost packet.
                 drop(desk.socket.try_send_to(packet, to));
             }
@@ -275,7 +292,9 @@ impl Stage {
 
     async fn call(&mut self, line: LineId, extension: String, record: bool, delayed_offer: bool) {
         let state = LineState::Calling;
-        let entry = LineReport { extension: extension.clone(), state, ..Default::default() };
+        let caller = format!("20{:03}", line.0 % 1_000);
+        let (to, from) = (extension.clone(), caller.clone());
+        let entry = LineReport { extension: to, caller: from, state, ..Default::default() };
         self.report.lines.insert(line, entry);
         let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { return };
         let Ok(media) = socket.local_addr() else { return };
@@ -284,8 +303,8 @@ impl Stage {
         }
         let socket = Arc::new(socket);
         let reader = tokio::spawn(read(line, Arc::clone(&socket), self.packets.clone()));
-        self.desks.insert(line, Desk { phone: None, socket, reader, record });
-        let caller = format!("20{:03}", line.0 % 1_000);
+        let keys_at = Vec::new();
+        self.desks.insert(line, Desk { phone: None, socket, reader, record, keys_at });
         self.input(pbx::Input::Call { line, extension, caller, media, delayed_offer });
     }
 
@@ -305,7 +324,7 @@ impl Stage {
     fn tell(&mut self, reply: oneshot::Sender<Report>) {
         for (line, desk) in &self.desks {
             if let (Some(phone), Some(entry)) = (&desk.phone, self.report.lines.get_mut(line)) {
-                entry.keep(phone);
+                entry.keep(phone, &desk.keys_at);
             }
         }
         self.report.registered = self.pbx.registered(clock::now());
@@ -365,13 +384,14 @@ impl Stage {
         let Some(desk) = self.desks.remove(&line) else { return };
         desk.reader.abort();
         if let (Some(phone), Some(entry)) = (desk.phone, self.report.lines.get_mut(&line)) {
-            entry.keep(&phone);
+            entry.keep(&phone, &desk.keys_at);
         }
     }
 }
 
 impl LineReport {
-    fn keep(&mut self, phone: &Phone) {
+    fn keep(&mut self, phone: &Phone, keys_at: &[Instant]) {
+        self.keys_at = keys_at.to_vec();
         self.heard = phone.heard().clone();
         self.arrivals = phone.arrivals().unwrap_or_default().to_vec();
         self.sound = phone.recording().map(|(codec, sound)| (codec, sound.to_vec()));

@@ -60,7 +60,7 @@ impl FarEnd {
             .collect::<io::Result<_>>()?;
         let addresses =
             streams.iter().map(|stream| stream.socket.local_addr()).collect::<io::Result<_>>()?;
-        // Written once, so that its pages are there before memory is measured.
+        // Written once, so that no page fault falls into the measurement.
         let packets = streams.len() * (lasts.as_millis() as usize / 20 + 100);
         let mut lateness = vec![1; packets];
         lateness.clear();

@@ -6,17 +6,28 @@ use std::fs;
 use std::path::Path;
 
 use crate::driver::clock;
-use crate::timers::Instant;
+use crate::timers::{Duration, Instant};
 
 /// Ticks of a second in /proc, on every Linux of today.
 pub(in crate::bench) const TICKS: f64 = 100.0;
 
-/// Resident memory of this process; 0 where /proc does not tell.
-pub(super) fn resident_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// Resident memory of a process; 0 where /proc does not tell.
+pub(super) fn resident_bytes_of(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.unwrap_or(0) * 1_024
+}
+
+/// Processor time of a process's threads of this name; zero where /proc does not tell.
+pub(in crate::bench) fn thread_time(pid: u32, name: &str) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let nanos = tasks.map(|task| task.path()).filter_map(|task| {
+        let comm = fs::read_to_string(task.join("comm")).ok()?;
+        let stat = fs::read_to_string(task.join("schedstat")).ok()?;
+        (comm.trim() == name).then(|| stat.split(' ').next()?.parse::<u64>().ok())?
+    });
+    Duration::from_nanos(nanos.sum())
 }
 
 /// Processor time from here on.
@@ -111,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_kernel_tells() {
-        assert!(resident_bytes() > 100_000);
+        assert!(resident_bytes_of(std::process::id()) > 100_000);
         assert!(busy_ticks() >= own_ticks());
     }
 }
