@@ -56,8 +56,12 @@ pub struct Call {
     pub info_digits: VecDeque<(Digit, Duration, Duration)>,
     /// Rounds of the announcement that are left; `None`: no announcement runs.
     pub announce: Option<Announcing>,
+    /// The dialog stands: 200 was acknowledged. Only then can the call be transferred.
+    pub established: bool,
     /// What becomes of the call when its transfer fails.
     pub transfer: Option<Transfer>,
+    /// Whom to transfer it to once the dialog stands.
+    pub refer_to: Option<String>,
     pub digits: u64,
     next_own: u32,
 }
@@ -163,7 +167,9 @@ impl Call {
             digits_later: VecDeque::new(),
             info_digits: VecDeque::new(),
             announce: None,
+            established: false,
             transfer: None,
+            refer_to: None,
             digits: 0,
             next_own: 0,
         }

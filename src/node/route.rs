@@ -58,7 +58,7 @@ impl Node {
             sip::Event::Registration { port, state } => self.registration(now, port, state),
             sip::Event::Incoming(incoming) => self.incoming(now, incoming),
             sip::Event::Ringing { call } => self.ringing(now, call),
-            sip::Event::Established { call } => self.up(now, call),
+            sip::Event::Established { call } => self.established(now, call),
             sip::Event::Media { call, media } => self.negotiated(now, call, media),
             sip::Event::Identity { call, caller } => {
                 if let Some(entry) = self.calls.get_mut(&call) {

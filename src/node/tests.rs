@@ -1,8 +1,17 @@
-//! A node with one port and one call, driven past SIP: what an application and a port's media see.
+//! A node with one port, between a PBX of a few lines and applications that say what a test tells
+//! them to: what each of them, and the port's media, sees.
 
+mod announce;
+mod digits;
+mod originate;
+mod pbx;
+mod rebind;
+mod record;
 mod sounds;
 mod takeover;
+mod waiting;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,18 +32,25 @@ const PORT: PortId = PortId(0);
 const FIRST: InstanceId = InstanceId(1);
 const SECOND: InstanceId = InstanceId(2);
 
-const CONFIG: &str = "[pbx]\nprofile = \"generic\"\nregistrars = [\"10.0.0.5\"]\n\
-    local_address = \"10.0.0.9\"\n\
-    [[ports]]\nextensions = \"1000\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n\
-    applications = [\"main\"]\n\
-    [ari.users.ivr]\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n\
-    [applications.main]\n";
+/// One port with these applications, and more text behind it.
+fn config(applications: &str, more: &str) -> String {
+    format!(
+        "[pbx]\nprofile = \"generic\"\nregistrars = [\"10.0.0.5\"]\n\
+         local_address = \"10.0.0.9\"\n\
+         [[ports]]\nextensions = \"1000\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n\
+         applications = {applications}\noutbound = true\n\
+         [ari.users.ivr]\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n\
+         [outbound]\nallow = [\"2XXX\"]\nmax_calls = 1\n{more}"
+    )
+}
 
 /// What one step made.
 #[derive(Debug, Default)]
 struct Made {
     media: Vec<media::Command>,
     events: Vec<(InstanceId, Value)>,
+    /// To the PBX, but for registrations.
+    sip: Vec<String>,
     loads: usize,
 }
 
@@ -42,6 +58,18 @@ impl Made {
     /// Types of the events, and to whom.
     fn types(&self) -> Vec<(InstanceId, &str)> {
         self.events.iter().map(|(to, event)| (*to, event["type"].as_str().unwrap_or(""))).collect()
+    }
+
+    /// The one event of this type.
+    fn event(&self, kind: &str) -> &Value {
+        let found: Vec<_> = self.events.iter().filter(|(_, event)| event["type"] == kind).collect();
+        let [(_, event)] = found[..] else { panic!("{kind}: {self:?}") };
+        event
+    }
+
+    /// Status of the one answer to a request.
+    fn status(&self) -> u64 {
+        self.event("RESTResponse")["status_code"].as_u64().expect("a number")
     }
 
     fn played(&self) -> Vec<&media::Playback> {
@@ -53,22 +81,50 @@ impl Made {
             })
             .collect()
     }
+
+    /// First lines of what went to the PBX.
+    fn lines(&self) -> Vec<&str> {
+        self.sip.iter().map(|text| text.lines().next().unwrap_or("")).collect()
+    }
+
+    /// The one request or response to the PBX whose first line begins so.
+    fn to_pbx(&self, start: &str) -> &str {
+        let found: Vec<_> = self.sip.iter().filter(|text| text.starts_with(start)).collect();
+        let [text] = found[..] else { panic!("{start}: {:?}", self.sip) };
+        text
+    }
+
+    fn add(&mut self, more: Self) {
+        self.media.extend(more.media);
+        self.events.extend(more.events);
+        self.sip.extend(more.sip);
+        self.loads += more.loads;
+    }
 }
 
 struct Bench {
     node: Node,
     now: Instant,
     call: CallId,
+    /// Request-URI of the port, as registered.
+    contact: String,
+    /// They answer no pings.
+    frozen: BTreeSet<InstanceId>,
 }
 
 impl Bench {
     fn new() -> Self {
+        Self::with(&config("[\"main\"]", "[applications.main]\n"))
+    }
+
+    fn with(text: &str) -> Self {
         let base = Path::new("/");
         let read_file = |_: &Path| Err(std::io::Error::other("no files here"));
-        let source = Source { text: CONFIG, base, read_file: &read_file, exists: &|_| true };
-        let config = Arc::new(parse(source).config.expect("CONFIG has no faults"));
+        let parsed = parse(Source { text, base, read_file: &read_file, exists: &|_| true });
+        assert!(parsed.config.is_some(), "{:?}", parsed.faults);
+        let config = Arc::new(parsed.config.expect("checked"));
         let mut prompts = Prompts::default();
-        for name in ["menu", "moh"] {
+        for name in ["menu", "moh", "hold", "bridge", "sorry", "later"] {
             let bytes = || Bytes::from_static(&[0; 1_600]);
             let prompt = media::Prompt { pcmu: bytes(), pcma: bytes() };
             prompts.sounds.insert(name.to_owned(), Arc::new(prompt));
@@ -77,19 +133,23 @@ impl Bench {
         let rng = ids::Rng::seed_from_u64(1);
         let addresses = vec![([10, 0, 0, 5], 5060).into()];
         let node = Node::new(config, Arc::new(prompts), addresses.clone(), addresses, rng, now);
-        let mut bench = Self { node, now, call: CallId(0) };
-        bench.take();
+        let mut bench =
+            Self { node, now, call: CallId(0), contact: String::new(), frozen: BTreeSet::new() };
+        bench.register();
         bench
     }
 
     /// A call that is up and bound to the first of two instances.
     fn with_call() -> Self {
-        let mut bench = Self::new();
-        bench.connect(FIRST);
-        bench.arrive();
-        bench.connect(SECOND);
-        bench.post(FIRST, "channels/{id}/answer");
-        bench
+        Self::new().in_call()
+    }
+
+    fn in_call(mut self) -> Self {
+        self.connect(FIRST);
+        self.arrive();
+        self.connect(SECOND);
+        self.post(FIRST, "channels/{id}/answer");
+        self
     }
 
     fn connect(&mut self, instance: InstanceId) -> Made {
@@ -104,20 +164,6 @@ impl Bench {
         };
         let request = RequestId(instance.0);
         self.input(Input::Ivr(ivr::Input::Upgrade { request, instance, http }))
-    }
-
-    fn arrive(&mut self) -> Made {
-        self.call = self.node.sip.next_call_id();
-        let party = sip::Party::default();
-        let incoming = sip::Incoming {
-            call: self.call,
-            port: PORT,
-            caller: party.clone(),
-            called: party,
-            sip_call_id: Redacted::default(),
-        };
-        self.node.incoming(self.now, incoming);
-        self.media(media::Event::Opened)
     }
 
     fn input(&mut self, input: Input) -> Made {
@@ -149,8 +195,8 @@ impl Bench {
     }
 
     fn channel(&self) -> String {
-        let offer = self.node.calls[&self.call].offer.expect("offered");
-        format!("{}.{}", self.call, offer.generation)
+        let offer = self.node.calls.get(&self.call).and_then(|entry| entry.offer);
+        offer.map_or_else(String::new, |offer| format!("{}.{}", self.call, offer.generation))
     }
 
     /// A request over the WebSocket; `{id}` is the live channel.
@@ -171,9 +217,7 @@ impl Bench {
         while let Some(next) = self.node.poll_timeout().filter(|&at| at <= end) {
             self.now = self.now.max(next);
             self.node.handle_timeout(self.now);
-            let more = self.take();
-            made.media.extend(more.media);
-            made.events.extend(more.events);
+            made.add(self.take());
         }
         self.now = end;
         made
@@ -189,7 +233,15 @@ impl Bench {
                 }
                 Output::Load { .. } => made.loads += 1,
                 Output::Ping { instance } => {
-                    self.node.handle_input(self.now, Input::Pong { instance });
+                    if !self.frozen.contains(&instance) {
+                        self.node.handle_input(self.now, Input::Pong { instance });
+                    }
+                }
+                Output::Sip(sip::Output::Datagram { bytes, .. }) => {
+                    let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+                    if !self.is_routine(&text) {
+                        made.sip.push(text);
+                    }
                 }
                 Output::Sip(_)
                 | Output::Respond { .. }

@@ -103,19 +103,6 @@ impl Node {
         }
     }
 
-    pub(in crate::node) fn transfer(
-        &mut self,
-        now: Instant,
-        call: CallId,
-        target: String,
-        by: Transfer,
-    ) {
-        let Some(entry) = self.calls.get_mut(&call) else { return };
-        entry.transfer = Some(by);
-        self.sounding(now, call);
-        self.sip_command(now, sip::Command::Refer { call, target, replaces: None });
-    }
-
     fn hold(&mut self, now: Instant, call: CallId, on: bool) {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         entry.holds = on;

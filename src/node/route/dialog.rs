@@ -99,6 +99,41 @@ impl Node {
         self.pool.handle_input(now, pool::Input::Digit { port, digit, duration_ms });
     }
 
+    /// Transfers a call, as soon as there is a dialog to do it in: an application may redirect in
+    /// the same breath in which it answers, and a rule may pass on what only rings.
+    pub(in crate::node) fn transfer(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        target: String,
+        by: Transfer,
+    ) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        entry.transfer = Some(by);
+        let established = entry.established;
+        entry.refer_to = Some(target);
+        self.sounding(now, call);
+        if established {
+            self.refer(now, call);
+        } else {
+            self.answer(now, call);
+        }
+    }
+
+    fn refer(&mut self, now: Instant, call: CallId) {
+        let target = self.calls.get_mut(&call).and_then(|entry| entry.refer_to.take());
+        if let Some(target) = target {
+            self.sip_command(now, sip::Command::Refer { call, target, replaces: None });
+        }
+    }
+
+    pub(super) fn established(&mut self, now: Instant, call: CallId) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        entry.established = true;
+        self.up(now, call);
+        self.refer(now, call);
+    }
+
     pub(in crate::node) fn referred(&mut self, now: Instant, call: CallId, status: u16) {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         let transfer = entry.transfer.take();

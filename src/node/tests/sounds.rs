@@ -2,9 +2,10 @@
 
 use super::*;
 
-const LONG: Duration = Duration::from_secs(60);
+/// Twice the silence that is allowed.
+const LONG: Duration = Duration::from_secs(20);
 
-/// Whether the call stays with its owner for a minute in which the owner says nothing.
+/// Whether the call stays with its owner for so long in which the owner says nothing.
 fn is_kept(bench: &mut Bench) -> bool {
     let made = bench.run(LONG);
     !made.types().contains(&(FIRST, "StasisEnd"))
@@ -39,7 +40,8 @@ fn a_caller_whom_his_owner_holds_is_not_left_alone() {
 fn a_caller_on_his_way_to_somebody_else_is_not_left_alone_until_the_transfer_fails() {
     let mut bench = Bench::with_call();
     let (now, call) = (bench.now, bench.call);
-    bench.node.transfer(now, call, "2001".to_owned(), super::super::call::Transfer::ByOwner);
+    let by = crate::node::call::Transfer::ByOwner;
+    bench.node.transfer(now, call, "2001".to_owned(), by);
     assert!(is_kept(&mut bench));
     bench.node.referred(bench.now, call, 486);
     assert!(!is_kept(&mut bench));

@@ -423,3 +423,27 @@ fn an_instance_that_connects_within_the_second_is_preferred_to_the_one_that_fail
     w.run(1_000);
     assert_eq!(w.offered(), (2, 2, Reason::CallerSilence));
 }
+
+#[test]
+fn an_instance_that_pongs_but_does_no_work_loses_each_call_2_s_after_its_offer() {
+    let mut w = World::new(config(2, MAIN, ""));
+    let two = w.connect_working(2, &["main"]);
+    w.arrive(0);
+    w.run(100);
+    w.connect(1, &["main"]);
+    w.connect_working(3, &["main"]);
+    w.crash(two);
+    assert_eq!(w.offered(), (1, 2, Reason::Crash));
+    w.run(1_999);
+    assert_eq!((w.offered().0, w.health(ONE)), (1, Health::Healthy));
+    w.run(1);
+    assert_eq!(w.offered(), (3, 3, Reason::NoStart));
+    w.arrive(1);
+    assert_eq!(w.offered(), (1, 1, Reason::New), "one failure may be one slow handler");
+    w.run(2_000);
+    assert_eq!(w.offered(), (3, 2, Reason::NoStart));
+    assert_eq!(w.health(ONE), Health::Hung, "two are not");
+    w.run(100);
+    let states: Vec<_> = w.pool.ports().map(|port| (port.state, port.instance)).collect();
+    assert_eq!(states, [(PortState::Bound, Some(InstanceId(3))); 2]);
+}

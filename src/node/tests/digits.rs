@@ -1,0 +1,81 @@
+//! Digits on their way to applications, over a rebind, and what stops a prompt.
+
+use super::*;
+use crate::codecs::Digit;
+use crate::media::DigitSet;
+
+impl Bench {
+    fn press(&mut self, keys: &str) -> Made {
+        let mut made = Made::default();
+        for digit in keys.chars().filter_map(Digit::from_char) {
+            let (duration_ms, rtp_timestamp, in_band) = (80, 0, false);
+            let event = media::Event::Digit { digit, duration_ms, rtp_timestamp, in_band };
+            made.add(self.media(event));
+        }
+        made
+    }
+
+    fn set(&mut self, instance: InstanceId, name: &str, value: &str) -> Made {
+        self.post(instance, &format!("channels/{{id}}/variable?variable={name}&value={value}"))
+    }
+}
+
+fn keys(made: &Made) -> Vec<(InstanceId, String)> {
+    let is = |event: &Value| event["type"] == "ChannelDtmfReceived";
+    let key = |event: &Value| event["digit"].as_str().unwrap_or("").to_owned();
+    made.events.iter().filter(|(_, e)| is(e)).map(|(to, e)| (*to, key(e))).collect()
+}
+
+/// A call whose owner is settled.
+fn settled() -> Bench {
+    let mut bench = Bench::with_call();
+    bench.run(Duration::from_secs(1));
+    bench
+}
+
+#[test]
+fn unacknowledged_digits_and_the_checkpoint_reach_the_next_owner_in_order_and_paced() {
+    let mut bench = settled();
+    assert_eq!(keys(&bench.press("123")).len(), 3);
+    bench.set(FIRST, "GW_CHECKPOINT", "pin");
+    bench.set(FIRST, "GW_ACK", "1");
+    let made = bench.crash(FIRST);
+    assert_eq!(made.event("StasisStart")["channel"]["channelvars"]["GW_CHECKPOINT"], "pin");
+    bench.press("4");
+    assert_eq!(keys(&bench.run(Duration::from_millis(500))), [], "not before its first command");
+    bench.ask(SECOND, "GET", "channels/{id}");
+    assert_eq!(keys(&bench.run(Duration::from_millis(249))), []);
+    let second = |key: &str| (SECOND, key.to_owned());
+    assert_eq!(keys(&bench.run(Duration::from_millis(1))), [second("2")]);
+    assert_eq!(keys(&bench.run(Duration::from_millis(149))), []);
+    assert_eq!(keys(&bench.run(Duration::from_millis(151))), [second("3"), second("4")]);
+}
+
+#[test]
+fn digits_of_an_application_that_never_acknowledges_are_discarded_and_counted() {
+    let mut bench = settled();
+    bench.press("12");
+    bench.crash(FIRST);
+    bench.press("3");
+    bench.ask(SECOND, "GET", "channels/{id}");
+    let made = bench.run(Duration::from_secs(3));
+    assert_eq!(keys(&made), []);
+    assert_eq!(bench.node.snapshot(bench.now).counters.digits_discarded_total, 3);
+}
+
+#[test]
+fn no_key_stops_a_prompt_unless_application_or_configuration_says_so() {
+    let barge_in = |bench: &mut Bench| {
+        let made = bench.post(FIRST, "channels/{id}/play?media=sound:menu");
+        made.played()[0].barge_in
+    };
+    let mut bench = settled();
+    assert_eq!(barge_in(&mut bench), DigitSet::NONE);
+    bench.set(FIRST, "GW_BARGE_IN", "5");
+    assert_eq!(barge_in(&mut bench), DigitSet::NONE.with(Digit::from_char('5').expect("a key")));
+    let configured = config("[\"main\"]", "[applications.main]\nbarge_in = \"0-9*#\"\n");
+    let mut bench = Bench::with(&configured).in_call();
+    assert_ne!(barge_in(&mut bench), DigitSet::NONE);
+    bench.set(FIRST, "GW_BARGE_IN", "");
+    assert_eq!(barge_in(&mut bench), DigitSet::NONE);
+}

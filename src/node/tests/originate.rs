@@ -1,0 +1,79 @@
+//! `POST /channels`: a call to the outside.
+
+use super::*;
+
+const CALL: &str = "channels?endpoint=SIP/2001&app=main&appArgs=a,b&timeout=20&callerId=300";
+
+/// A call that was asked for over the first instance's WebSocket: what it made, and its INVITE.
+fn dialled(bench: &mut Bench) -> (Made, String) {
+    bench.connect(SECOND);
+    bench.connect(FIRST);
+    let mut made = bench.post(FIRST, CALL);
+    bench.call = bench.node.call_of(PORT).expect("a call");
+    made.add(bench.media(media::Event::Opened));
+    let invite = made.to_pbx("INVITE ").to_owned();
+    (made, invite)
+}
+
+#[test]
+fn a_call_that_is_answered_starts_at_the_instance_that_placed_it() {
+    let mut bench = Bench::new();
+    let (made, invite) = dialled(&mut bench);
+    assert_eq!(made.status(), 200);
+    assert!(invite.starts_with("INVITE sip:2001@"), "{invite}");
+    let made = bench.reply(&invite, "180 Ringing");
+    assert_eq!(made.event("ChannelStateChange")["channel"]["state"], "Ringing");
+    let made = bench.pick_up(&invite);
+    made.to_pbx("ACK ");
+    let start = made.event("StasisStart");
+    assert_eq!((&start["args"], &start["channel"]["state"]), (&json!(["a", "b"]), &"Up".into()));
+    let to: Vec<_> = made.types().into_iter().filter(|(_, t)| *t == "StasisStart").collect();
+    assert_eq!(to, [(FIRST, "StasisStart")]);
+}
+
+#[test]
+fn a_call_that_nobody_answers_is_given_up_after_its_timeout() {
+    let mut bench = Bench::new();
+    let (_, invite) = dialled(&mut bench);
+    bench.reply(&invite, "180 Ringing");
+    assert_eq!(bench.run(Duration::from_millis(19_999)).sip.len(), 0);
+    bench.run(Duration::from_millis(1)).to_pbx("CANCEL ");
+}
+
+#[test]
+fn a_refused_call_ends_with_the_cause_of_the_refusal() {
+    let mut bench = Bench::new();
+    let (_, invite) = dialled(&mut bench);
+    let made = bench.reply(&invite, "486 Busy Here");
+    assert_eq!(made.event("ChannelDestroyed")["cause"], 17);
+    assert_eq!(made.types().iter().filter(|(_, kind)| *kind == "StasisEnd").count(), 0);
+}
+
+#[test]
+fn what_may_not_be_called_is_refused_in_words_and_nothing_leaves() {
+    let mut bench = Bench::new();
+    bench.connect(FIRST);
+    for (path, status) in [
+        ("channels?endpoint=SIP/3001&app=main", 403),
+        ("channels?endpoint=sip:2001@evil.example&app=main", 422),
+        ("channels?endpoint=SIP/2001&app=nobody", 400),
+    ] {
+        let made = bench.post(FIRST, path);
+        assert_eq!((made.status(), made.sip.len(), made.media.len()), (status, 0, 0), "{path}");
+    }
+}
+
+#[test]
+fn a_second_call_above_max_calls_is_refused() {
+    let mut bench = Bench::new();
+    dialled(&mut bench);
+    let made = bench.post(FIRST, CALL);
+    assert_eq!((made.status(), made.sip.len()), (403, 0));
+}
+
+#[test]
+fn a_call_needs_a_free_port() {
+    let mut bench = Bench::with_call();
+    let made = bench.post(FIRST, CALL);
+    assert_eq!((made.status(), made.sip.len()), (503, 0));
+}

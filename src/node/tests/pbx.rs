@@ -1,0 +1,102 @@
+//! The PBX: it registers the port, calls it, and answers its calls. Messages are text, and each
+//! answer repeats what RFC 3261 section 8.2.6 says.
+
+use super::*;
+
+/// What the PBX offers and answers: PCMU and telephone-events.
+const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.5\r\ns=-\r\nc=IN IP4 10.0.0.5\r\nt=0 0\r\n\
+    m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n";
+
+/// Values of a header.
+pub(super) fn header<'t>(text: &'t str, name: &str) -> Vec<&'t str> {
+    let value = |line: &'t str| line.strip_prefix(name)?.strip_prefix(':').map(str::trim);
+    text.lines().take_while(|line| !line.is_empty()).filter_map(value).collect()
+}
+
+/// An answer to a request of the node.
+fn answer(request: &str, status: &str, more: &str, body: &str) -> String {
+    let mut text = format!("SIP/2.0 {status}\r\n");
+    for name in ["Via", "From", "Call-ID", "CSeq"] {
+        for value in header(request, name) {
+            text += &format!("{name}: {value}\r\n");
+        }
+    }
+    let to = header(request, "To")[0];
+    let tag = if to.contains("tag=") { "" } else { ";tag=pbx" };
+    text + &format!("To: {to}{tag}\r\n{more}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+impl Bench {
+    /// The PBX takes the registration that the node has just asked for.
+    pub(super) fn register(&mut self) {
+        let made = self.run(Duration::from_millis(100));
+        let register = made.to_pbx("REGISTER ").to_owned();
+        let contact = header(&register, "Contact")[0];
+        self.contact = contact.split(['<', '>']).nth(1).expect("a URI").to_owned();
+        let granted = format!("Contact: {contact};expires=3600\r\n");
+        self.datagram(&answer(&register, "200 OK", &granted, ""));
+    }
+
+    pub(super) fn datagram(&mut self, text: &str) -> Made {
+        self.hand_in(text);
+        self.take()
+    }
+
+    /// The PBX calls the port, and the port's media opens its socket.
+    pub(super) fn arrive(&mut self) -> Made {
+        let (uri, length) = (&self.contact, SDP.len());
+        let invite = format!(
+            "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.5;branch=z9hG4bKin\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:300@10.0.0.5>;tag=in\r\nTo: <sip:1000@10.0.0.5>\r\n\
+             Call-ID: in@pbx\r\nCSeq: 1 INVITE\r\nContact: <sip:pbx@10.0.0.5>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{SDP}"
+        );
+        let mut made = self.datagram(&invite);
+        self.call = self.node.call_of(PORT).unwrap_or(CallId(0));
+        made.add(self.media(media::Event::Opened));
+        made
+    }
+
+    /// Whether the PBX deals with a message by itself: it answers OPTIONS, and it acknowledges a
+    /// 200 to its INVITE, which a test sees nevertheless.
+    pub(super) fn is_routine(&mut self, text: &str) -> bool {
+        let options = text.starts_with("OPTIONS ");
+        if options {
+            self.hand_in(&answer(text, "200 OK", "", ""));
+        }
+        if text.starts_with("SIP/2.0 200") && header(text, "CSeq") == ["1 INVITE"] {
+            self.acknowledge(text);
+        }
+        options
+    }
+
+    fn acknowledge(&mut self, ok: &str) {
+        let ack = format!(
+            "ACK {} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.5;branch=z9hG4bKack\r\n\
+             Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: in@pbx\r\nCSeq: 1 ACK\r\n\
+             Content-Length: 0\r\n\r\n",
+            self.contact,
+            header(ok, "From")[0],
+            header(ok, "To")[0],
+        );
+        self.hand_in(&ack);
+    }
+
+    fn hand_in(&mut self, text: &str) {
+        let from = ([10, 0, 0, 5], 5060).into();
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        let input = sip::Input::Datagram { socket: sip::SocketId(0), from, bytes };
+        self.node.handle_input(self.now, Input::Sip(input));
+    }
+
+    /// The PBX answers a request of the node.
+    pub(super) fn reply(&mut self, request: &str, status: &str) -> Made {
+        self.datagram(&answer(request, status, "Contact: <sip:pbx@10.0.0.5>\r\n", ""))
+    }
+
+    /// The called party answers the node's INVITE.
+    pub(super) fn pick_up(&mut self, invite: &str) -> Made {
+        let more = "Contact: <sip:pbx@10.0.0.5>\r\nContent-Type: application/sdp\r\n";
+        self.datagram(&answer(invite, "200 OK", more, SDP))
+    }
+}
