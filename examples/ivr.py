@@ -6,7 +6,6 @@ when this process hangs or dies, and GW_ACK says which digits need not be delive
     ARI_URL=http://127.0.0.1:8088/ ARI_USER=demo ARI_PASSWORD=... python ivr.py main
 """
 
-import json
 import os
 import sys
 
@@ -16,53 +15,53 @@ import asyncari
 PIN = "1234"
 
 
-class Dialog:
-    """Where a caller stands: `at` is the menu or the PIN, `typed` the digits of the PIN."""
+def press(at, key):
+    """Where the caller stands next, and what to do with what: (at, verb, argument).
 
-    def __init__(self, checkpoint):
-        state = json.loads(checkpoint) if checkpoint else {}
-        self.at, self.typed = state.get("at", "menu"), state.get("typed", "")
-
-    def checkpoint(self):
-        return json.dumps({"at": self.at, "typed": self.typed})
-
-    def press(self, key):
-        """Moves on, and says what to do: ("play" | "transfer" | "hang up", its argument)."""
-        if self.at == "menu":
-            if key == "1":
-                self.at = "pin"
-                return "play", "pin"
-            return {"2": ("transfer", "2001"), "#": ("hang up", None)}.get(key, ("play", "wrong"))
-        self.typed += key
-        if len(self.typed) < len(PIN):
-            return "wait", None
-        right, self.typed = self.typed == PIN, ""
-        self.at = "menu" if right else "pin"
-        return "play", "right" if right else "wrong"
+    `at` is the checkpoint: "menu", or "pin:" and the digits so far.
+    """
+    if at == "menu":
+        choices = {
+            "1": ("pin:", "play", "pin"),
+            "2": ("menu", "transfer", "2001"),
+            "#": ("menu", "hang up", None),
+        }
+        return choices.get(key, ("menu", "play", "wrong"))
+    at += key
+    if len(at) < len("pin:" + PIN):
+        return at, "wait", None
+    return ("menu", "play", "right") if at == "pin:" + PIN else ("pin:", "play", "wrong")
 
 
 async def serve(channel, state, events):
     try:
-        stored = (await channel.getChannelVar(variable="GW_CHECKPOINT"))["value"]
+        at = (await channel.getChannelVar(variable="GW_CHECKPOINT"))["value"] or "menu"
     except Exception:  # 404: a new call
-        stored = ""
-    dialog, handled = Dialog(stored), 0
+        at = "menu"
     if state != "Up":
         await channel.answer()
-    await channel.play(media=f"sound:{dialog.at}")
+    await channel.play(media="sound:menu" if at == "menu" else "sound:pin")
+    handled = 0
     async for event in events:
         if event.type != "ChannelDtmfReceived":
             continue
-        action, argument = dialog.press(event.digit)
+        at, verb, argument = press(at, event.digit)
         handled += 1
-        await channel.setChannelVar(variable="GW_CHECKPOINT", value=dialog.checkpoint())
+        await channel.setChannelVar(variable="GW_CHECKPOINT", value=at)
         await channel.setChannelVar(variable="GW_ACK", value=str(handled))
-        if action == "play":
+        if verb == "play":
             await channel.play(media=f"sound:{argument}")
-        elif action == "transfer":
+        elif verb == "transfer":
             await channel.redirect(endpoint=f"PJSIP/{argument}")
-        elif action == "hang up":
+        elif verb == "hang up":
             await channel.hangup()
+
+
+async def guarded(channel, *call):
+    try:
+        await serve(channel, *call)
+    except Exception as error:  # 404: the call is over, or somebody else's. The others go on.
+        print(f"{channel.id}: {error!r}", file=sys.stderr)
 
 
 async def main(url, user, password, app):
@@ -71,7 +70,8 @@ async def main(url, user, password, app):
             async for found, event in calls:
                 channel = found["channel"]
                 # aiter() opens the channel's queue at once, so that no digit is missed.
-                client.taskgroup.start_soon(serve, channel, event["channel"]["state"], aiter(channel))
+                state, events = event["channel"]["state"], aiter(channel)
+                client.taskgroup.start_soon(guarded, channel, state, events)
 
 
 env = os.environ.get

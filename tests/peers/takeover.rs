@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     ("takeover::each_frozen_program_is_replaced_in_mid_call", frozen),
     ("takeover::each_killed_program_is_replaced_in_mid_call", killed),
     ("takeover::examples_go_on_where_the_caller_was", examples_resume),
+    ("takeover::an_example_goes_on_where_one_in_another_language_was", examples_mix),
 ];
 
 /// `asyncari` never answers a ping: what gives it away is a caller who hears nothing.
@@ -112,27 +113,38 @@ fn killed() {
 
 fn examples_resume() {
     let (asterisk, gateway) = at_asterisk();
-    for program in examples::ALL {
-        let acknowledged = gateway.counter("digits_acked_total");
-        let mut first = examples::start(program, gateway.ari, "main");
-        gateway.instances(1);
-        let call = Call::answered(asterisk.sip, "6002", "2000");
-        call.hears("menu");
-        call.press("1");
-        call.hears("pin");
-        call.press("12");
-        eventually("what was typed is acknowledged", || {
-            (gateway.counter("digits_acked_total") == acknowledged + 3).then_some(())
-        });
-        let second = examples::start(program, gateway.ari, "main");
-        gateway.instances(2);
-        first.kill();
-        call.press("34");
-        // Had the PIN begun anew, two digits more would not be right.
-        call.hears("right");
-        call.press("2");
-        eventually("the caller is transferred", || call.rtp.hears("transferred").then_some(()));
-        drop(second);
-        gateway.instances(0);
+    examples::ALL.iter().for_each(|program| example_resumes(&asterisk, &gateway, program, program));
+}
+
+fn examples_mix() {
+    let (asterisk, gateway) = at_asterisk();
+    let [python, node, rust] = examples::ALL;
+    for (first, second) in [(python, node), (node, rust), (rust, python)] {
+        example_resumes(&asterisk, &gateway, first, second);
     }
+}
+
+/// The first process is killed when half of the PIN is typed; the second takes the other half.
+fn example_resumes(asterisk: &Asterisk, gateway: &Gateway, first: &str, second: &str) {
+    let acknowledged = gateway.counter("digits_acked_total");
+    let mut first = examples::start(first, gateway.ari, "main");
+    gateway.instances(1);
+    let call = Call::answered(asterisk.sip, "6002", "2000");
+    call.hears("menu");
+    call.press("1");
+    call.hears("pin");
+    call.press("12");
+    eventually("what was typed is acknowledged", || {
+        (gateway.counter("digits_acked_total") == acknowledged + 3).then_some(())
+    });
+    let second = examples::start(second, gateway.ari, "main");
+    gateway.instances(2);
+    first.kill();
+    call.press("34");
+    // Had the PIN begun anew, two digits more would not be right.
+    call.hears("right");
+    call.press("2");
+    eventually("the caller is transferred", || call.rtp.hears("transferred").then_some(()));
+    drop(second);
+    gateway.instances(0);
 }
