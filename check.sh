@@ -58,6 +58,8 @@ needs() {
 
 prepare() {
     needs cc:gcc
+    # gcc only recommends what every link needs.
+    [ -e /usr/include/stdio.h ] || needs /nowhere:libc6-dev
     command -v cargo > /dev/null || { echo "cargo is missing: install Rust 1.90 or newer" >&2; return 1; }
     cargo --version
     command -v cargo-deny > /dev/null ||

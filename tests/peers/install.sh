@@ -39,11 +39,36 @@ host_needs() {
     [ ${#missing[@]} -eq 0 ] && return 0
     [ "$(id -u)" = 0 ] || die "missing on this machine: ${missing[*]} (apt-get install them)"
     say "installing on this machine: ${missing[*]}"
-    retry apt-get -qq update && retry apt-get -qq -y install --no-install-recommends "${missing[@]}"
+    retry apt-get -qq update || die "this machine's apt sources do not answer"
+    DEBIAN_FRONTEND=noninteractive retry apt-get -qq -y install --no-install-recommends \
+        "${missing[@]}" > "$peers/apt.log" 2>&1 || { cat "$peers/apt.log" >&2; die "apt-get failed"; }
 }
 
-# The mirror of the Debian archive in the machine's own sources.
+# What the parts need of the host, all at once and before any of them starts.
+prepare() {
+    local part needed=()
+    for part in "$@"; do
+        case $part in
+            debian) needed+=(dpkg-deb:dpkg awk:gawk) ;;
+            npm) needed+=(node:nodejs npm:npm) ;;
+            python)
+                needed+=(python3:python3)
+                python3 -c 'import ensurepip' 2>/dev/null || needed+=(/nowhere:python3-venv) ;;
+            rust)
+                command -v cargo >/dev/null || die "cargo is missing: install Rust 1.90 or newer"
+                needed+=(cc:gcc)
+                # gcc only recommends what every link needs.
+                [ -e /usr/include/stdio.h ] || needed+=(/nowhere:libc6-dev) ;;
+            *) die "no such part: $part (debian, npm, python, rust)" ;;
+        esac
+    done
+    host_needs "${needed[@]}"
+}
+
+# The mirror of the Debian archive in the machine's own sources. A fresh machine has not fetched
+# their lists yet, and apt then names none.
 mirror() {
+    [ -n "$(apt-get indextargets)" ] || [ "$(id -u)" != 0 ] || retry apt-get -qq update >&2
     apt-get indextargets --format '$(SITE) $(COMPONENT) $(CREATED_BY)' |
         awk '$2 == "main" && $3 == "Packages" && $1 ~ /\/debian\/?$/ { print $1; exit }'
 }
@@ -52,7 +77,7 @@ mirror() {
 tree() {
     local suite=$1; shift
     local d=$peers/$suite key site
-    site=$(mirror); [ -n "$site" ] || die "no Debian mirror in this machine's apt sources"
+    site=$(mirror); [ -n "$site" ] || die "no Debian mirror in this machine's apt sources (apt-get update?)"
     key=$(dpkg -L debian-archive-keyring 2>/dev/null |
         grep -m1 'keyrings/debian-archive-keyring\.\(gpg\|pgp\)$') || die "no debian-archive-keyring"
     rm -rf "$d"; mkdir -p "$d"/apt/{lists/partial,cache/archives/partial,log} "$d/root"
@@ -99,7 +124,6 @@ RUN
 }
 
 install_debian() {
-    host_needs dpkg-deb:dpkg awk:gawk
     fresh debian "$here/install.sh" || return 0
     tree forky asterisk asterisk-core-sounds-en-wav sip-tester baresip-core
     wrapper asterisk forky usr/sbin/asterisk
@@ -115,7 +139,6 @@ install_debian() {
 }
 
 install_npm() {
-    host_needs node:nodejs npm:npm
     fresh npm "$here/clients/package-lock.json" || return 0
     rm -rf "$peers/node"; mkdir -p "$peers/node"
     cp "$here"/clients/package{,-lock}.json "$peers/node"
@@ -126,12 +149,9 @@ install_npm() {
 }
 
 install_python() {
-    host_needs python3:python3
     fresh python "$here/clients/requirements.txt" || return 0
     rm -rf "$peers/venv"
-    python3 -m venv "$peers/venv" 2>/dev/null || {
-        host_needs /nowhere:python3-venv; python3 -m venv "$peers/venv"
-    } || die "python3 -m venv failed"
+    python3 -m venv "$peers/venv" || die "python3 -m venv failed"
     retry "$peers/venv/bin/pip" install -q --disable-pip-version-check \
         -r "$here/clients/requirements.txt" || die "pip install failed"
     stamp python
@@ -141,15 +161,21 @@ install_rust() {
     local package packages=("$here/rust-clients" "$top/examples/rust")
     fresh rust $(find "${packages[@]}" -type f) || return 0
     for package in "${packages[@]}"; do
-        CARGO_TARGET_DIR=$peers/rust-clients retry cargo build -q --locked \
+        # Nobody debugs the clients, and symbols take a third of the time.
+        CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$peers/rust-clients retry cargo build -q --locked \
             --manifest-path "$package/Cargo.toml" || die "$package does not build"
     done
     stamp rust
 }
 
 [ $# -gt 0 ] || set -- debian npm python rust
+prepare "$@"
+# Three of them wait for the network and one for the processor.
+running=()
 for part in "$@"; do
-    start=$(date +%s)
-    "install_$part"
-    say "$part is there ($(($(date +%s) - start)) s)"
+    (start=$(date +%s); "install_$part"; say "$part is there ($(($(date +%s) - start)) s)") &
+    running+=($!)
 done
+failed=0
+for pid in "${running[@]}"; do wait "$pid" || failed=1; done
+exit $failed
