@@ -56,9 +56,10 @@ prepare() {
                 python3 -c 'import ensurepip' 2>/dev/null || needed+=(/nowhere:python3-venv) ;;
             rust)
                 command -v cargo >/dev/null || die "cargo is missing: install Rust 1.90 or newer"
-                needed+=(cc:gcc)
-                # gcc only recommends what every link needs.
-                [ -e /usr/include/stdio.h ] || needed+=(/nowhere:libc6-dev) ;;
+                needed+=(cc:gcc pkg-config:pkg-config)
+                # gcc only recommends what every link needs; one client wants OpenSSL.
+                [ -e /usr/include/stdio.h ] || needed+=(/nowhere:libc6-dev)
+                [ -e /usr/include/openssl/ssl.h ] || needed+=(/nowhere:libssl-dev) ;;
             *) die "no such part: $part (debian, npm, python, rust)" ;;
         esac
     done
@@ -161,9 +162,11 @@ install_rust() {
     local package packages=("$here/rust-clients" "$top/examples/rust")
     fresh rust $(find "${packages[@]}" -type f) || return 0
     for package in "${packages[@]}"; do
+        retry cargo fetch -q --locked --manifest-path "$package/Cargo.toml" ||
+            die "crates.io does not answer"
         # Nobody debugs the clients, and symbols take a third of the time.
-        CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$peers/rust-clients retry cargo build -q --locked \
-            --manifest-path "$package/Cargo.toml" || die "$package does not build"
+        CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$peers/rust-clients cargo build -q --offline \
+            --locked --manifest-path "$package/Cargo.toml" || die "$package does not build"
     done
     stamp rust
 }
