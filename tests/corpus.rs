@@ -45,3 +45,23 @@ fn descriptions_do_no_harm() {
 fn challenges_are_answered_rightly() {
     replay("digest_challenge", fuzz::fuzz_digest_challenge);
 }
+
+#[test]
+fn calls_survive_hostile_packets() {
+    replay("rtp", fuzz::fuzz_rtp);
+}
+
+#[test]
+fn event_reports_give_one_key_press_each() {
+    replay("telephone_event", fuzz::fuzz_telephone_event);
+}
+
+#[test]
+fn ari_requests_are_answered_once() {
+    replay("ari_json", fuzz::fuzz_ari_json);
+}
+
+#[test]
+fn configurations_are_usable_or_told_why_not() {
+    replay("configuration", fuzz::fuzz_configuration);
+}

@@ -1,6 +1,12 @@
 //! One function for each fuzz target: hostile bytes in, no panic, and what is read must survive
 //! being printed. The fuzz crate and the replay of its corpus call the same functions.
 
+mod faces;
+mod media;
+
+pub use faces::{fuzz_ari_json, fuzz_configuration};
+pub use media::{fuzz_rtp, fuzz_telephone_event};
+
 use bytes::Bytes;
 use rand_core::SeedableRng;
 
