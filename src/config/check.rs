@@ -86,8 +86,9 @@ fn check_sip_ports(reader: &mut Reader<'_>, config: &Config) {
     let same_host = media.address == config.pbx.local_address;
     let overlap = first <= u32::from(media.udp_last) && u32::from(media.udp_first) <= last;
     if same_host && overlap && config.pbx.transport == Transport::Udp {
+        let numbers = if first == last { first.to_string() } else { format!("{first} to {last}") };
         let text = format!(
-            "SIP uses UDP ports {first} to {last}, media.udp_ports ({}-{}) too: move one",
+            "SIP uses UDP {numbers}, media.udp_ports ({}-{}) too: move one",
             media.udp_first, media.udp_last
         );
         reader.error("pbx.sip_udp_port", text);

@@ -15,7 +15,7 @@ use super::fault::{Fault, Severity};
 use super::reader::{Reader, Section};
 use super::section_pbx::read_pbx;
 use super::section_ports::read_ports;
-use super::values::{boolean, listener, number, pattern, text, udp_range};
+use super::values::{boolean, listener, log_filter, number, pattern, text, udp_range};
 use super::{Admin, Config, Log, Media, Node, Outbound};
 use super::{section_applications as applications, section_ari, values};
 use crate::timers::Duration;
@@ -133,7 +133,7 @@ fn read_admin<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, base: &Path) 
 fn read_log<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Log {
     let mut section = root.section(reader, "log");
     let json = section.value(reader, "json", false, boolean);
-    let filter = section.value(reader, "filter", "info".to_owned(), text);
+    let filter = section.value(reader, "filter", "info".to_owned(), log_filter);
     section.finish(reader);
     Log { json, filter }
 }

@@ -62,7 +62,9 @@ impl<'t> Reader<'t> {
     /// A fault of the grammar itself.
     pub(super) fn syntax(&mut self, fault: &toml::de::Error) {
         let line = fault.span().map(|span| line_of(self.text, span.start));
-        let text = format!("not TOML: {}", fault.message());
+        let written = fault.span().and_then(|span| excerpt(self.text, span));
+        let at = written.filter(|w| !w.trim().is_empty()).map(|w| format!(" at `{w}`"));
+        let text = format!("not TOML: {}{}", fault.message(), at.unwrap_or_default());
         let severity = Severity::Error;
         self.faults.push(Fault { severity, line, key: String::new(), found: None, text });
     }

@@ -179,7 +179,7 @@ fn sip_ports_per_device_stay_clear_of_rtp_ports() {
     let text = GOOD.replace("generic", "cucm").replace("\"6001\"", "\"6001-6100\"");
     let text = text.replace("[[ports]]", "sip_udp_port = 16300\n[[ports]]");
     let report = report(&text);
-    let expected = "pbx.sip_udp_port = 16300: SIP uses UDP ports 16300 to 16399";
+    let expected = "pbx.sip_udp_port = 16300: SIP uses UDP 16300 to 16399";
     assert!(report.contains(expected), "{report}");
 }
 

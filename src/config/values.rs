@@ -112,8 +112,28 @@ pub(super) fn listener(value: &DeValue<'_>) -> Meaning<SocketAddr> {
     value
         .as_str()
         .and_then(|text| text.parse().ok())
-        .ok_or_else(|| "write address and port, as \"127.0.0.1:8088\"".to_owned())
+        .ok_or_else(|| "write address and port, as \"127.0.0.1:PORT\"".to_owned())
 }
+
+/// Levels of the log, all of them or by module: `"info"`, `"portkeeper::sip=debug,info"`.
+pub(super) fn log_filter(value: &DeValue<'_>) -> Meaning<String> {
+    let path = |text: &str| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_:".contains(&b);
+        !text.is_empty() && text.bytes().all(allowed)
+    };
+    let known = |directive: &str| match directive.trim().split_once('=') {
+        Some((module, level)) => path(module) && LEVELS.contains(&level),
+        None => LEVELS.contains(&directive.trim()),
+    };
+    value.as_str().filter(|text| text.split(',').all(known)).map(str::to_owned).ok_or_else(|| {
+        format!(
+            "allowed are {}, also by module, as \"portkeeper::sip=debug,info\"",
+            LEVELS.join(", ")
+        )
+    })
+}
+
+const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
 /// A range of UDP ports, as `"16384-32767"`.
 pub(super) fn udp_range(value: &DeValue<'_>) -> Meaning<(u16, u16)> {
