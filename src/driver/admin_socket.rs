@@ -111,7 +111,7 @@ async fn answer(line: &str, uid: u32, to_node: &mpsc::Sender<ToNode>) -> Reply {
     };
     let answer = admin::answer(&request, &snapshot);
     if let Some(order) = answer.order {
-        tracing::info!(uid, ?order, "operator");
+        tracing::info!(uid, %order, "an operator's order");
         if to_node.send(ToNode::Order(order)).await.is_err() {
             return Reply::Error("the node is stopping".to_owned());
         }

@@ -89,7 +89,9 @@ pub fn run(path: &Path) -> Result<String, Failure> {
     let running = run::start(config).map_err(failed)?;
     let signal = running.wait().map_err(failed)?;
     notify::stopping();
+    tracing::info!(signal, "stopping: calls end, ports are un-registered");
     running.stop();
+    tracing::info!("stopped");
     Ok(format!("stopped by {signal}"))
 }
 

@@ -2,6 +2,8 @@
 //! [`super::Snapshot`]; one that came too late (its instance is gone, its call is over) does
 //! nothing.
 
+use std::fmt;
+
 use crate::ids::{InstanceId, PortId};
 
 /// An operator's order.
@@ -24,4 +26,19 @@ pub enum Order {
         /// On or off.
         on: bool,
     },
+}
+
+/// As on the command line.
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DrainInstance { instance, on } => write!(f, "drain {instance}{}", off(*on)),
+            Self::Rebind { port } => write!(f, "rebind {port}"),
+            Self::DrainNode { on } => write!(f, "drain node{}", off(*on)),
+        }
+    }
+}
+
+const fn off(on: bool) -> &'static str {
+    if on { "" } else { " --off" }
 }
