@@ -382,6 +382,8 @@ pub enum AlarmKind {
         registrar: String,
         /// With what status.
         status: u16,
+        /// What it comes from, where that is neither password nor account.
+        why: Option<&'static str>,
     },
     /// No registrar answers.
     PbxUnreachable {
@@ -450,7 +452,12 @@ impl AlarmKind {
 impl fmt::Display for AlarmKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PbxRefused { extension, registrar, status } => write!(
+            Self::PbxRefused { extension, registrar, status, why: Some(why) } => write!(
+                f,
+                "extension {extension} is not registered at PBX {registrar} ({status}): {why}; \
+                 correct [pbx] or the PBX; it gets no calls meanwhile"
+            ),
+            Self::PbxRefused { extension, registrar, status, why: None } => write!(
                 f,
                 "PBX {registrar} refuses extension {extension} with {status}: correct its \
                  auth_user and password in [[ports]], or its account at the PBX; \
@@ -577,6 +584,7 @@ mod tests {
             extension: "6001".into(),
             registrar: "10.0.0.5:5060".into(),
             status: 403,
+            why: None,
         };
         assert_eq!(refused.name(), "pbx_refused");
         assert!(AlarmKind::NAMES.contains(&refused.name()));

@@ -54,14 +54,10 @@ impl Node {
 
     fn port_view(&self, now: Instant, status: pool::PortStatus) -> Port {
         let port = &self.config.ports[usize::from(status.port.0)];
-        let entry = |entry: &Entry| match entry {
-            Entry::Application(name) => name.clone(),
-            Entry::Announce => "builtin:announce".to_owned(),
-        };
         Port {
             port: status.port,
             extension: port.extension.clone(),
-            applications: port.applications.iter().map(entry).collect(),
+            applications: port.applications.iter().map(entry_name).collect(),
             registration: self.registration_view(status.port),
             state: status.state,
             since_ms: ms(now.saturating_duration_since(status.since.max(self.started_at))),
@@ -84,8 +80,9 @@ impl Node {
                 expires_s: Some(expires),
                 registrar: registrar(node),
             },
-            sip::RegistrationState::Refused { status } => {
-                of(RegistrationState::Refused, format!("refused with {status}"))
+            sip::RegistrationState::Refused { status, why } => {
+                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+                of(RegistrationState::Refused, format!("refused with {status}{why}"))
             }
             sip::RegistrationState::Unreachable { status } => {
                 let detail = status.map_or_else(
@@ -131,6 +128,14 @@ impl Node {
         counters.ari_events_total = ivr.events_sent;
         add_sip(&mut counters, &self.sip.status().counters);
         counters
+    }
+}
+
+/// An entry of a port's list, as in the configuration.
+pub(in crate::node) fn entry_name(entry: &Entry) -> String {
+    match entry {
+        Entry::Application(name) => name.clone(),
+        Entry::Announce => "builtin:announce".to_owned(),
     }
 }
 

@@ -222,6 +222,8 @@ pub enum RegistrationState {
     Refused {
         /// Its last status.
         status: u16,
+        /// What it comes from, where the status alone would mislead: we gave no credentials.
+        why: Option<&'static str>,
     },
     /// No answer, or 5xx, from every node of the list; tried again.
     Unreachable {

@@ -163,6 +163,9 @@ impl Node {
     }
 
     fn count_end(&mut self, cause: EndCause) {
+        if cause == EndCause::Media {
+            *self.counters.refused_messages_total.entry("sdp").or_default() += 1;
+        }
         *self.counters.calls_ended_total.entry(end_name(cause)).or_default() += 1;
     }
 

@@ -68,6 +68,9 @@ impl Node {
     fn opened(&mut self, now: Instant, call: CallId) {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         let before = std::mem::replace(&mut entry.socket, Socket::Open);
+        let opened = entry.udp_port;
+        self.alarms.clear(|kind| *kind == AlarmKind::UdpPortInUse { udp_port: opened });
+        let Some(entry) = self.calls.get(&call) else { return };
         if let Leg::Outbound { target, .. } = &entry.leg {
             let media = local_media(&self.config, entry.udp_port);
             let (target, caller, port) = (target.clone(), entry.caller.clone(), entry.port);

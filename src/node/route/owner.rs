@@ -2,11 +2,12 @@
 
 use tracing::info;
 
-use crate::config::Overflow;
+use crate::config::{Entry, Overflow};
 use crate::ids::{CallId, Generation};
 use crate::ivr;
 use crate::node::call::OfferMade;
 use crate::node::snapshot::{AlarmKind, Rebind, reason_name};
+use crate::node::view::entry_name;
 use crate::node::{Mark, Node};
 use crate::pool::{self, Reason};
 use crate::sip;
@@ -129,15 +130,23 @@ impl Node {
         }
     }
 
-    /// What a caller gets while nobody serves an application, in words.
+    /// What a caller gets while nobody serves an application, in words: the next entry of the
+    /// first port that lists it, else what the application's overflow says.
     fn fallback_of(&self, application: &str) -> String {
+        let is_it = |entry: &Entry| *entry == Entry::Application(application.to_owned());
+        let mut next = self.config.ports.iter().filter_map(|port| {
+            let at = port.applications.iter().position(is_it)?;
+            port.applications.get(at + 1)
+        });
+        if let Some(next) = next.next() {
+            return entry_name(next);
+        }
         match self.config.applications.get(application).map(|rule| &rule.overflow) {
-            Some(Overflow::Refer(target)) => format!("the hold prompt, then {target}"),
-            Some(Overflow::Announce) => "the announcement".to_owned(),
-            Some(Overflow::Release) | None => {
-                "the next entry of the port's list, else the hold prompt and then the release"
-                    .to_owned()
+            Some(Overflow::Refer(target)) => {
+                format!("the hold prompt and are then transferred to {target}")
             }
+            Some(Overflow::Announce) => "the hold prompt, then the announcement".to_owned(),
+            Some(Overflow::Release) | None => "the hold prompt, then the release".to_owned(),
         }
     }
 }

@@ -22,8 +22,9 @@ impl Node {
                     matches!(kind, AlarmKind::PbxRefused { extension: e, .. } if *e == extension)
                 });
             }
-            RegistrationState::Refused { status } => {
-                self.alarms.raise(AlarmKind::PbxRefused { extension, registrar, status }, now);
+            RegistrationState::Refused { status, why } => {
+                let kind = AlarmKind::PbxRefused { extension, registrar, status, why };
+                self.alarms.raise(kind, now);
             }
             RegistrationState::Off
             | RegistrationState::Pending

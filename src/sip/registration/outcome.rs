@@ -79,21 +79,17 @@ impl Registration {
     }
 
     fn password_refused(&mut self, answer: &Answer) {
-        let why = answer.withheld.unwrap_or("the PBX refused the password");
-        self.refuse(answer.status, None, why);
+        self.refuse(answer.status, None, answer.withheld);
     }
 
     fn account_refused(&mut self, now: Instant, status: u16) {
-        self.refuse(status, Some(now + REFUSED_PAUSE), "the PBX refused the account");
+        self.refuse(status, Some(now + REFUSED_PAUSE), None);
     }
 
-    fn refuse(&mut self, status: u16, retry_at: Option<Instant>, why: &str) {
+    fn refuse(&mut self, status: u16, retry_at: Option<Instant>, why: Option<&'static str>) {
         self.bound = None;
         self.state = State::Refused { retry_at };
-        if self.reported != (RegistrationState::Refused { status }) {
-            self.alarm(&format!("{why} ({status})"));
-        }
-        self.report(RegistrationState::Refused { status });
+        self.report(RegistrationState::Refused { status, why });
     }
 
     fn too_brief(&mut self, now: Instant, round: Round, answer: &Answer) {
@@ -102,7 +98,10 @@ impl Registration {
             Some(min) if !round.raised && allowed.contains(&min) => {
                 self.send(Round { expires: min, raised: true, ..round });
             }
-            _ => self.refuse(423, Some(now + REFUSED_PAUSE), "the PBX allows no interval"),
+            _ => {
+                let why = Some("the PBX allows no interval");
+                self.refuse(423, Some(now + REFUSED_PAUSE), why);
+            }
         }
     }
 
