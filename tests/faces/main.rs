@@ -1,0 +1,14 @@
+//! The faces of the real program: its command line, its Unix socket, its HTTP pages, its log, what
+//! it tells systemd; and what a person sees and a caller hears when something is wrong.
+//!
+//! Each test starts the built binary with a configuration of its own, on loopback. The PBX and its
+//! phones are the simulator's on real sockets.
+
+mod bad_input;
+mod commands;
+mod configuration;
+mod log;
+mod malformed;
+mod pages;
+mod stand;
+mod systemd;
