@@ -11,7 +11,7 @@ use std::fs;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 
-use portkeeper::stage::instance::Line;
+use portkeeper::sim::app::Event;
 use portkeeper::stage::pbx::LineState;
 
 use super::stand::{
@@ -123,7 +123,7 @@ fn a_prompt_that_an_application_misses_is_told_and_the_call_goes_on() {
     press(&pbx, served, "7");
     is_told(&stand, "prompt_missing", &["digits/7", "put a WAV file at"]);
     press(&pbx, served, "7");
-    instance.wait_for(|line| matches!(line, Line::Acknowledged { digits, .. } if digits == "77"));
+    instance.wait_for(|said| matches!(said, Event::Acknowledged { digits, .. } if digits == "77"));
     assert_eq!(line(&pbx, served).state, LineState::Up);
     assert_eq!(stand.log_lines("prompt digits/7 cannot be played").len(), 1, "told once");
 }
@@ -224,7 +224,7 @@ fn without_an_instance_and_a_next_entry_the_caller_hears_the_hold_prompt() {
     is_told(&stand, "no_instance", &["application main", "hold prompt", "start the application"]);
     assert_eq!(stand.json("status")["ports"]["queued"], 1);
     let instance = stand.instance();
-    instance.wait_for(|line| matches!(line, Line::Started { .. }));
+    instance.wait_for(|said| matches!(said, Event::Started { .. }));
     stand.status_when("the alarm is over", |s| s["alarms"].as_array().is_some_and(Vec::is_empty));
     assert_eq!(stand.log_lines("alarm over: no healthy instance").len(), 1);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use portkeeper::stage::instance::Line;
+use portkeeper::sim::app::Event;
 use portkeeper::stage::pbx::LineState;
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ fn each_command_shows_the_same_call_as_text_and_as_json() {
     let line = call(&pbx, 1, "6002");
     line_when(&pbx, line, LineState::Up);
     press(&pbx, line, "7");
-    instance.wait_for(|line| matches!(line, Line::Acknowledged { .. }));
+    instance.wait_for(|said| matches!(said, Event::Acknowledged { .. }));
 
     let status = stand.json("status");
     assert_eq!((&status["calls"], &status["ports"]["bound"]), (&1.into(), &1.into()));
@@ -87,13 +87,13 @@ fn a_drained_instance_gets_no_new_calls_until_it_is_taken_back() {
     assert_eq!(stand.json("instances")[0]["draining"], true);
     let line = call(&pbx, 1, "6001");
     line_when(&pbx, line, LineState::Up);
-    second.wait_for(|line| matches!(line, Line::Started { .. }));
+    second.wait_for(|said| matches!(said, Event::Started { .. }));
 
     assert_eq!(stand.said(&["drain", "i1", "--off"]), "i1 gets calls\n");
     assert_eq!(stand.said(&["drain", "i2"]), "i2 gets no new calls; its own stay\n");
     let line = call(&pbx, 2, "6002");
     line_when(&pbx, line, LineState::Up);
-    first.wait_for(|line| matches!(line, Line::Started { rebound: false, .. }));
+    first.wait_for(|said| matches!(said, Event::Started { rebound: false, .. }));
     assert_eq!(stand.json("status")["calls"], 2, "the call of i2 stays");
     let orders = stand.log_lines("an operator's order");
     assert_eq!(orders.len(), 3, "{orders:?}");
@@ -127,11 +127,11 @@ fn a_call_is_moved_by_hand_and_the_rebind_is_shown() {
     let (first, second) = (stand.instance(), stand.instance());
     let line = call(&pbx, 1, "6002");
     line_when(&pbx, line, LineState::Up);
-    first.wait_for(|line| matches!(line, Line::Started { .. }));
+    first.wait_for(|said| matches!(said, Event::Started { .. }));
     let name = stand.json("calls")[0]["call"].as_str().expect("a name").to_owned();
     let said = stand.said(&["rebind", "6002"]);
     assert_eq!(said, format!("call {name} is being moved to another instance\n"));
-    second.wait_for(|line| matches!(line, Line::Started { rebound: true, .. }));
+    second.wait_for(|said| matches!(said, Event::Started { rebound: true, .. }));
     let rebind = eventually("the rebind", || {
         let rebind = stand.json("rebinds")[0].clone();
         rebind["total_ms"].is_number().then_some(rebind)

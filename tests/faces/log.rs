@@ -1,6 +1,6 @@
 //! The log: text or JSON lines on standard error, and no secret in either.
 
-use portkeeper::stage::instance::Line;
+use portkeeper::sim::app::Event;
 use portkeeper::stage::pbx::LineState;
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ fn life(log: &'static str) -> String {
     let line = call(&pbx, 1, "6001");
     line_when(&pbx, line, LineState::Up);
     press(&pbx, line, "7");
-    instance.wait_for(|line| matches!(line, Line::Acknowledged { .. }));
+    instance.wait_for(|said| matches!(said, Event::Acknowledged { .. }));
     stand.said(&["drain", "i1"]);
     let (code, log) = stand.stop();
     assert_eq!(code, Some(0), "{log}");

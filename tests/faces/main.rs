@@ -7,6 +7,7 @@
 mod bad_input;
 mod commands;
 mod configuration;
+mod instances;
 mod log;
 mod malformed;
 mod pages;

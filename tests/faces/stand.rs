@@ -10,16 +10,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write as _};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portkeeper::codecs::Digit;
 use portkeeper::redact::Redacted;
+use portkeeper::sim::app::Event;
 use portkeeper::sim::pbx::{LineId, Manner};
 use portkeeper::stage::instance::Line;
 use portkeeper::stage::node::pause;
@@ -39,7 +40,8 @@ const POLL: Duration = Duration::from_millis(25);
 
 /// Looks again and again until there is something to see.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..PATIENCE.as_millis() / POLL.as_millis() {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
         if let Some(seen) = look() {
             return seen;
         }
@@ -318,7 +320,7 @@ impl Stand {
             }
         });
         let instance = Instance { child, lines };
-        instance.wait_for(|line| *line == Line::Connected);
+        assert_eq!(instance.next(), Line::Connected);
         instance
     }
 
@@ -349,14 +351,13 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Waits until it says something.
-    pub fn wait_for(&self, is: impl Fn(&Line) -> bool) -> Line {
-        loop {
-            let line = self.lines.recv_timeout(PATIENCE).expect("the instance says it in time");
-            if is(&line) {
-                return line;
-            }
-        }
+    /// Waits until its application says something.
+    pub fn wait_for(&self, is: impl Fn(&Event) -> bool) {
+        while !matches!(self.next(), Line::Said(event) if is(&event)) {}
+    }
+
+    fn next(&self) -> Line {
+        self.lines.recv_timeout(PATIENCE).expect("the instance says it in time")
     }
 }
 
@@ -440,6 +441,16 @@ pub fn own_udp_ports() -> String {
     let offset = u16::try_from(std::process::id() % 100).expect("small") * 40;
     let first = 12_000 + (offset + NEXT.fetch_add(1, Ordering::Relaxed) * 40) % 8_000;
     format!("{first}-{}", first + 39)
+}
+
+/// Reads a datagram; a process that was stopped for a moment reads on.
+pub fn receive<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
 }
 
 /// A UDP socket of a test.

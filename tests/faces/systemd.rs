@@ -15,7 +15,7 @@ use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
-use super::stand::{Stand, Wish, eventually, pbx};
+use super::stand::{Stand, Wish, eventually, pbx, receive};
 
 /// systemd's end of the notify socket.
 struct Systemd {
@@ -44,7 +44,7 @@ impl Systemd {
     fn hear(&self, within: Duration) -> Option<String> {
         self.socket.set_read_timeout(Some(within)).expect("a socket option");
         let mut buffer = [0; 1_024];
-        let length = self.socket.recv(&mut buffer).ok()?;
+        let length = receive(|| self.socket.recv(&mut buffer)).ok()?;
         Some(String::from_utf8(buffer[..length].to_vec()).expect("text"))
     }
 

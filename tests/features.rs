@@ -1,0 +1,96 @@
+//! docs/FEATURES.md keeps its word: what it calls done names a test, and every test that it names
+//! is one that runs.
+
+#![expect(clippy::disallowed_methods, reason = "reads the source tree")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// One row of the table.
+struct Row<'t> {
+    name: &'t str,
+    status: &'t str,
+    proof: &'t str,
+}
+
+const TABLE: &str = include_str!("../docs/FEATURES.md");
+
+fn rows() -> Vec<Row<'static>> {
+    let rows = TABLE.lines().filter(|line| line.starts_with("| S"));
+    rows.map(|line| {
+        let cells: Vec<_> = line.split(" | ").map(|cell| cell.trim_matches(['|', ' '])).collect();
+        let [name, .., status, proof] = cells[..] else { panic!("four cells: {line}") };
+        Row { name, status, proof }
+    })
+    .collect()
+}
+
+/// Names between backticks.
+fn named(proof: &str) -> impl Iterator<Item = &str> {
+    proof.split('`').skip(1).step_by(2)
+}
+
+/// Functions that follow a test attribute and are not ignored.
+fn tests_in(directory: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(directory).expect("readable") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            tests_in(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let text = fs::read_to_string(&path).expect("UTF-8 source");
+            found.extend(tests_of(&text).map(str::to_owned));
+            found.extend(peers_of(&text).map(str::to_owned));
+        }
+    }
+}
+
+fn tests_of(text: &str) -> impl Iterator<Item = &str> {
+    let marked = text.split("#[test]").skip(1).chain(text.split("#[tokio::test]").skip(1));
+    marked.filter_map(|after| {
+        let (attributes, rest) = after.split_once("fn ")?;
+        let ignored = attributes.contains("ignore");
+        rest.split_once('(').filter(|_| !ignored).map(|(name, _)| name)
+    })
+}
+
+/// Rows of a list of tests against real peers, as `("queue::a_hunt", a_hunt)`.
+fn peers_of(text: &str) -> impl Iterator<Item = &str> {
+    let rows = text.lines().filter_map(|line| line.trim_start().strip_prefix("(\""));
+    rows.filter_map(|row| row.split_once("\", ")).map(|(name, _)| name)
+}
+
+fn tests() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for directory in ["src", "codecs/src", "tests"] {
+        tests_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut found);
+    }
+    found
+}
+
+#[test]
+fn every_row_is_open_or_done_and_what_is_done_names_its_tests() {
+    let rows = rows();
+    assert_eq!(rows.len(), 116, "no row was lost");
+    for Row { name, status, proof } in rows {
+        match status {
+            "open" => assert_eq!(proof, "", "{name} is open and proved"),
+            "done" | "done (single)" => assert!(named(proof).count() > 0, "{name} is not proved"),
+            other => panic!("{name}: no such status as {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_table_names_is_there() {
+    let tests = tests();
+    for Row { name, proof, .. } in rows() {
+        for test in named(proof) {
+            let is_there = match test.strip_suffix('*') {
+                Some(beginning) => tests.iter().any(|test| test.starts_with(beginning)),
+                None => tests.contains(test),
+            };
+            assert!(is_there, "{name}: there is no test `{test}`");
+        }
+    }
+}
