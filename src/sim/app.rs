@@ -98,6 +98,8 @@ pub struct App {
     mood: Mood,
     /// Sets `GW_ACK` and `GW_CHECKPOINT`.
     acknowledges: bool,
+    /// What a caller hears first, and again and again: a prompt's name.
+    menu: String,
     channels: BTreeMap<String, Channel>,
     /// Acknowledgements whose answer has not come, by request id.
     pending: BTreeMap<String, (String, Event)>,
@@ -111,6 +113,7 @@ impl App {
         Self {
             mood: Mood::Working,
             acknowledges,
+            menu: "menu".to_owned(),
             channels: BTreeMap::new(),
             pending: BTreeMap::new(),
             next_request: 0,
@@ -121,6 +124,11 @@ impl App {
     /// Changes how it works.
     pub fn set_mood(&mut self, mood: Mood) {
         self.mood = mood;
+    }
+
+    /// Another prompt as menu, so that a caller can hear who serves the call.
+    pub fn set_menu(&mut self, prompt: &str) {
+        prompt.clone_into(&mut self.menu);
     }
 
     /// Calls that it believes to have.
@@ -164,7 +172,7 @@ impl App {
             // lost when this process dies of it.
             self.request(&id, "variable", "variable=GW_ACK&value=0");
         }
-        self.play(&id, "sound:menu");
+        self.play_menu(&id);
     }
 
     fn digit(&mut self, channel: Option<ChannelPart>, digit: Option<String>) {
@@ -180,13 +188,13 @@ impl App {
             self.pending.insert(ack, (id.clone(), Event::Acknowledged { call, digits }));
         }
         match digit.as_str() {
-            "*" => self.play(&id, "sound:digits/star"),
-            "#" => self.play(&id, "sound:digits/pound"),
+            "*" => self.play("key", &id, "digits/star"),
+            "#" => self.play("key", &id, "digits/pound"),
             "A" => drop(self.request(&id, "redirect", "endpoint=SIP/7000")),
             "B" => drop(self.request(&id, "move", "app=basic")),
             "C" => drop(self.request(&id, "continue", "")),
             "D" => drop(self.send(&id, "DELETE", "")),
-            key => self.play(&id, &format!("sound:digits/{key}")),
+            key => self.play("key", &id, &format!("digits/{key}")),
         }
     }
 
@@ -196,7 +204,7 @@ impl App {
         let Some(channel) = target_uri.strip_prefix("channel:") else { return };
         if self.channels.contains_key(channel) && id.starts_with("menu") {
             let channel = channel.to_owned();
-            self.play(&channel, "sound:menu");
+            self.play_menu(&channel);
         }
     }
 
@@ -218,11 +226,15 @@ impl App {
         }
     }
 
-    fn play(&mut self, channel: &str, media: &str) {
+    fn play_menu(&mut self, channel: &str) {
+        let menu = self.menu.clone();
+        self.play("menu", channel, &menu);
+    }
+
+    fn play(&mut self, kind: &str, channel: &str, prompt: &str) {
         self.next_request += 1;
-        let kind = if media == "sound:menu" { "menu" } else { "key" };
         let playback = format!("{kind}-{}-{channel}", self.next_request);
-        self.request(channel, &format!("play/{playback}"), &format!("media={media}"));
+        self.request(channel, &format!("play/{playback}"), &format!("media=sound:{prompt}"));
     }
 
     /// Sends `POST /channels/{channel}/{what}?{query}`.

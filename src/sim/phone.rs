@@ -44,6 +44,8 @@ pub struct Phone {
     heard: Heard,
     expected: Option<(u32, u16)>,
     recording: Option<Vec<u8>>,
+    /// Length of the recording after each packet.
+    ends: Vec<usize>,
     arrivals: Option<Vec<Instant>>,
     packet: Vec<u8>,
 }
@@ -61,6 +63,7 @@ impl Phone {
             heard: Heard::default(),
             expected: None,
             recording: record.then(Vec::new),
+            ends: Vec::new(),
             arrivals: None,
             packet: Vec::with_capacity(HEADER_LEN + FRAME as usize),
         }
@@ -148,10 +151,11 @@ impl Phone {
             arrivals.push(now);
         }
         self.follow(ssrc, sequence);
-        if let Some(recording) = &mut self.recording
-            && header[1] & 0x7f == self.media.codec.payload_type()
-        {
-            recording.extend_from_slice(payload);
+        if let Some(recording) = &mut self.recording {
+            if header[1] & 0x7f == self.media.codec.payload_type() {
+                recording.extend_from_slice(payload);
+            }
+            self.ends.push(recording.len());
         }
     }
 
@@ -179,6 +183,11 @@ impl Phone {
     /// The sound, if it was kept, in the call's codec.
     pub fn recording(&self) -> Option<(Codec, &[u8])> {
         self.recording.as_deref().map(|sound| (self.media.codec, sound))
+    }
+
+    /// Where in the recording each packet's sound ends; a PBX may send packets of any length.
+    pub fn ends(&self) -> &[usize] {
+        &self.ends
     }
 }
 

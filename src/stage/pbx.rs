@@ -95,6 +95,8 @@ pub struct LineReport {
     pub arrivals: Vec<Instant>,
     /// When the first packet of each key was sent.
     pub keys_at: Vec<Instant>,
+    /// Where in the sound, if it was kept, each of these packets ends.
+    pub ends: Vec<usize>,
 }
 
 /// Where a line's call stands.
@@ -394,6 +396,7 @@ impl LineReport {
         self.keys_at = keys_at.to_vec();
         self.heard = phone.heard().clone();
         self.arrivals = phone.arrivals().unwrap_or_default().to_vec();
+        self.ends = phone.ends().to_vec();
         self.sound = phone.recording().map(|(codec, sound)| (codec, sound.to_vec()));
     }
 }
