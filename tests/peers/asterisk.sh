@@ -11,6 +11,8 @@
 #   MAX_EXPIRES=60 the longest registration that it grants, in seconds
 #   ALGORITHM=MD5  or SHA-256
 #   SOUNDS=DIR     prompts; NAME.wav (8 kHz, 16 bit, mono) plays as sound:NAME
+#   FURTHER=DIR    what to append: DIR/NAME.conf to NAME.conf (the dialplan ends in [house])
+#   FLAGS=         further flags of Asterisk, as -p for real-time scheduling
 #
 # Extensions: 60xx a port, 7001 and 7002 phones, 5000 a queue over all ports, 5001 a linear hunt,
 # 5010 echo, 5011 an endless tone, 2001 where transfers go, app-NAME the Stasis application NAME.
@@ -61,7 +63,7 @@ CONF
         > "$d/etc/indications.conf"
     printf '[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport=%s\n' "$HTTP_PORT" \
         > "$d/etc/http.conf"
-    printf '[general]\nenabled=yes\nchannelvars=GW_CHECKPOINT\n[ivr]\ntype=user\nread_only=no\npassword=secret\n' \
+    printf '[general]\nenabled=yes\nchannelvars=GW_CALL,GW_CHECKPOINT\n[ivr]\ntype=user\nread_only=no\npassword=secret\n' \
         > "$d/etc/ari.conf"
 }
 
@@ -167,7 +169,10 @@ start() {
     write_pjsip > "$d/etc/pjsip.conf"
     write_queue > "$d/etc/queues.conf"
     write_dialplan > "$d/etc/extensions.conf"
-    "$peers/bin/asterisk" -f -C "$d/etc/asterisk.conf" > "$d/log/stdout" 2>&1 < /dev/null &
+    local more
+    for more in ${FURTHER:+"$FURTHER"/*.conf}; do cat "$more" >> "$d/etc/${more##*/}"; done
+    # shellcheck disable=SC2086 # several flags
+    "$peers/bin/asterisk" ${FLAGS:-} -f -C "$d/etc/asterisk.conf" > "$d/log/stdout" 2>&1 < /dev/null &
     echo $! > "$d/pid"
     local try
     for try in $(seq 200); do
@@ -192,5 +197,5 @@ case ${1:-} in
     start) start "$2" ;;
     stop) stop "$2" ;;
     cli) shift; cli "$@" ;;
-    *) sed -n '2,18p' "$0"; exit 2 ;;
+    *) sed -n '2,20p' "$0"; exit 2 ;;
 esac
