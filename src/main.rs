@@ -12,10 +12,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use portkeeper::admin::{Format, Request};
-use portkeeper::bench::{ari, false_verdicts, livelock, media, port_switch, register, simulation};
+use portkeeper::bench::{
+    ari, false_verdicts, livelock, media, peer, port_switch, register, simulation,
+};
 use portkeeper::demo;
 use portkeeper::driver::commands::{self, Failure};
-use portkeeper::stage::instance::{self, Play};
+use portkeeper::stage::instance::{self, Habits, Play};
 
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100)]
@@ -66,6 +68,10 @@ struct Demo {
     /// One JSON object as the last line.
     #[arg(long)]
     json: bool,
+    /// The same freeze with portkeeper, with a real Asterisk, and with a supervisor around that
+    /// Asterisk; tests/peers/install.sh installs it.
+    #[arg(long)]
+    against_asterisk: bool,
     /// Leave sound and logs here. Without it: a new directory for temporary files.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -100,6 +106,19 @@ enum Bench {
         calls: u16,
         /// Seconds of calls, and as many of floor.
         #[arg(long, default_value_t = 10)]
+        seconds: u32,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Processor time of a call, beside a real Asterisk that plays the same file;
+    /// tests/peers/install.sh installs it.
+    Peer {
+        /// Calls at once.
+        #[arg(long, default_value_t = 100)]
+        calls: u32,
+        /// Seconds for each of the two.
+        #[arg(long, default_value_t = 15)]
         seconds: u32,
         /// One JSON object.
         #[arg(long)]
@@ -176,6 +195,14 @@ struct DemoInstance {
     no_ack: bool,
     #[arg(long)]
     livelocked: bool,
+    #[arg(long)]
+    menu: Option<String>,
+    #[arg(long)]
+    over_http: bool,
+    #[arg(long)]
+    beats: bool,
+    #[arg(long)]
+    stands_by: bool,
 }
 
 #[derive(Subcommand)]
@@ -255,7 +282,9 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> Result<String, Failure> {
     match command {
         Command::Run { config } => commands::run(&config),
-        Command::Demo(Demo { json, out }) => played(demo::run(&demo::Options { json, out })),
+        Command::Demo(Demo { json, against_asterisk, out }) => {
+            played(demo::run(&demo::Options { json, against_asterisk, out }))
+        }
         Command::Bench(bench) => measured(bench),
         Command::Sim(sim) => sim.run(),
         Command::DemoInstance(instance) => instance.play(),
@@ -298,6 +327,12 @@ impl DemoInstance {
             api_key: self.api_key,
             acknowledges: !self.no_ack,
             livelocked: self.livelocked,
+            habits: Habits {
+                menu: self.menu,
+                over_http: self.over_http,
+                beats: self.beats,
+                stands_by: self.stands_by,
+            },
         };
         instance::run(play).map(|()| String::new()).map_err(|e| Failure::Node(e.to_string()))
     }
@@ -322,6 +357,9 @@ fn measured(bench: Bench) -> Result<String, Failure> {
         }
         Bench::Livelock { ports, json } => {
             livelock::run(livelock::Options { ports, json }).map(drop)
+        }
+        Bench::Peer { calls, seconds, json } => {
+            peer::run(peer::Options { calls, seconds, json }).map(drop)
         }
     };
     done.map(|()| String::new()).map_err(|error| Failure::Node(error.to_string()))

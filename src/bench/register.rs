@@ -106,6 +106,7 @@ fn register(ports: u32, directory: &Path) -> io::Result<Seen> {
         prompts: directory.join("prompts"),
         register_rate: 0,
         application: String::new(),
+        announce: None,
     };
     let node = Node::start(&setting, directory)?;
     let seen = stub.wait()?;

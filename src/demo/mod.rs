@@ -5,6 +5,7 @@
 //! killed; and at the end it is counted what the callers noticed.
 
 mod screen;
+mod versus;
 
 use std::io;
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ const RECORDED: u32 = 2;
 pub struct Options {
     /// One JSON object as the last line.
     pub json: bool,
+    /// The same freeze beside a real Asterisk, instead.
+    pub against_asterisk: bool,
     /// Where the sound and the log of the node are left; `None`: a new directory.
     pub out: Option<PathBuf>,
 }
@@ -53,6 +56,9 @@ pub fn run(options: &Options) -> io::Result<bool> {
         std::env::temp_dir().join(format!("portkeeper-demo-{}", std::process::id()))
     });
     std::fs::create_dir_all(&directory)?;
+    if options.against_asterisk {
+        return versus::run(options, &directory);
+    }
     let mut screen = Screen::new(options.json);
     screen.say(&format!("PBX emulator, one node, {PORTS} ports: starting"));
     let cast = Cast { ports: PORTS, directory: directory.clone() };
@@ -63,10 +69,10 @@ pub fn run(options: &Options) -> io::Result<bool> {
     troupe.node.stop()?;
     screen.say("");
     for line in outcome.text().lines() {
-        screen.say(line);
+        screen.plain(line);
     }
     for path in sounds {
-        screen.say(&format!("listen to what a caller heard: {}", path.display()));
+        screen.plain(&format!("listen to what a caller heard: {}", path.display()));
     }
     if options.json {
         screen.result(&outcome.json().to_string());
@@ -202,7 +208,7 @@ fn keep_sounds(report: &Report, directory: &std::path::Path) -> io::Result<Vec<P
 }
 
 impl Outcome {
-    /// No call and no digit lost or doubled, and the late commands refused.
+    /// No call and no digit lost or doubled.
     fn is_clean(&self) -> bool {
         self.calls_lost == 0 && self.digits.lost == 0 && self.digits.doubled == 0
     }

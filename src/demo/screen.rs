@@ -35,6 +35,12 @@ impl Screen {
         self.write(&format!("{line}\n"));
     }
 
+    /// One line for good, without the time.
+    pub fn plain(&mut self, text: &str) {
+        self.erase();
+        self.write(&format!("{text}\n"));
+    }
+
     /// The last line: the result.
     #[expect(clippy::print_stdout, reason = "a face that prints its result")]
     pub fn result(&mut self, text: &str) {

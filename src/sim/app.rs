@@ -65,7 +65,12 @@ struct Channel {
     digits: String,
     /// Keys taken under this channel id: what `GW_ACK` counts.
     taken: u32,
+    /// Playbacks that a key stops.
+    playing: Vec<String>,
 }
+
+/// Begins the id of a request to stop a playback; all others begin with their channel.
+const STOP: &str = "stop/";
 
 /// The parts of an event that this application looks at.
 #[derive(Debug, Deserialize)]
@@ -100,6 +105,8 @@ pub struct App {
     acknowledges: bool,
     /// What a caller hears first, and again and again: a prompt's name.
     menu: String,
+    /// Stops its playbacks when a key comes, for a peer that does not do that by itself.
+    stops_playbacks: bool,
     channels: BTreeMap<String, Channel>,
     /// Acknowledgements whose answer has not come, by request id.
     pending: BTreeMap<String, (String, Event)>,
@@ -114,6 +121,7 @@ impl App {
             mood: Mood::Working,
             acknowledges,
             menu: "menu".to_owned(),
+            stops_playbacks: false,
             channels: BTreeMap::new(),
             pending: BTreeMap::new(),
             next_request: 0,
@@ -129,6 +137,11 @@ impl App {
     /// Another prompt as menu, so that a caller can hear who serves the call.
     pub fn set_menu(&mut self, prompt: &str) {
         prompt.clone_into(&mut self.menu);
+    }
+
+    /// From here on a key stops what is playing.
+    pub fn stop_playbacks_at_keys(&mut self) {
+        self.stops_playbacks = true;
     }
 
     /// Calls that it believes to have.
@@ -165,7 +178,7 @@ impl App {
         let (call, digits) = (variable("GW_CALL"), variable("GW_CHECKPOINT"));
         let rebound = variable("GW_REASON") != "new";
         self.event(Event::Started { call: call.clone(), rebound });
-        self.channels.insert(id.clone(), Channel { call, digits, taken: 0 });
+        self.channels.insert(id.clone(), Channel { call, digits, taken: 0, playing: Vec::new() });
         self.request(&id, "answer", "");
         if self.acknowledges {
             // Known as one that acknowledges before the first digit, so that not even that one is
@@ -180,7 +193,11 @@ impl App {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         channel.digits.push_str(&digit);
         channel.taken += 1;
+        let stopped = std::mem::take(&mut channel.playing);
         let (digits, taken, call) = (channel.digits.clone(), channel.taken, channel.call.clone());
+        for playback in stopped {
+            self.stop(&playback);
+        }
         if self.acknowledges {
             let encoded = digits.replace('#', "%23");
             self.request(&id, "variable", &format!("variable=GW_CHECKPOINT&value={encoded}"));
@@ -202,7 +219,9 @@ impl App {
     fn finished(&mut self, playback: Option<PlaybackPart>) {
         let Some(PlaybackPart { id, target_uri }) = playback else { return };
         let Some(channel) = target_uri.strip_prefix("channel:") else { return };
-        if self.channels.contains_key(channel) && id.starts_with("menu") {
+        let Some(Channel { playing, .. }) = self.channels.get_mut(channel) else { return };
+        playing.retain(|playback| *playback != id);
+        if id.starts_with("menu") {
             let channel = channel.to_owned();
             self.play_menu(&channel);
         }
@@ -216,7 +235,9 @@ impl App {
     fn answered(&mut self, request: Option<String>, status: Option<u16>) {
         let Some(request) = request else { return };
         let pending = self.pending.remove(&request);
-        if status == Some(404) {
+        // A playback may have ended by itself.
+        let is_gone = status == Some(404) && !request.starts_with(STOP);
+        if is_gone {
             let id = request.split('/').next().unwrap_or_default();
             let call = id.rsplit_once('.').map_or("", |(call, _)| call).to_owned();
             self.channels.remove(id);
@@ -234,7 +255,18 @@ impl App {
     fn play(&mut self, kind: &str, channel: &str, prompt: &str) {
         self.next_request += 1;
         let playback = format!("{kind}-{}-{channel}", self.next_request);
+        if let Some(Channel { playing, .. }) = self.channels.get_mut(channel)
+            && self.stops_playbacks
+        {
+            playing.push(playback.clone());
+        }
         self.request(channel, &format!("play/{playback}"), &format!("media=sound:{prompt}"));
+    }
+
+    fn stop(&mut self, playback: &str) {
+        self.next_request += 1;
+        let request_id = format!("{STOP}{playback}/{}", self.next_request);
+        self.push(&request_id, "DELETE", &format!("playbacks/{playback}"));
     }
 
     /// Sends `POST /channels/{channel}/{what}?{query}`.
@@ -248,15 +280,19 @@ impl App {
     fn send(&mut self, channel: &str, method: &str, rest: &str) -> String {
         self.next_request += 1;
         let request_id = format!("{channel}/{}", self.next_request);
+        self.push(&request_id, method, &format!("channels/{channel}{rest}"));
+        request_id
+    }
+
+    fn push(&mut self, request_id: &str, method: &str, uri: &str) {
         let text = format!(
             concat!(
                 r#"{{"type":"RESTRequest","request_id":"{}","#,
-                r#""method":"{}","uri":"channels/{}{}"}}"#
+                r#""method":"{}","uri":"{}"}}"#
             ),
-            request_id, method, channel, rest
+            request_id, method, uri
         );
         self.outputs.push_back(Output::Text(text));
-        request_id
     }
 
     fn event(&mut self, event: Event) {
@@ -277,6 +313,24 @@ mod tests {
 
     fn outputs(app: &mut App) -> Vec<Output> {
         std::iter::from_fn(|| app.poll_output()).collect()
+    }
+
+    #[test]
+    fn a_key_stops_the_menu_where_the_peer_does_not() {
+        let mut app = App::new(false);
+        app.stop_playbacks_at_keys();
+        start(&mut app, "");
+        drop(outputs(&mut app));
+        app.handle_text(r#"{"type":"ChannelDtmfReceived","digit":"3","channel":{"id":"c.2"}}"#);
+        let sent = outputs(&mut app);
+        let Output::Text(stop) = &sent[0] else { panic!("{sent:?}") };
+        assert!(stop.contains(r#""method":"DELETE","uri":"playbacks/menu-"#), "{stop}");
+        let stop: Value = serde_json::from_str(stop).expect("JSON");
+        app.handle_text(&format!(
+            r#"{{"type":"RESTResponse","request_id":{},"status_code":404}}"#,
+            stop["request_id"]
+        ));
+        assert_eq!((app.calls(), outputs(&mut app)), (1, vec![]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::instance::{Instance, Line, Play, Said};
+use super::instance::{Habits, Instance, Line, Play, Said};
 use super::node::{API_KEY, Node, PASSWORD, Setting, pause};
 use super::pbx::{Command, LineState, PbxNet, Report};
 use super::sound;
@@ -106,6 +106,7 @@ impl Cast {
             prompts,
             register_rate: 0,
             application: String::new(),
+            announce: None,
         };
         let node = Node::start(&setting, &self.directory)?;
         let (tell, said) = mpsc::channel();
@@ -145,6 +146,7 @@ impl Troupe {
             api_key: API_KEY.to_owned(),
             acknowledges: true,
             livelocked,
+            habits: Habits::default(),
         };
         let instance = Instance::start(index, &play, self.tell.clone())?;
         self.instances.insert(index, instance);
@@ -231,7 +233,10 @@ impl Troupe {
                 Line::Said(Event::Ended { call } | Event::Refused { call }) => {
                     calls.remove(call);
                 }
-                Line::Connected | Line::Said(Event::Acknowledged { .. }) => {}
+                Line::Connected
+                | Line::Beat
+                | Line::StandsBy
+                | Line::Said(Event::Acknowledged { .. }) => {}
             }
         }
         calls.len()

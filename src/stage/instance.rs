@@ -2,20 +2,29 @@
 //!
 //! The process speaks ARI over one WebSocket, as any application does, and prints a JSON line for
 //! each thing of note. Its parent freezes it (SIGSTOP), wakes it (SIGCONT) or kills it (SIGKILL).
+//!
+//! For comparisons it also plays what people build around a PBX of their own: it beats on standard
+//! output, so that a supervisor sees it hang; or it waits on standard input until the supervisor
+//! lets it take over, and then lists the channels of its application and goes on with them.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
+use super::rest::{Couriers, Rest};
 use crate::driver::clock;
 use crate::sim::app::{App, Event, Mood, Output};
-use crate::timers::Instant;
+use crate::timers::{Duration, Instant};
 
 /// What the process is told on its command line.
 #[derive(Clone, Debug)]
@@ -30,12 +39,38 @@ pub struct Play {
     pub acknowledges: bool,
     /// Reads its events, answers pings, and does nothing.
     pub livelocked: bool,
+    /// What it does besides.
+    pub habits: Habits,
 }
+
+/// What some applications do besides; nothing by default.
+#[derive(Clone, Debug, Default)]
+pub struct Habits {
+    /// Its menu is this prompt, so that one can hear who serves a call.
+    pub menu: Option<String>,
+    /// Sends its commands over HTTP, as most client libraries do, not over the WebSocket, and
+    /// stops its prompts at a key.
+    pub over_http: bool,
+    /// Says every 50 ms that it lives.
+    pub beats: bool,
+    /// Waits until it is let go, and then takes the channels of its application over.
+    pub stands_by: bool,
+}
+
+/// How often an instance says that it lives.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// A PBX may answer a command only when the prompt before it has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// One line of an instance's output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Line {
+    /// It lives.
+    Beat,
+    /// It waits to be let go.
+    StandsBy,
     /// The WebSocket is open.
     Connected,
     /// The application says something of itself.
@@ -45,37 +80,109 @@ pub enum Line {
 
 /// The body of the process: plays until its connection ends.
 pub fn run(instance: Play) -> io::Result<()> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(play(instance))
+    if instance.habits.stands_by {
+        print(&Line::StandsBy)?;
+        io::stdin().read_line(&mut String::new())?;
+    }
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let (mut player, mut events) = Player::connect(&instance).await?;
+        print(&Line::Connected)?;
+        player.take_over().await?;
+        player.play(&mut events).await?;
+        player.finish().await
+    })
 }
 
-async fn play(play: Play) -> io::Result<()> {
-    let Play { ari, application, api_key, acknowledges, livelocked } = play;
-    let url = format!("ws://{ari}/ari/events?app={application}&api_key={api_key}");
-    let (socket, _) = tokio_tungstenite::connect_async(url).await.map_err(io::Error::other)?;
-    let (mut sender, mut receiver) = socket.split();
-    let mut app = App::new(acknowledges);
-    if livelocked {
-        app.set_mood(Mood::Livelocked);
-    }
-    print(&Line::Connected)?;
-    while let Some(message) = receiver.next().await {
-        match message.map_err(io::Error::other)? {
-            Message::Text(text) => app.handle_text(&text),
-            Message::Close(_) => break,
-            // The library answers pings by itself, when it is flushed below.
-            Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {}
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+struct Player {
+    app: App,
+    sender: SplitSink<Socket, Message>,
+    rest: Rest,
+    couriers: Couriers,
+    answers: tokio::sync::mpsc::Receiver<String>,
+    habits: Habits,
+}
+
+impl Player {
+    async fn connect(play: &Play) -> io::Result<(Self, SplitStream<Socket>)> {
+        let Play { ari, application, api_key, acknowledges, livelocked, habits } = play.clone();
+        let url = format!("ws://{ari}/ari/events?app={application}&api_key={api_key}");
+        let (socket, _) = tokio_tungstenite::connect_async(url).await.map_err(io::Error::other)?;
+        let (sender, events) = socket.split();
+        let mut app = App::new(acknowledges);
+        if livelocked {
+            app.set_mood(Mood::Livelocked);
         }
-        while let Some(output) = app.poll_output() {
+        if let Some(menu) = &habits.menu {
+            app.set_menu(menu);
+        }
+        if habits.over_http {
+            app.stop_playbacks_at_keys();
+        }
+        let rest = Rest { ari, api_key };
+        let (couriers, answers) = Couriers::new(rest.clone());
+        Ok((Self { app, sender, rest, couriers, answers, habits }, events))
+    }
+
+    /// A new connection hears nothing of the calls that are there: it has to ask.
+    async fn take_over(&mut self) -> io::Result<()> {
+        if !self.habits.stands_by {
+            return Ok(());
+        }
+        for channel in self.rest.channels().await? {
+            let start = serde_json::json!({ "type": "StasisStart", "channel": channel });
+            self.app.handle_text(&start.to_string());
+        }
+        self.perform().await
+    }
+
+    /// Until the connection ends, in order or not: an instance that was away too long is cut off.
+    async fn play(&mut self, events: &mut SplitStream<Socket>) -> io::Result<()> {
+        let mut beat = tokio::time::interval(BEAT);
+        loop {
+            tokio::select! {
+                message = events.next() => match message {
+                    Some(Ok(Message::Text(text))) => self.app.handle_text(&text),
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(()),
+                    // The library answers pings by itself, when it is flushed below.
+                    Some(Ok(_)) => {}
+                },
+                Some(answer) = self.answers.recv() => self.app.handle_text(&answer),
+                _ = beat.tick(), if self.habits.beats => print(&Line::Beat)?,
+            }
+            if self.perform().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hears what became of its last commands. It does not know yet that it was replaced.
+    async fn finish(&mut self) -> io::Result<()> {
+        while let Ok(Some(answer)) = timeout(LAST_ANSWERS, self.answers.recv()).await {
+            self.app.handle_text(&answer);
+            self.carry_out().await?;
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self) -> io::Result<()> {
+        self.carry_out().await?;
+        self.sender.flush().await.map_err(io::Error::other)
+    }
+
+    async fn carry_out(&mut self) -> io::Result<()> {
+        while let Some(output) = self.app.poll_output() {
             match output {
+                Output::Text(request) if self.habits.over_http => self.couriers.carry(request)?,
                 Output::Text(text) => {
-                    sender.feed(Message::text(text)).await.map_err(io::Error::other)?;
+                    self.sender.feed(Message::text(text)).await.map_err(io::Error::other)?;
                 }
                 Output::Event(event) => print(&Line::Said(event))?,
             }
         }
-        sender.flush().await.map_err(io::Error::other)?;
+        Ok(())
     }
-    Ok(())
 }
 
 fn print(line: &Line) -> io::Result<()> {
@@ -90,6 +197,7 @@ pub struct Instance {
     /// What people call it.
     pub name: String,
     child: Child,
+    stdin: Option<ChildStdin>,
 }
 
 /// A line of an instance, by its index, and when it was read.
@@ -115,7 +223,9 @@ impl Instance {
         if play.livelocked {
             command.arg("--livelocked");
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        command.args(play.habits.arguments());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let stdin = child.stdin.take();
         let lines = child.stdout.take().ok_or_else(|| io::Error::other("no output"))?;
         std::thread::Builder::new().name(format!("instance-{index}")).spawn(move || {
             for line in BufReader::new(lines).lines().map_while(Result::ok) {
@@ -125,7 +235,13 @@ impl Instance {
                 }
             }
         })?;
-        Ok(Self { name: format!("ivr{}", index + 1), child })
+        Ok(Self { name: format!("ivr{}", index + 1), child, stdin })
+    }
+
+    /// Lets an instance take over that stands by.
+    pub fn let_go(&mut self) -> io::Result<()> {
+        // Standard input that ends is a line, too.
+        self.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(b"go\n"))
     }
 
     /// SIGSTOP: it hangs, its connection stays. Returns when the signal was sent.
@@ -156,6 +272,23 @@ impl Instance {
         let at = clock::now();
         kill_process(pid, signal)?;
         Ok(at)
+    }
+}
+
+impl Habits {
+    /// As arguments of the command line.
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = Vec::new();
+        if let Some(menu) = &self.menu {
+            arguments.extend(["--menu".to_owned(), menu.clone()]);
+        }
+        let flags = [
+            (self.over_http, "--over-http"),
+            (self.beats, "--beats"),
+            (self.stands_by, "--stands-by"),
+        ];
+        arguments.extend(flags.iter().filter(|flag| flag.0).map(|flag| flag.1.to_owned()));
+        arguments
     }
 }
 

@@ -1,10 +1,12 @@
 //! The simulator's actors on loopback sockets: a PBX with phones, IVR applications as processes,
 //! and a node as a process. `portkeeper demo` and `portkeeper bench` play on it.
 
+pub mod asterisk;
 pub mod cast;
 pub mod figures;
 pub mod instance;
 pub mod kernel_time;
 pub mod node;
 pub mod pbx;
+mod rest;
 pub mod sound;

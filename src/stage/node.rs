@@ -30,6 +30,8 @@ pub struct Setting {
     pub register_rate: u32,
     /// Further lines of `[applications.main]`.
     pub application: String,
+    /// Plays this prompt to every caller, for long, and needs no instance.
+    pub announce: Option<String>,
 }
 
 /// Password of every port in a play.
@@ -122,6 +124,11 @@ fn configuration(
     ari: SocketAddr,
     observe: SocketAddr,
 ) -> String {
+    let announces = setting.announce.is_some();
+    let serves = if announces { "builtin:announce" } else { "main" };
+    let announce = setting.announce.as_ref().map_or_else(String::new, |prompt| {
+        format!("[announce]\nprompts = [\"{prompt}\"]\nrepeats = 1000")
+    });
     let (user, password) = API_KEY.split_once(':').unwrap_or_default();
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -141,9 +148,10 @@ register_rate = {rate}
 [[ports]]
 extensions = "{extensions}"
 password = "{PASSWORD}"
-applications = ["main"]
+applications = ["{serves}"]
 [applications.main]
 {application}
+{announce}
 [media]
 udp_ports = "20000-31999"
 prompts = "{prompts}"
@@ -173,17 +181,17 @@ listen = "{observe}"
     clippy::disallowed_types,
     reason = "a face that plays on real sockets"
 )]
-fn free_tcp_port() -> io::Result<SocketAddr> {
+pub(super) fn free_tcp_port() -> io::Result<SocketAddr> {
     std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a face that writes files")]
-fn write_file(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_file(path: &Path, text: &str) -> io::Result<()> {
     std::fs::write(path, text)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a face that writes files")]
-fn create_file(path: &Path) -> io::Result<std::fs::File> {
+pub(super) fn create_file(path: &Path) -> io::Result<std::fs::File> {
     std::fs::File::create(path)
 }
 

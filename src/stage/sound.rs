@@ -1,5 +1,6 @@
 //! The prompts of a play, embedded in the program, and what the callers heard, as WAV files.
 
+use std::f64::consts::TAU;
 use std::io;
 use std::path::Path;
 
@@ -33,10 +34,40 @@ pub fn write_prompts(directory: &Path) -> io::Result<()> {
 
 /// Writes what a caller heard.
 pub fn write_wav(path: &Path, codec: Codec, sound: &[u8]) -> io::Result<()> {
-    let law = match codec {
+    let law = law(codec);
+    write_samples(path, sound.iter().map(|&octet| law.decode_sample(octet)))
+}
+
+/// Writes a tone.
+pub fn write_tone(path: &Path, hz: u32, milliseconds: u32) -> io::Result<()> {
+    let step = f64::from(hz) * TAU / f64::from(SAMPLE_RATE);
+    let samples = 0..milliseconds * SAMPLE_RATE / 1_000;
+    write_samples(path, samples.map(|n| ((f64::from(n) * step).sin() * 8_000.0) as i16))
+}
+
+/// Whether a packet's sound is a tone of this frequency (Goertzel's algorithm).
+pub fn carries(codec: Codec, packet: &[u8], hz: u32) -> bool {
+    let law = law(codec);
+    let turn = 2.0 * (f64::from(hz) * TAU / f64::from(SAMPLE_RATE)).cos();
+    let (mut a, mut b, mut energy) = (0.0, 0.0, 0.0);
+    for &octet in packet {
+        let sample = f64::from(law.decode_sample(octet));
+        energy += sample * sample;
+        (a, b) = (sample + turn * a - b, a);
+    }
+    let samples = packet.len() as f64;
+    // A pure tone gives half of this; 100 squared is far below any prompt.
+    energy > 1e4 * samples && a * a + b * b - turn * a * b > 0.45 * energy * samples
+}
+
+const fn law(codec: Codec) -> Law {
+    match codec {
         Codec::Pcmu => Law::Mu,
         Codec::Pcma => Law::A,
-    };
+    }
+}
+
+fn write_samples(path: &Path, samples: impl Iterator<Item = i16>) -> io::Result<()> {
     let spec = hound::WavSpec {
         channels: 1,
         sample_rate: SAMPLE_RATE,
@@ -44,8 +75,30 @@ pub fn write_wav(path: &Path, codec: Codec, sound: &[u8]) -> io::Result<()> {
         sample_format: hound::SampleFormat::Int,
     };
     let mut writer = hound::WavWriter::create(path, spec).map_err(io::Error::other)?;
-    for &octet in sound {
-        writer.write_sample(law.decode_sample(octet)).map_err(io::Error::other)?;
+    for sample in samples {
+        writer.write_sample(sample).map_err(io::Error::other)?;
     }
     writer.finalize().map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tone_is_told_from_another_and_from_silence() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let path = directory.path().join("tone.wav");
+        write_tone(&path, 800, 40).expect("written");
+        let mut reader = hound::WavReader::open(&path).expect("readable");
+        let sound: Vec<u8> = reader
+            .samples::<i16>()
+            .map(|sample| Law::Mu.encode_sample(sample.expect("a sample")))
+            .collect();
+        assert_eq!(sound.len(), 320);
+        assert!(sound.chunks(160).all(|packet| carries(Codec::Pcmu, packet, 800)));
+        assert!(!sound.chunks(160).any(|packet| carries(Codec::Pcmu, packet, 500)));
+        assert!(!carries(Codec::Pcmu, &[0xff; 160], 800));
+        assert!(!carries(Codec::Pcmu, &[], 800));
+    }
 }

@@ -42,6 +42,12 @@ impl Load {
         Self { at: clock::now(), all: busy_ticks(), own: own_ticks() }
     }
 
+    /// Cores that all processes kept busy since.
+    pub(in crate::bench) fn all_cores(&self) -> f64 {
+        let seconds = clock::now().saturating_duration_since(self.at).as_secs_f64();
+        busy_ticks().saturating_sub(self.all) as f64 / TICKS / seconds
+    }
+
     /// Cores that other processes kept busy since.
     pub(super) fn other_cores(&self) -> f64 {
         let seconds = clock::now().saturating_duration_since(self.at).as_secs_f64();
