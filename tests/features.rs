@@ -1,11 +1,11 @@
-//! docs/FEATURES.md keeps its word: what it calls done names a test, and every test that it names
-//! is one that runs.
+//! The documents keep their word: what docs/FEATURES.md calls done names a test, every test that it
+//! names is one that runs, and docs/OPERATING.md has every key of a result.
 
 #![expect(clippy::disallowed_methods, reason = "reads the source tree")]
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One row of the table.
 struct Row<'t> {
@@ -31,20 +31,20 @@ fn named(proof: &str) -> impl Iterator<Item = &str> {
     proof.split('`').skip(1).step_by(2)
 }
 
-/// Functions that follow a test attribute and are not ignored.
-fn tests_in(directory: &Path, found: &mut BTreeSet<String>) {
+/// Every source below a directory, with its text.
+fn rust_files(directory: &Path, found: &mut Vec<(PathBuf, String)>) {
     for entry in fs::read_dir(directory).expect("readable") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            tests_in(&path, found);
+            rust_files(&path, found);
         } else if path.extension().is_some_and(|ending| ending == "rs") {
             let text = fs::read_to_string(&path).expect("UTF-8 source");
-            found.extend(tests_of(&text).map(str::to_owned));
-            found.extend(peers_of(&text).map(str::to_owned));
+            found.push((path, text));
         }
     }
 }
 
+/// Functions that follow a test attribute and are not ignored.
 fn tests_of(text: &str) -> impl Iterator<Item = &str> {
     let marked = text.split("#[test]").skip(1).chain(text.split("#[tokio::test]").skip(1));
     marked.filter_map(|after| {
@@ -61,11 +61,12 @@ fn peers_of(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn tests() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+    let mut files = Vec::new();
     for directory in ["src", "codecs/src", "tests"] {
-        tests_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut found);
+        rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut files);
     }
-    found
+    let names = files.iter().flat_map(|(_, text)| tests_of(text).chain(peers_of(text)));
+    names.map(str::to_owned).collect()
 }
 
 #[test]
@@ -93,4 +94,31 @@ fn every_test_that_the_table_names_is_there() {
             assert!(is_there, "{name}: there is no test `{test}`");
         }
     }
+}
+
+/// Keys of JSON objects in a source, as `"total_ms": value`.
+fn keys_of(text: &str) -> impl Iterator<Item = &str> {
+    let tested = text.find("#[cfg(test)]").unwrap_or(text.len());
+    text[..tested].lines().filter_map(|line| {
+        let (key, _) = line.trim_start().strip_prefix('"')?.split_once("\":")?;
+        key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_').then_some(key)
+    })
+}
+
+#[test]
+fn every_key_of_a_result_stands_in_the_manual() {
+    let manual = include_str!("../docs/OPERATING.md");
+    let mut files = Vec::new();
+    for directory in ["src/demo", "src/bench", "src/stage", "src/admin"] {
+        rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut files);
+    }
+    let mut keys = 0;
+    for (path, text) in &files {
+        for key in keys_of(text) {
+            keys += 1;
+            let path = path.display();
+            assert!(manual.contains(&format!("`{key}`")), "{path}: no word of `{key}`");
+        }
+    }
+    assert!(keys > 40, "{keys} keys found");
 }
