@@ -79,6 +79,17 @@ unit_and_lint() {
     cargo test --locked --workspace
 }
 
+# The planted bugs are compiled into a program of their own, from the same dependencies; to put the
+# plain one back compiles nothing.
+simulation() {
+    local target=${CARGO_TARGET_DIR:-target}/release
+    cargo build -q --locked --release --features mutants
+    cp "$target/portkeeper" "$cache/portkeeper-mutants"
+    cargo build -q --locked --release
+    "$target/portkeeper" sim --seeds 500 --json
+    "$cache/portkeeper-mutants" sim --mutants --json
+}
+
 real_peers() {
     PORTKEEPER_PEERS=1 cargo test --locked --test peers
 }
@@ -86,6 +97,7 @@ real_peers() {
 rung preparation 8 prepare
 rung build 8 build
 rung "unit tests and lints" 4 unit_and_lint
+[ $quick = yes ] || rung simulation 8 simulation
 if [ $quick = no ] && [ $peers = yes ]; then
     rung "installing peers" 3 tests/peers/install.sh
     rung "real peers" 10 real_peers

@@ -199,3 +199,20 @@ pub fn hunt(_json: bool) -> bool {
     eprintln!("this program has no planted bugs; build it with --features mutants");
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_counted_whichever_core_had_it() {
+        let good = run::run(3, false);
+        let bad = Outcome { violation: Some(("planted".to_owned(), vec![])), ..good.clone() };
+        let (mut first, mut second) = (Report::default(), Report::default());
+        first.add(&good);
+        second.add(&bad);
+        let sum = first.with(&second);
+        assert_eq!((sum.seeds, sum.violations, sum.virtual_seconds), (2, 1, 2 * run::SECONDS));
+        assert_eq!((sum.faults, sum.steps), (2 * good.faults, 2 * good.steps));
+    }
+}

@@ -2,7 +2,7 @@
 //! world begins, so that a change of the node changes nothing of what is done to it.
 //!
 //! 0-11 s: calls and faults. At 11.5 s everything is healed, at 16.5 s the world must have settled,
-//! then everybody hangs up, and at 20 s nothing may be left.
+//! then everybody hangs up, at 19 s nothing may be left and the node is stopped in order.
 
 use super::action::Action;
 use super::links::{Dice, Weather};
@@ -280,7 +280,9 @@ pub const REGISTERED_AT: u64 = 650;
 pub const HEALED_AT: u64 = 11_500;
 /// When calls must have settled.
 pub const SETTLED_AT: u64 = 16_500;
-/// When nothing may be left.
+/// When nothing may be left of any call, and the node is stopped.
+pub const EMPTY_AT: u64 = 19_000;
+/// When it must have stopped, and no port be registered.
 pub const END_AT: u64 = 20_000;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use rand_core::SeedableRng;
 
 use super::links::Dice;
 use super::notes::line;
-use super::plan::{self, END_AT, HEALED_AT, REGISTERED_AT, SETTLED_AT};
+use super::plan::{self, EMPTY_AT, END_AT, HEALED_AT, REGISTERED_AT, SETTLED_AT};
 use super::world::{Setup, World};
 use crate::ids::{Rng, fork};
 use crate::timers::{Duration, Instant};
@@ -56,8 +56,11 @@ fn live(world: &mut World) {
     world.must_be_settled();
     world.must_be_served();
     world.everybody_hangs_up();
-    world.run_until(after(END_AT));
+    world.run_until(after(EMPTY_AT));
     world.must_be_empty();
+    world.stop();
+    world.run_until(after(END_AT));
+    world.must_have_stopped();
 }
 
 fn outcome(seed: u64, world: &World, full: bool) -> Outcome {

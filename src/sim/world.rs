@@ -131,6 +131,8 @@ pub struct World {
     rtp: Lossy,
     binds_fail: u32,
     steady: bool,
+    /// The node was asked to stop, and whether it has.
+    stop: Option<bool>,
     dice: Dice,
     next_line: u32,
     next_request: u64,
@@ -187,6 +189,7 @@ impl World {
             rtp,
             binds_fail: 0,
             steady: false,
+            stop: None,
             dice: Dice::new(fork(&mut rng)),
             next_line: 0,
             next_request: 0,

@@ -95,7 +95,7 @@ impl World {
                 Output::Accept { instance, .. } => self.accepted(instance),
                 Output::Respond { response, .. } => self.responded(response.status),
                 Output::Load { call, name } => self.load(call, name),
-                Output::Stopped => self.violation(None, "the node stopped unasked".into()),
+                Output::Stopped => self.node_stopped(),
             }
         }
         self.node_due = self.node.poll_timeout();
@@ -110,6 +110,20 @@ impl World {
         self.judge();
         if self.trace.is_full() {
             self.note_changes();
+        }
+    }
+
+    /// An operator stops the node.
+    pub fn stop(&mut self) {
+        self.stop = Some(false);
+        self.tell_node(node::Input::Stop);
+    }
+
+    fn node_stopped(&mut self) {
+        match self.stop {
+            Some(false) => self.stop = Some(true),
+            Some(true) => self.violation(None, "the node stopped twice".into()),
+            None => self.violation(None, "the node stopped unasked".into()),
         }
     }
 

@@ -167,4 +167,18 @@ impl World {
             self.violation(Some(port), format!("{extension} still has a line at the PBX"));
         }
     }
+
+    /// After an orderly stop: it has ended, and the PBX sends no call to any port.
+    pub fn must_have_stopped(&mut self) {
+        if self.stop != Some(true) {
+            self.violation(None, "the node was asked to stop and has not".into());
+        }
+        for port in (0..site::PORTS).map(PortId) {
+            let extension = site::extension(port);
+            if self.pbx.is_registered(&extension, self.now) {
+                let text = format!("{extension} is registered after the node has stopped");
+                self.violation(Some(port), text);
+            }
+        }
+    }
 }
