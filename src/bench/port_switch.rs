@@ -10,12 +10,17 @@
 //! Callers key digits across each signal, and are counted for what the instances acknowledged in
 //! the end. Late packets are counted by the kernel's receive time in the 200 ms after a verdict,
 //! and in as long a time with the same keys and no switch, so that what neighbours on the machine
-//! do to both is taken off. Beside the detection of a crash stands its floor: the time until the
-//! end of a bare connection is seen when the bare process behind it is killed.
+//! do to both is taken off. Bare real-time threads that do nothing but sleep, one on each core,
+//! tell how often the machine woke anybody so late in the same windows; one such wake-up of a
+//! media worker makes all packets of a tick late, those of a quarter of the ports.
+//!
+//! Beside the detection of a crash stands its floor: the time until the end of a bare connection is
+//! seen when the bare process behind it is killed.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
 
 mod floor;
+mod sleepers;
 
 use std::io;
 use std::path::Path;
@@ -32,6 +37,7 @@ use crate::stage::figures::{Digits, Durations, late_in};
 use crate::stage::node::pause;
 use crate::stage::pbx::{Command, LineState, Report as PbxReport};
 use crate::timers::{Duration, Instant};
+use sleepers::Sleepers;
 
 /// An instance that has just connected shows that it answers pings.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -71,6 +77,8 @@ pub struct Report {
     pub rtp_late_over_5ms: i64,
     /// Late packets after switches, and in windows without one.
     pub rtp_late: [usize; 2],
+    /// Late wake-ups of bare real-time threads after switches, and in windows without one.
+    pub floor_late_wakes: [usize; 2],
     /// Packets that never came, in all.
     pub rtp_skipped: u64,
     /// Calls that did not live to see the end.
@@ -122,6 +130,7 @@ struct Found {
     floor: Vec<Duration>,
     switched: Vec<Instant>,
     calm: Vec<Instant>,
+    late_wakes: Vec<Instant>,
     false_verdicts: usize,
 }
 
@@ -132,6 +141,7 @@ fn measure(options: Options, directory: &Path) -> io::Result<Report> {
     let lines = troupe.call(cast.ports, 0)?;
     let surroundings = Surroundings::begin(&troupe.pids());
     let mut found = Found::default();
+    let sleepers = Sleepers::start()?;
     for run in 1..=options.runs {
         for fault in [Fault::Hang, Fault::Crash] {
             owner = switch(&mut troupe, &lines, owner, fault, &mut found)?;
@@ -142,6 +152,7 @@ fn measure(options: Options, directory: &Path) -> io::Result<Report> {
         }
     }
     pause(SWITCHES_WITHIN);
+    found.late_wakes = sleepers.finish();
     let other_cpu_cores = surroundings.other_cores(&troupe.pids());
     let report = troupe.report();
     let digits = count_digits(&mut troupe, &report)?;
@@ -231,6 +242,7 @@ impl Found {
         other_cpu_cores: f64,
     ) -> Report {
         let late = [late(pbx, &self.switched), late(pbx, &self.calm)];
+        let wakes = |windows: &[Instant]| sleepers::within(&self.late_wakes, windows, WINDOW);
         let lines = pbx.lines.values();
         Report {
             ports: options.ports,
@@ -239,6 +251,7 @@ impl Found {
             crash: self.crash.json(),
             rtp_late_over_5ms: late[0] as i64 - late[1] as i64,
             rtp_late: late,
+            floor_late_wakes: [wakes(&self.switched), wakes(&self.calm)],
             rtp_skipped: lines.clone().map(|line| line.heard.skipped).sum(),
             calls_lost: lines.filter(|line| line.state != LineState::Up).count(),
             digits_lost: digits.lost,
@@ -290,11 +303,14 @@ impl Report {
             "floor: the end of a bare killed process is seen after {floor:.3} ms; a crash takes \
              {:.1} times that\n\
              late packets after switches: {}, in windows without: {}; skipped: {}\n\
+             floor: late wake-ups of bare real-time threads in the same windows: {} and {}\n\
              calls lost: {}; digits: {} sent, {} lost, {} doubled; false verdicts: {}\n",
             self.crash_detect_over_floor,
             self.rtp_late[0],
             self.rtp_late[1],
             self.rtp_skipped,
+            self.floor_late_wakes[0],
+            self.floor_late_wakes[1],
             self.calls_lost,
             self.digits_sent,
             self.digits_lost,
