@@ -60,8 +60,9 @@ pub fn run(options: &Options, directory: &Path) -> io::Result<bool> {
 fn with_portkeeper(screen: &mut Screen, directory: &Path) -> io::Result<Row> {
     std::fs::create_dir_all(directory)?;
     screen.say("portkeeper: a node and two instances");
-    let troupe = Cast { ports: EXTENSIONS, directory: directory.to_owned() }.start()?;
+    // A node reads its prompts when it starts.
     write_menus(&directory.join("prompts"))?;
+    let troupe = Cast { ports: EXTENSIONS, directory: directory.to_owned() }.start()?;
     let act = Act {
         name: "portkeeper",
         pbx: &troupe.pbx,
@@ -105,6 +106,7 @@ fn with_asterisk(
 }
 
 fn write_menus(prompts: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(prompts)?;
     for (name, hz) in MENUS {
         sound::write_tone(&prompts.join(format!("{name}.wav")), hz, MENU_MS)?;
     }
