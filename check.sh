@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The whole ladder of tests: build, unit tests and lints, real peers. Installs what it needs from
-# Debian's packages and the Rust, npm and Python registries; works on a fresh machine as root.
+# The whole ladder of tests: build, unit tests and lints, real peers, demo, kill loops. Installs
+# what it needs from Debian's packages and the Rust, npm and Python registries; works on a fresh
+# machine as root.
 # Stops at the first rung that fails and says which; prints what each rung took.
 #
 # usage: ./check.sh [--quick] [--no-peers]
@@ -14,7 +15,7 @@ for argument in "$@"; do
     case $argument in
         --quick) quick=yes ;;
         --no-peers) peers=no ;;
-        *) sed -n '2,8p' "$0"; exit 2 ;;
+        *) sed -n '2,9p' "$0"; exit 2 ;;
     esac
 done
 
@@ -94,6 +95,37 @@ real_peers() {
     PORTKEEPER_PEERS=1 cargo test --locked --test peers
 }
 
+portkeeper=${CARGO_TARGET_DIR:-target}/release/portkeeper
+
+# nothing_lost JSON: whether a demo or a measurement lost no call and no digit.
+nothing_lost() {
+    local key
+    for key in calls_lost digits_lost digits_doubled; do
+        [[ $1 =~ \"$key\":0[,}] ]] || { echo "check.sh: $key is not 0: $1" >&2; return 1; }
+    done
+}
+
+demo() {
+    local result
+    result=$("$portkeeper" demo --json | tail -n 1)
+    echo "$result"
+    nothing_lost "$result"
+    [ $peers = no ] || "$portkeeper" demo --against-asterisk
+}
+
+# Instances are frozen and killed under calls, again and again for three minutes.
+kill_loops() {
+    local began=$SECONDS result loops=0
+    while [ $((SECONDS - began)) -lt 180 ]; do
+        result=$("$portkeeper" bench port-switch --ports 30 --runs 5 --json | tail -n 1)
+        nothing_lost "$result"
+        result=$("$portkeeper" demo --json 2> /dev/null | tail -n 1)
+        nothing_lost "$result"
+        loops=$((loops + 1))
+    done
+    echo "$loops loops, each with 6 hangs and 6 crashes: no call lost, no digit lost or doubled"
+}
+
 rung preparation 8 prepare
 rung build 8 build
 rung "unit tests and lints" 4 unit_and_lint
@@ -101,6 +133,10 @@ rung "unit tests and lints" 4 unit_and_lint
 if [ $quick = no ] && [ $peers = yes ]; then
     rung "installing peers" 3 tests/peers/install.sh
     rung "real peers" 10 real_peers
+fi
+if [ $quick = no ]; then
+    rung demo 2 demo
+    rung "kill loops" 8 kill_loops
 fi
 
 current=summary
