@@ -167,6 +167,20 @@ impl Request {
         sdp(&self.headers, &self.body)
     }
 
+    /// Whether its body must be understood (RFC 3261 section 8.2.3) and is not: 415.
+    pub fn has_strange_body(&self) -> bool {
+        let optional = |field: &str| {
+            let field = field.to_ascii_lowercase();
+            field.split(';').skip(1).any(|p| {
+                let (name, value) = p.split_once('=').unwrap_or_default();
+                (name.trim(), value.trim()) == ("handling", "optional")
+            })
+        };
+        !self.body.is_empty()
+            && self.sdp().is_none()
+            && !self.headers.get("Content-Disposition").is_some_and(optional)
+    }
+
     /// Sets body and Content-Type.
     pub fn set_body(&mut self, content_type: &str, body: impl Into<Bytes>) {
         self.headers.set("Content-Type", content_type);

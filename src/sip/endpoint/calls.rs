@@ -9,7 +9,7 @@ use crate::redact::Redacted;
 use crate::sdp::LocalMedia;
 use crate::sip::message::{Replaces, Request, Response, Uri};
 use crate::sip::session::{
-    Input, Output, Purpose, ServerId, Session, Target, called, caller, refused_interval,
+    Input, Output, Purpose, SDP, ServerId, Session, Target, called, caller, refused_interval,
 };
 use crate::sip::transport::Flow;
 use crate::sip::{Command, EndCause, Event, Incoming, Party, ident};
@@ -41,7 +41,11 @@ impl Endpoint {
         };
         if let Some(status) = self.unwelcome(&invite) {
             self.counters.refused_calls += 1;
-            return self.say(now, id, &invite, status);
+            let mut response = self.tagged(&invite, status);
+            if status == 415 {
+                response.headers.push("Accept", SDP);
+            }
+            return self.respond(now, id, &response);
         }
         if self.refuse_interval(now, id, port, &invite) {
             return;
@@ -52,14 +56,13 @@ impl Endpoint {
     /// Why a call to a port that exists is not taken.
     fn unwelcome(&self, invite: &Request) -> Option<u16> {
         let refuse = self.config.pbx.refuse_status;
-        let sdp = invite.headers.content_type().is_none_or(|t| t.essence == "application/sdp");
         match () {
             () if invite.headers.has("Replaces") || invite.headers.has("Join") => Some(481),
             () if self.draining => Some(503),
             () if self.live >= self.accounts.len() => Some(refuse),
             // Calls that end are few; more of them than this is a far end that answers nothing.
             () if self.calls.len() >= 4 * self.accounts.len() + 64 => Some(503),
-            () if !invite.body.is_empty() && !sdp => Some(415),
+            () if invite.has_strange_body() => Some(415),
             () => None,
         }
     }

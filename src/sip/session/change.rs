@@ -104,8 +104,8 @@ impl Session {
         if !matches!(self.state, State::Up) {
             return;
         }
-        if !response.body.is_empty() && invite {
-            self.media.accept(&response.body);
+        if let Some(answer) = response.sdp().filter(|_| invite) {
+            self.media.accept(&answer);
         }
         self.start_timer(now, response);
         self.tell_media();

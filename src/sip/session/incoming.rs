@@ -56,11 +56,6 @@ impl Offered {
     }
 }
 
-/// The SDP of a message, when it has one.
-pub(super) fn offer_of(body: &Bytes) -> Option<&[u8]> {
-    if body.is_empty() { None } else { Some(body) }
-}
-
 impl Session {
     /// A call from the PBX. `None`: its INVITE makes no dialog (no Contact, no From tag).
     pub(crate) fn incoming(
@@ -90,7 +85,7 @@ impl Session {
             return;
         }
         let required = offered.invite.headers.lists("Require", "100rel");
-        if required && offer_of(&offered.invite.body).is_none() {
+        if required && offered.invite.sdp().is_none() {
             return;
         }
         let tx = offered.tx;
@@ -123,7 +118,7 @@ impl Session {
                 let waiting = offered.reliable.as_ref().map(|r| r.rseq).zip(cseq);
                 if rack.is_none() || rack.as_ref().map(|r| (r.rseq, r.cseq.clone())) != waiting {
                     481
-                } else if request.body.is_empty() {
+                } else if request.sdp().is_none() {
                     offered.reliable = None;
                     200
                 } else {
@@ -146,8 +141,8 @@ impl Session {
         let State::Offered(offered) = &self.state else { return };
         let (tx, invite) = (offered.tx, offered.invite.clone());
         self.media.set_local(media);
-        let offer = offer_of(&invite.body);
-        let sdp = match offer {
+        let offer = invite.sdp();
+        let sdp = match &offer {
             Some(offer) => self.media.answer(offer),
             None => self.media.offer().ok_or(488),
         };
@@ -229,8 +224,8 @@ impl Session {
             self.bye(cause, EndCause::LocalHangup);
             return;
         }
-        let agreed = !confirm.offered
-            || offer_of(&request.body).is_some_and(|answer| self.media.accept(answer));
+        let agreed =
+            !confirm.offered || request.sdp().is_some_and(|answer| self.media.accept(&answer));
         match (confirm.initial, agreed) {
             // A changed session keeps what it had (RFC 3261 section 14.2).
             (false, _) => self.tell_media(),

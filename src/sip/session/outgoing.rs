@@ -34,6 +34,8 @@ pub(crate) struct Calling {
     given_up: bool,
     /// RSeq of the last reliable 1xx.
     rseq: Option<u32>,
+    /// An UPDATE changed what a reliable 1xx had agreed on, so the SDP of the 2xx says nothing new.
+    updated: bool,
 }
 
 impl Calling {
@@ -44,6 +46,16 @@ impl Calling {
     pub(super) const fn next_cseq(&mut self) -> u32 {
         self.cseq += 1;
         self.cseq
+    }
+
+    /// Whether our offer has its answer, in a reliable 1xx, so that the far end may make another
+    /// (RFC 3311 section 5.1).
+    pub(super) const fn was_answered_early(&self) -> bool {
+        self.rseq.is_some()
+    }
+
+    pub(super) const fn note_update(&mut self) {
+        self.updated = true;
     }
 
     pub(super) const fn stage(&self) -> Stage {
@@ -83,6 +95,7 @@ impl Session {
             proceeding: false,
             given_up: false,
             rseq: None,
+            updated: false,
         };
         let number = target.uri.user_text().unwrap_or_default().into_owned();
         let party = Party { number: number.into(), ..Party::default() };
@@ -138,7 +151,7 @@ impl Session {
         if !self.acknowledge_provisional(cseq, response) {
             return;
         }
-        if !response.body.is_empty() && self.media.accept(&response.body) {
+        if response.sdp().is_some_and(|answer| self.media.accept(&answer)) {
             self.tell_media();
         }
     }
@@ -177,6 +190,8 @@ impl Session {
     fn accepted(&mut self, now: Instant, cseq: u32, response: &Response) {
         let State::Calling(calling) = &self.state else { return };
         let (given_up, invite) = (calling.given_up, calling.invite.clone());
+        let branch = self.dialog.as_ref().map(|d| d.remote_tag().to_owned());
+        let updated = calling.updated;
         self.meet(cseq, response);
         if self.dialog.is_none() {
             // A 2xx without Contact or tag: there is nobody whom an ACK could reach.
@@ -192,8 +207,9 @@ impl Session {
             self.bye(None, EndCause::LocalHangup);
             return;
         }
-        if !response.body.is_empty() {
-            self.media.accept(&response.body);
+        let updated = updated && branch.as_deref() == self.dialog.as_ref().map(Dialog::remote_tag);
+        if let Some(answer) = response.sdp().filter(|_| !updated) {
+            self.media.accept(&answer);
         }
         if !self.media.is_agreed() {
             self.bye(None, EndCause::Media);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rand_core::RngCore;
 
 use super::exchange::Change;
-use super::incoming::{asked, offer_of};
+use super::incoming::asked;
 use super::timer;
 use super::transfer::Notice;
 use super::{ALLOW, SDP, ServerId, Session, State, info};
@@ -87,11 +87,11 @@ impl Session {
         if self.busy_changing(true) {
             return self.say(tx, request, 491);
         }
-        if self.refuse_interval(tx, request) {
+        if self.refuse_interval(tx, request) || self.refuse_body(tx, request) {
             return;
         }
-        let offer = offer_of(&request.body);
-        let sdp = match offer {
+        let offer = request.sdp();
+        let sdp = match &offer {
             Some(offer) => self.media.answer(offer),
             None => self.media.offer().ok_or(488),
         };
@@ -118,25 +118,34 @@ impl Session {
 
     /// RFC 3311. Without SDP it refreshes target, identity and timer only.
     fn updated(&mut self, now: Instant, tx: ServerId, request: &Request) {
-        if self.refuse_interval(tx, request) {
+        if self.refuse_interval(tx, request) || self.refuse_body(tx, request) {
             return;
         }
-        let Some(offer) = offer_of(&request.body) else {
+        let Some(offer) = request.sdp() else {
             self.refreshed(request);
             return self.say_updated(now, tx, request, None);
         };
-        match self.state {
+        match &self.state {
             State::Offered(_) => return self.say_later(tx, request),
-            State::Calling(_) => return self.say(tx, request, 491),
-            State::Up | State::Closing { .. } | State::Leaving | State::Over => {}
+            State::Calling(calling) if !calling.was_answered_early() || !self.media.is_agreed() => {
+                return self.say(tx, request, 491);
+            }
+            State::Calling(_)
+            | State::Up
+            | State::Closing { .. }
+            | State::Leaving
+            | State::Over => {}
         }
         if self.busy_changing(false) {
             return self.say(tx, request, 491);
         }
-        let sdp = match self.media.answer(offer) {
+        let sdp = match self.media.answer(&offer) {
             Ok(sdp) => sdp,
             Err(status) => return self.say(tx, request, status),
         };
+        if let State::Calling(calling) = &mut self.state {
+            calling.note_update();
+        }
         self.refreshed(request);
         self.say_updated(now, tx, request, Some(sdp));
         self.tell_media();
@@ -184,13 +193,22 @@ impl Session {
                 self.event(Event::Digit { call: self.call, digit, duration_ms });
             }
             info::Body::Nothing => self.say(tx, request, 200),
-            info::Body::Unknown => self.say_unsupported_media(tx, request),
+            info::Body::Unknown => self.say_unsupported_media(tx, request, INFO_BODIES),
         }
     }
 
-    fn say_unsupported_media(&mut self, tx: ServerId, request: &Request) {
+    /// 415 to a body that is neither SDP nor optional.
+    fn refuse_body(&mut self, tx: ServerId, request: &Request) -> bool {
+        let strange = request.has_strange_body();
+        if strange {
+            self.say_unsupported_media(tx, request, SDP);
+        }
+        strange
+    }
+
+    fn say_unsupported_media(&mut self, tx: ServerId, request: &Request, accept: &str) {
         let mut response: Response = self.reply(request, 415);
-        response.headers.push("Accept", "application/dtmf-relay, application/dtmf");
+        response.headers.push("Accept", accept);
         self.respond(tx, response);
     }
 
@@ -206,6 +224,9 @@ impl Session {
         }
     }
 }
+
+/// What INFO may carry.
+const INFO_BODIES: &str = "application/dtmf-relay, application/dtmf";
 
 /// What an answer to OPTIONS says of a port.
 pub(crate) fn push_capabilities(response: &mut Response) {

@@ -6,12 +6,15 @@
 //! they prove.
 
 mod bench;
+mod bodies;
 mod calls_in;
 mod calls_out;
+mod early;
 mod far_end;
 mod in_dialog;
 mod lives;
 mod registration;
+mod routes;
 mod snapshots;
 mod sources;
 mod streams;
