@@ -360,7 +360,8 @@ fn sip_c9_options_outside_a_dialog_is_answered_and_a_draining_node_says_503() {
 #[test]
 fn sip_c10_a_full_pool_refuses_as_the_profile_says() {
     let busy = [("options_interval", "refuse_status = 486\noptions_interval")];
-    for (changes, status) in [(&[][..], 503), (&busy[..], 486)] {
+    let cucm = [("profile = \"generic\"", "profile = \"cucm\"")];
+    for (changes, status) in [(&[][..], 503), (&busy[..], 486), (&cucm[..], 486)] {
         let mut bench = Bench::with(GENERIC, changes);
         for n in 0..3 {
             bench.receive_request(&offer(&bench, &format!("call-{n}")));

@@ -183,6 +183,25 @@ fn sip_d6_a_refused_change_keeps_the_session_on_both_sides() {
     bench.no_event();
 }
 
+#[test]
+fn sip_d6_a_bad_answer_in_the_ack_of_a_reinvite_keeps_what_was_agreed() {
+    for answer in ["", "v=0\r\n"] {
+        let (mut bench, mut far) = up();
+        let request = far.offer(Method::Invite, String::new());
+        bench.receive_request(&request);
+        bench.response(200);
+        let mut ack = far.request(Method::Ack);
+        if !answer.is_empty() {
+            ack.set_body("application/sdp", answer);
+        }
+        bench.receive_request(&ack);
+        bench.secs(40);
+        bench.silence();
+        bench.no_event();
+        assert_eq!(bench.endpoint.status().calls, 1);
+    }
+}
+
 /// The far end tells how its own call to the target goes.
 fn notify(bench: &mut Bench, far: &mut Call, state: &str, line: &str) {
     let mut notify = far.request(Method::Notify);
@@ -313,6 +332,33 @@ fn sip_d10_requests_within_the_call_are_authorized() {
         }
     }
     bench.silence();
+}
+
+#[test]
+fn sip_d10_a_refresh_by_update_and_a_digit_by_info_are_authorized() {
+    const CHALLENGE: &str = "Digest realm=\"asterisk\", nonce=\"n1\", algorithm=SHA-256";
+    let mut bench = Bench::registered(GENERIC);
+    let mut invite = bench.invite("a");
+    invite.headers.push("Supported", "timer");
+    invite.headers.push("Session-Expires", "90;refresher=uas");
+    invite.set_body("application/sdp", sdp("sendrecv"));
+    let far = bench.call_by(invite);
+    bench.secs(45);
+    let update = bench.request(Method::Update);
+    bench.reply(&update, 401, &[("WWW-Authenticate", CHALLENGE)]);
+    let again = bench.request(Method::Update);
+    assert!(again.headers.has("Authorization"));
+    bench.reply(&again, 200, &[("Session-Expires", "90;refresher=uac")]);
+
+    let digit = Digit::from_char('#').expect("key");
+    let duration = crate::timers::Duration::from_millis(100);
+    bench.command(Command::SendInfo { call: far.call, digit, duration });
+    let info = bench.request(Method::Info);
+    bench.reply(&info, 407, &[("Proxy-Authenticate", CHALLENGE)]);
+    let again = bench.request(Method::Info);
+    assert!(again.headers.has("Proxy-Authorization"));
+    assert_eq!(body_of(&again), body_of(&info));
+    bench.no_event();
 }
 
 #[test]

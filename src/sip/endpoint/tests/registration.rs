@@ -3,7 +3,7 @@
 use super::*;
 use crate::ids::PortId;
 use crate::sip::digest::Authorization;
-use crate::sip::message::{Method, Request};
+use crate::sip::message::{Message, Method, Request};
 use crate::sip::{Command, Event, RegistrationState};
 
 const CUCM: (&str, &str) = ("profile = \"generic\"", "profile = \"cucm\"");
@@ -303,6 +303,41 @@ fn sip_r9_a_5xx_leads_to_the_next_node_at_once_and_all_of_them_to_a_pause() {
     bench.request(Method::Register);
 }
 
+/// Answers everything but what went to `dead`; returns where REGISTERs went.
+fn answer_all(bench: &mut Bench, dead: Option<&str>) -> Vec<String> {
+    let mut registers = vec![];
+    while let Some(sent) = bench.sent.pop_front() {
+        let Message::Request(request) = sent.message else { panic!("{sent:?}") };
+        let to = sent.to.to_string();
+        if Some(&*to) == dead {
+            continue;
+        }
+        if request.method == Method::Register {
+            registers.push(to);
+        }
+        bench.reply(&request, 200, &[("Expires", "3600")]);
+    }
+    registers
+}
+
+#[test]
+fn sip_r9_a_node_whose_options_fall_silent_is_left_before_half_time_and_returned_to() {
+    let watched = ("options_interval = \"off\"", "options_interval = \"30s\"");
+    let mut bench = Bench::with(GENERIC, &[TWO_NODES, watched]);
+    bench.command(Command::Register { port: PORT });
+    let mut run = |dead, secs| -> Vec<String> {
+        let step = |_| {
+            bench.millis(100);
+            answer_all(&mut bench, dead)
+        };
+        (0..10 * secs).flat_map(step).collect()
+    };
+    assert_eq!(run(None, 120), [PBX]);
+    assert_eq!(run(Some(PBX), 120), ["10.0.0.6:5060"]);
+    assert_eq!(run(None, 45), <[&str; 0]>::default(), "not at its first answer");
+    assert_eq!(run(None, 120), [PBX]);
+}
+
 #[test]
 fn sip_r10_a_second_device_raises_an_alarm_once() {
     let (mut bench, register) = started(&[]);
@@ -319,6 +354,30 @@ fn sip_r10_a_second_device_raises_an_alarm_once() {
     let refresh = bench.request(Method::Register);
     bench.reply(&refresh, 200, &[("Contact", "<sip:6001@192.0.2.7>"), ("Expires", "60")]);
     assert_eq!(alarms(&mut bench), ["the PBX lists another device, and not this port"]);
+}
+
+#[test]
+fn sip_r10_each_way_to_treat_a_second_host_has_its_state() {
+    let cases = [
+        // The registrar replaced the other host's binding, or keeps it to itself.
+        (200, registered(60, 0), 0),
+        // It keeps the other host's and refuses ours: a person must act.
+        (403, refused(403, None), 1),
+        // CUCM, until the old binding is gone: tried again by itself.
+        (500, RegistrationState::Unreachable { status: Some(500) }, 0),
+        (503, RegistrationState::Unreachable { status: Some(503) }, 0),
+    ];
+    for (status, wanted, told) in cases {
+        let (mut bench, register) = started(&[]);
+        let own = format!("<{}>;expires=60", bench.contact(0));
+        bench.reply(&register, status, &[("Contact", &own)]);
+        assert_eq!(state(&bench), wanted, "{status}");
+        assert_eq!(refusals(&mut bench), told, "{status}");
+        wait_for_next(&mut bench);
+        let again = bench.request(Method::Register);
+        bench.reply(&again, 200, &[("Contact", &own)]);
+        assert_eq!(state(&bench), registered(60, 0), "{status}");
+    }
 }
 
 #[test]
