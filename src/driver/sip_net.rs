@@ -37,7 +37,9 @@ const ACCEPTED: u64 = 1 << 63;
 
 /// All SIP sockets of the node.
 pub struct SipNet {
-    sockets: Vec<Arc<UdpSocket>>,
+    /// For sending, past the runtime: its own handle takes nothing before it was polled once, and
+    /// the first REGISTERs would be lost.
+    senders: Vec<std::net::UdpSocket>,
     addresses: Vec<SocketAddr>,
     streams: BTreeMap<StreamId, mpsc::Sender<Bytes>>,
     inputs: mpsc::Sender<Received>,
@@ -64,7 +66,7 @@ impl SipNet {
     pub fn open(config: &Config) -> io::Result<(Self, mpsc::Receiver<Received>)> {
         let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
         let mut net = Self {
-            sockets: Vec::new(),
+            senders: Vec::new(),
             addresses: Vec::new(),
             streams: BTreeMap::new(),
             inputs,
@@ -109,8 +111,8 @@ impl SipNet {
     pub fn perform(&mut self, output: Output) {
         match output {
             Output::Datagram { socket, to, bytes } => {
-                let Some(socket) = self.sockets.get(usize::from(socket.0)) else { return };
-                if let Err(error) = socket.try_send_to(&bytes, to) {
+                let Some(sender) = self.senders.get(usize::from(socket.0)) else { return };
+                if let Err(error) = sender.send_to(&bytes, to) {
                     debug!(%to, %error, "datagram not sent");
                 }
             }
@@ -129,11 +131,12 @@ impl SipNet {
     }
 
     fn bind(&mut self, transport: Transport, address: SocketAddr) -> io::Result<()> {
-        let id = SocketId(u16::try_from(self.sockets.len()).unwrap_or(u16::MAX));
-        let socket = Arc::new(UdpSocket::from_std(udp_socket(address)?)?);
+        let id = SocketId(u16::try_from(self.senders.len()).unwrap_or(u16::MAX));
+        let socket = udp_socket(address)?;
         let local = socket.local_addr()?;
         self.addresses.push(local);
-        self.sockets.push(Arc::clone(&socket));
+        self.senders.push(socket.try_clone()?);
+        let socket = UdpSocket::from_std(socket)?;
         tokio::spawn(read_datagrams(id, socket, self.inputs.clone(), Arc::clone(&self.dropped)));
         if transport == Transport::Tcp {
             let listener = TcpListener::from_std(tcp_listener(local)?)?;
@@ -213,7 +216,7 @@ fn set_tos(socket: &Socket, address: IpAddr) {
 
 async fn read_datagrams(
     id: SocketId,
-    socket: Arc<UdpSocket>,
+    socket: UdpSocket,
     inputs: mpsc::Sender<Received>,
     dropped: Arc<AtomicU64>,
 ) {
@@ -315,3 +318,6 @@ async fn down(stream: StreamId, inputs: &mpsc::Sender<Received>) {
     // The event loop has stopped if this fails, and nobody needs to know.
     drop(inputs.send(Received::Input(Input::StreamDown { stream })).await);
 }
+
+#[cfg(test)]
+mod tests;
