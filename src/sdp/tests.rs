@@ -201,6 +201,16 @@ fn ipv6_is_spoken() {
 }
 
 #[test]
+fn sip_m6_multiplexed_rtcp_is_not_taken_up() {
+    let (text, agreed) = answered(
+        "m=audio 4000 RTP/AVP 0|a=rtcp-mux|a=rtcp:4005|a=ssrc:1 cname:x|a=silenceSupp:off - - - -",
+    )
+    .expect("agreement");
+    assert!(!text.contains("rtcp"), "{text}");
+    assert_eq!(agreed.remote, "10.0.0.1:4000".parse().expect("address"));
+}
+
+#[test]
 fn what_cannot_be_used_is_refused() {
     let cases = [
         ("m=audio 4000 RTP/SAVP 0", SdpError::NoAudio),

@@ -136,6 +136,25 @@ fn a_stalled_worker_catches_up_two_frames_and_leaves_out_the_rest() {
 }
 
 #[test]
+fn ten_minutes_of_late_wake_ups_add_up_to_no_drift_and_no_burst() {
+    let mut rig = Rig::answered();
+    let mut waits = [1, 7, 15, 2, 11, 4, 13].iter().cycle();
+    let mut passed = 0;
+    while passed < 600_000 {
+        let wait = *waits.next().expect("endless");
+        rig.stall(wait);
+        passed += wait;
+    }
+    for (n, sent) in rig.sent.iter().enumerate() {
+        let late = sent.at_ms - (1_003 + n as u64 * 20);
+        assert!(late < 15, "packet {n} left {late} ms after its time");
+    }
+    assert!((29_999..=30_001).contains(&rig.sent.len()), "{}", rig.sent.len());
+    assert!(rig.sent.windows(2).all(|two| two[1].at_ms - two[0].at_ms > 5));
+    assert_eq!(rig.port.punctuality().left_out, 0);
+}
+
+#[test]
 fn sip_m3_digits_are_sent_as_events_in_the_payload_type_that_was_agreed() {
     let mut rig = Rig::answered();
     rig.run(20);

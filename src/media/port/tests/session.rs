@@ -88,6 +88,19 @@ fn sip_m6_comfort_noise_keeps_the_far_end_alive() {
 }
 
 #[test]
+fn sip_m6_a_far_end_without_rtcp_is_as_good_as_any() {
+    let mut rig = Rig::answered();
+    for _ in 0..3_000 {
+        rig.far_sound(&SOUND);
+        rig.run(20);
+    }
+    assert_eq!(silent_events(&rig), []);
+    let statistics = rig.port.statistics().expect("a call");
+    assert_eq!((statistics.received, statistics.lost, statistics.refused), (3_000, 0, 0));
+    assert!(rig.rtcp.len() >= 10, "it gets our reports all the same");
+}
+
+#[test]
 fn an_unknown_payload_type_is_refused() {
     let mut rig = Rig::answered();
     for kind in [3, 8, 18, 96, 101, 127] {
@@ -105,6 +118,14 @@ fn sip_m8_silence_is_told_once_and_its_end_once() {
     rig.far_sound(&SOUND);
     rig.far_sound(&SOUND);
     assert_eq!(silent_events(&rig), [(11_000, Event::InboundSilent), (61_000, Event::InboundBack)]);
+}
+
+#[test]
+fn sip_m8_a_silent_far_end_still_hears_us() {
+    let mut rig = Rig::answered();
+    rig.run(600_000);
+    assert_eq!(silent_events(&rig), [(11_000, Event::InboundSilent)]);
+    assert_eq!(rig.sent.len(), 30_000);
 }
 
 #[test]
