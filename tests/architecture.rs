@@ -162,6 +162,48 @@ fn lines_fit_in_100_columns() {
     assert!(long.is_empty(), "\n{long}");
 }
 
+/// The checklist of a SIP port by part: how many rules each has. Each rule begins the name of a
+/// test: `sip_r1` to `sip_r13` registration, `sip_c` set-up, `sip_d` in dialog, `sip_m` media.
+const RULES: &[(char, usize)] = &[('r', 13), ('c', 12), ('d', 12), ('m', 8)];
+
+/// Names of the functions right below a `#[test]` of any kind.
+fn tests_in(text: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut is_test = false;
+    for line in text.lines().map(str::trim) {
+        if line == "#[test]" || line.starts_with("#[tokio::test") {
+            is_test = true;
+        } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| is_test) {
+            names.extend(rest.split(['(', '<']).next());
+            is_test = false;
+        }
+    }
+    names
+}
+
+#[test]
+fn every_rule_of_the_sip_checklist_begins_the_name_of_a_test() {
+    let sources = sources();
+    let names: Vec<_> = sources.iter().flat_map(|(_, text)| tests_in(text)).collect();
+    let rules = RULES.iter().flat_map(|&(part, count)| (1..=count).map(move |n| (part, n)));
+    let missing: Vec<_> = rules
+        .map(|(part, n)| format!("sip_{part}{n}_"))
+        .filter(|rule| !names.iter().any(|name| name.starts_with(rule)))
+        .collect();
+    assert!(missing.is_empty(), "no test proves {missing:?}");
+    let unknown: Vec<_> = names
+        .iter()
+        .filter_map(|name| name.strip_prefix("sip_"))
+        .filter(|rest| {
+            let (part, rest) = rest.split_at(rest.chars().next().map_or(0, char::len_utf8));
+            let number = rest.split('_').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+            !RULES.iter().any(|&(p, count)| part == p.to_string() && (1..=count).contains(&number))
+        })
+        .filter(|rest| rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit))
+        .collect();
+    assert!(unknown.is_empty(), "no rule has the name of {unknown:?}");
+}
+
 #[test]
 fn codecs_know_nothing_of_the_gateway() {
     for (path, text) in sources() {
