@@ -231,7 +231,7 @@ struct Drain {
     #[arg(long)]
     off: bool,
     #[command(flatten)]
-    node: NodeSocket,
+    look: Look,
 }
 
 #[derive(Args)]
@@ -239,7 +239,7 @@ struct Rebind {
     /// Name of the call, index of its port, or the port's extension.
     target: String,
     #[command(flatten)]
-    node: NodeSocket,
+    look: Look,
 }
 
 #[derive(Args)]
@@ -257,7 +257,7 @@ impl NodeSocket {
 }
 
 impl Look {
-    fn ask(self, request: fn(Format) -> Request) -> Result<String, Failure> {
+    fn ask(self, request: impl FnOnce(Format) -> Request) -> Result<String, Failure> {
         let format = if self.json { Format::Json } else { Format::Text };
         self.node.ask(&request(format))
     }
@@ -294,13 +294,15 @@ fn execute(command: Command) -> Result<String, Failure> {
         Command::Calls(look) => look.ask(|format| Request::Calls { format }),
         Command::Instances(look) => look.ask(|format| Request::Instances { format }),
         Command::Rebinds(look) => look.ask(|format| Request::Rebinds { format }),
-        Command::Drain(Drain { instance, off, node }) if instance == "node" => {
-            node.ask(&Request::DrainNode { on: !off })
+        Command::Drain(Drain { instance, off, look }) if instance == "node" => {
+            look.ask(|format| Request::DrainNode { on: !off, format })
         }
-        Command::Drain(Drain { instance, off, node }) => {
-            node.ask(&Request::Drain { instance, on: !off })
+        Command::Drain(Drain { instance, off, look }) => {
+            look.ask(|format| Request::Drain { instance, on: !off, format })
         }
-        Command::Rebind(Rebind { target, node }) => node.ask(&Request::Rebind { target }),
+        Command::Rebind(Rebind { target, look }) => {
+            look.ask(|format| Request::Rebind { target, format })
+        }
     }
 }
 

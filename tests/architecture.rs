@@ -36,8 +36,7 @@ const RANKS: &[(&str, u8)] = &[
     ("codecs", 9),
 ];
 
-/// The two pairs of equals that are the same layer of data: configuration speaks of codecs, and
-/// the faces share the actors that both of them start.
+/// Equals that are the same layer of data: configuration speaks of codecs.
 const ALLOWED_EQUALS: &[(&str, &str)] = &[("config", "sdp")];
 
 fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {

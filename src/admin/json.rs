@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::health::Counts;
-use crate::node::Snapshot;
 use crate::node::snapshot::{Alarm, Rebind, reason_name};
+use crate::node::{Order, Snapshot};
 use crate::timers::Duration;
 
 /// Rebinds in `status`; `rebinds` has all that are kept.
@@ -92,6 +92,17 @@ pub fn distribution(durations: &[Duration]) -> Value {
         "max": sorted.last().copied().map(millis),
         "n": sorted.len(),
     })
+}
+
+/// What an operator ordered, and what it means in words.
+pub(super) fn order(order: Order, text: &str) -> Value {
+    match order {
+        Order::DrainInstance { instance, on } => {
+            json!({"instance": instance.to_string(), "draining": on, "text": text})
+        }
+        Order::Rebind { port } => json!({"port": port.0, "text": text}),
+        Order::DrainNode { on } => json!({"draining": on, "text": text}),
+    }
 }
 
 #[cfg(test)]

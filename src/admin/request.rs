@@ -3,8 +3,8 @@
 //! ```text
 //! {"request":"status"}                            -> {"ok":{...}}
 //! {"request":"ports","format":"text"}             -> {"ok":"PORT  EXTENSION ..."}
-//! {"request":"drain","instance":"i3","on":true}   -> {"ok":"i3 gets no new calls"}
-//! {"request":"rebind","port":7}                   -> {"error":"port 7 has no call"}
+//! {"request":"drain","instance":"i3","on":true}   -> {"ok":{"instance":"i3","draining":true,...}}
+//! {"request":"rebind","target":"7"}               -> {"error":"port 7 has no call"}
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -55,16 +55,25 @@ pub enum Request {
         instance: String,
         /// On or off.
         on: bool,
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
     },
     /// A call to another instance.
     Rebind {
         /// The name of the call, or the index of its port.
         target: String,
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
     },
     /// No new calls from the PBX, or again.
     DrainNode {
         /// On or off.
         on: bool,
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
     },
 }
 
@@ -106,16 +115,9 @@ pub fn answer(request: &Request, snapshot: &Snapshot) -> Answer {
         Request::Calls { format } => shown(*format, json::calls, text::calls, snapshot),
         Request::Instances { format } => shown(*format, json::instances, text::instances, snapshot),
         Request::Rebinds { format } => shown(*format, json::rebinds, text::rebinds, snapshot),
-        Request::Drain { instance, on } => ordered(drain(instance, *on, snapshot)),
-        Request::Rebind { target } => ordered(rebind(target, snapshot)),
-        Request::DrainNode { on } => {
-            let text = if *on {
-                "the node takes no new calls; calls that are up stay"
-            } else {
-                "the node takes calls"
-            };
-            ordered(Ok((Order::DrainNode { on: *on }, text.to_owned())))
-        }
+        Request::Drain { instance, on, format } => ordered(*format, drain(instance, *on, snapshot)),
+        Request::Rebind { target, format } => ordered(*format, rebind(target, snapshot)),
+        Request::DrainNode { on, format } => ordered(*format, Ok(drain_node(*on))),
     }
 }
 
@@ -132,11 +134,26 @@ fn shown(
     Answer { reply: Reply::Ok(value), order: None }
 }
 
-fn ordered(result: Result<(Order, String), String>) -> Answer {
+fn ordered(format: Format, result: Result<(Order, String), String>) -> Answer {
     match result {
-        Ok((order, text)) => Answer { reply: Reply::Ok(text.into()), order: Some(order) },
+        Ok((order, text)) => {
+            let value = match format {
+                Format::Json => json::order(order, &text),
+                Format::Text => Value::String(text),
+            };
+            Answer { reply: Reply::Ok(value), order: Some(order) }
+        }
         Err(text) => Answer { reply: Reply::Error(text), order: None },
     }
+}
+
+fn drain_node(on: bool) -> (Order, String) {
+    let text = if on {
+        "the node takes no new calls; calls that are up stay"
+    } else {
+        "the node takes calls"
+    };
+    (Order::DrainNode { on }, text.to_owned())
 }
 
 fn drain(name: &str, on: bool, snapshot: &Snapshot) -> Result<(Order, String), String> {
@@ -221,15 +238,20 @@ mod tests {
         }
     }
 
+    fn rebind_of(target: &str) -> Request {
+        Request::Rebind { target: target.into(), format: Format::Json }
+    }
+
     fn order(request: Request) -> Order {
         answer(&request, &snapshot()).order.expect("an order")
     }
 
     #[test]
     fn a_request_is_one_line_of_json() {
-        let line = r#"{"request":"drain","instance":"i3","on":true}"#;
+        let line = r#"{"request":"drain","instance":"i3","on":true,"format":"text"}"#;
         let request: Request = serde_json::from_str(line).expect("valid");
-        assert_eq!(request, Request::Drain { instance: "i3".into(), on: true });
+        let drain = Request::Drain { instance: "i3".into(), on: true, format: Format::Text };
+        assert_eq!(request, drain);
         assert_eq!(serde_json::to_string(&request).expect("plain"), line);
         let status: Request = serde_json::from_str(r#"{"request":"status"}"#).expect("valid");
         assert_eq!(status, Request::Status { format: Format::Json });
@@ -239,12 +261,16 @@ mod tests {
     #[test]
     fn an_instance_is_drained_by_its_name() {
         let wanted = Order::DrainInstance { instance: InstanceId(2), on: true };
-        assert_eq!(order(Request::Drain { instance: "i2".into(), on: true }), wanted);
+        assert_eq!(
+            order(Request::Drain { instance: "i2".into(), on: true, format: Format::Json }),
+            wanted
+        );
     }
 
     #[test]
     fn an_unknown_instance_is_answered_with_those_that_are_there() {
-        let text = refused(Request::Drain { instance: "i9".into(), on: true });
+        let text =
+            refused(Request::Drain { instance: "i9".into(), on: true, format: Format::Json });
         assert_eq!(text, "no instance i9; connected are i1, i2");
     }
 
@@ -252,21 +278,38 @@ mod tests {
     fn a_call_is_moved_by_its_name_its_port_or_its_extension() {
         let wanted = Order::Rebind { port: PortId(1) };
         for target in ["0000002a-1", "1", "6002"] {
-            assert_eq!(order(Request::Rebind { target: target.into() }), wanted, "{target}");
+            assert_eq!(order(rebind_of(target)), wanted, "{target}");
         }
     }
 
     #[test]
     fn a_port_without_an_instance_is_not_moved() {
-        assert_eq!(refused(Request::Rebind { target: "0".into() }), "port 0 has no call");
-        let text = refused(Request::Rebind { target: "2".into() });
+        assert_eq!(refused(rebind_of("0")), "port 0 has no call");
+        let text = refused(rebind_of("2"));
         assert!(text.contains("under no instance"), "{text}");
-        assert!(refused(Request::Rebind { target: "x".into() }).contains("portkeeper calls"));
+        assert!(refused(rebind_of("x")).contains("portkeeper calls"));
     }
 
     #[test]
     fn the_node_can_be_drained() {
-        assert_eq!(order(Request::DrainNode { on: true }), Order::DrainNode { on: true });
+        let wanted = Order::DrainNode { on: true };
+        assert_eq!(order(Request::DrainNode { on: true, format: Format::Json }), wanted);
+    }
+
+    #[test]
+    fn an_order_is_answered_in_the_form_that_was_asked_for() {
+        let said = |format| {
+            let drain = Request::Drain { instance: "i2".into(), on: true, format };
+            match answer(&drain, &snapshot()).reply {
+                Reply::Ok(value) => value,
+                Reply::Error(text) => panic!("refused: {text}"),
+            }
+        };
+        let text = said(Format::Text);
+        assert_eq!(text, "i2 gets no new calls; its own stay");
+        let json = said(Format::Json);
+        assert_eq!((&json["instance"], &json["draining"]), (&"i2".into(), &true.into()));
+        assert_eq!(json["text"], text);
     }
 
     #[test]

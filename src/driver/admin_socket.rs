@@ -180,7 +180,7 @@ mod tests {
     #[tokio::test]
     async fn an_order_reaches_the_node() {
         let (_directory, path, mut ordered) = node();
-        let reply = asked(&path, Request::DrainNode { on: true }).await;
+        let reply = asked(&path, Request::DrainNode { on: true, format: Format::Json }).await;
         assert!(matches!(reply, Reply::Ok(_)), "{reply:?}");
         assert_eq!(ordered.recv().await, Some(Order::DrainNode { on: true }));
     }

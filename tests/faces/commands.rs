@@ -114,7 +114,9 @@ fn a_drained_node_refuses_new_calls_and_keeps_those_that_are_up() {
     line_when(&pbx, refused, LineState::Lost);
     assert_eq!(stand.page("/readyz").0, 503);
     line_when(&pbx, stays, LineState::Up);
-    assert_eq!(stand.said(&["drain", "node", "--off"]), "the node takes calls\n");
+    let said: Value =
+        serde_json::from_str(&stand.said(&["drain", "node", "--off", "--json"])).expect("JSON");
+    assert_eq!(said, serde_json::json!({"draining": false, "text": "the node takes calls"}));
     let taken = call(&pbx, 3, "6002");
     line_when(&pbx, taken, LineState::Up);
 }
