@@ -59,7 +59,7 @@ impl Keys {
 
     /// Another stream: timestamps of the old one mean nothing in it.
     pub(super) fn new_stream(&mut self) {
-        self.receiver = Receiver::new();
+        self.receiver.new_stream();
         if let Tones::Listening(ear) = &mut self.tones {
             ear.pause();
         }

@@ -70,13 +70,14 @@ fn malformed_sip_gets_the_right_status_and_is_counted() {
         ("hops that are no number", good("d").replace("Forwards: 70", "Forwards: x"), 400),
         ("a broken name-addr", good("e").replace("From: <", "From: <<"), 400),
         ("a count beyond 31 bits", good("f").replace("CSeq: 1 ", "CSeq: 99999999999 "), 400),
+        ("a scheme that is none", good("h").replacen("OPTIONS sip:", "OPTIONS nobody:", 1), 416),
         ("a method that nobody knows", good("g").replace("OPTIONS", "DANCE"), 501),
     ];
     for (what, message, status) in cases {
         assert_eq!(status_of(&pbx, sip, &message), status, "{what}");
     }
     // What cannot be answered, for want of a CSeq or of any sense, is dropped.
-    let no_cseq = good("h").replace("CSeq: 1 OPTIONS\r\n", "");
+    let no_cseq = good("i").replace("CSeq: 1 OPTIONS\r\n", "");
     let (garbage, endless) = (b"\xff\x00\x01\x02", [b'a'; 20_000]);
     let others = [&garbage[..], b"INVITE", b"SIP/2.0 999\r\n\r\n", &endless, no_cseq.as_bytes()];
     for datagram in others {

@@ -14,8 +14,8 @@
 //!   key and no marker, is the same key press.
 //!
 //! The end of a press (end bit, the next event, or silence) only matters to [`Receiver::held`].
-//! Packets must come from the locked source, SSRC and payload type; after a change of SSRC the
-//! caller makes a new receiver.
+//! Packets must come from the locked source, SSRC and payload type; the caller tells of a change of
+//! SSRC, see [`Receiver::new_stream`].
 
 use super::Payload;
 use crate::{Digit, UNITS_PER_MS};
@@ -86,7 +86,7 @@ enum State {
     Faded { event: Event },
 }
 
-/// The receiver of one stream (one SSRC).
+/// The receiver of one sender, one stream (SSRC) at a time.
 #[derive(Debug)]
 pub struct Receiver {
     state: State,
@@ -152,6 +152,13 @@ impl Receiver {
         } else {
             self.press(now_ms, heard, report.end)
         }
+    }
+
+    /// Another stream begins: timestamps of the old one mean nothing in it. The pace of key presses
+    /// is the sender's and goes on, or a sender that changes its SSRC could key without a limit.
+    pub fn new_stream(&mut self) {
+        self.state = State::Fresh;
+        self.recent = [None; REMEMBERED];
     }
 
     /// Ends a press whose packets have ceased. Harmless when called early.

@@ -33,9 +33,6 @@ pub(super) struct Call {
 impl Endpoint {
     /// INVITE outside a dialog.
     pub(super) fn invited(&mut self, now: Instant, id: ServerId, flow: Flow, invite: Request) {
-        if !Self::speaks(&invite.uri.scheme) {
-            return self.say(now, id, &invite, 416);
-        }
         let Some(port) = self.directory.find(&invite.uri, flow.socket) else {
             return self.no_such_port(now, id, &invite);
         };

@@ -207,6 +207,9 @@ impl Endpoint {
     }
 
     fn out_of_dialog(&mut self, now: Instant, id: ServerId, flow: Flow, request: Request) {
+        if !Self::speaks(&request.uri.scheme) {
+            return self.say(now, id, &request, 416);
+        }
         match request.method {
             Method::Invite => self.invited(now, id, flow, request),
             Method::Options => self.say_capabilities(now, id, &request),
@@ -259,7 +262,7 @@ impl Endpoint {
     }
 
     /// Whether we speak the scheme of a Request-URI.
-    pub(super) const fn speaks(scheme: &Scheme) -> bool {
+    const fn speaks(scheme: &Scheme) -> bool {
         matches!(scheme, Scheme::Sip | Scheme::Sips | Scheme::Tel)
     }
 

@@ -188,6 +188,22 @@ fn the_thirteenth_press_in_a_second_is_refused_and_counted() {
 }
 
 #[test]
+fn another_stream_may_use_old_names_but_goes_on_at_the_pace_of_the_sender() {
+    let mut receiver = Receiver::new();
+    let payload = [1, 0x8A, 0, 160];
+    assert!(receiver.receive(0, 80, true, &payload).is_some());
+    receiver.new_stream();
+    assert!(receiver.receive(10, 80, true, &payload).is_some(), "the name of another event");
+    let presses = (2..20u32)
+        .filter(|&i| {
+            receiver.new_stream();
+            receiver.receive(u64::from(i) * 10, 80, true, &payload).is_some()
+        })
+        .count();
+    assert_eq!((presses, receiver.counts().too_fast), (10, 8), "twelve in all");
+}
+
+#[test]
 fn flash_and_fax_tones_are_no_digits() {
     let mut receiver = Receiver::new();
     for event in [16, 32, 36, 255] {
