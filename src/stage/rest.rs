@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -75,15 +75,22 @@ struct Request {
     uri: String,
 }
 
+/// What it would receive there.
+#[derive(Debug, Serialize)]
+struct Answer {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    request_id: String,
+    status_code: u16,
+}
+
 impl Rest {
     /// Performs a `RESTRequest`; the answer is a `RESTResponse`.
     async fn perform(&self, request: &str) -> io::Result<String> {
         let Request { request_id, method, uri } = serde_json::from_str(request)?;
         let (status, _) = self.ask(&method, &uri).await?;
-        let answer = json!({
-            "type": "RESTResponse", "request_id": request_id, "status_code": status,
-        });
-        Ok(answer.to_string())
+        let answer = Answer { kind: "RESTResponse", request_id, status_code: status };
+        Ok(serde_json::to_string(&answer)?)
     }
 
     /// Every channel there is.
