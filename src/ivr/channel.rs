@@ -151,8 +151,10 @@ impl Channel {
         self.connected = offer.connected;
         self.protocol_id = offer.protocol_id;
         self.pace = Pace::default();
-        // It counts from 1 on each channel id.
+        // The one counts from 1 on each channel id. Of the other only what the offer says holds:
+        // what an owner said last may not have been acknowledged.
         self.variables.remove("GW_ACK");
+        self.variables.remove("GW_CHECKPOINT");
         self.variables.extend(offer.variables.into_iter().filter(|(name, _)| name != "GW_ACK"));
     }
 

@@ -242,8 +242,14 @@ impl Bench {
     }
 
     fn rebind(&mut self) -> Vec<Output> {
+        self.rebind_with(&[])
+    }
+
+    fn rebind_with(&mut self, variables: &[(&str, &str)]) -> Vec<Output> {
         let mut outputs = self.input(Input::Revoke { call: CALL, generation: Generation(1) });
-        let again = Offer { state: ChannelState::Up, ..offer(2, SECOND) };
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let variables = variables.iter().map(owned).collect();
+        let again = Offer { state: ChannelState::Up, variables, ..offer(2, SECOND) };
         outputs.extend(self.input(Input::Offer(again)));
         outputs
     }

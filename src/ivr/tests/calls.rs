@@ -26,7 +26,7 @@ fn a_new_owner_is_told_why_and_where_the_old_one_was() {
     let mut bench = Bench::with_call();
     bench.ask("POST", &format!("{HEAD}/variable?variable=GW_CHECKPOINT&value=menu%3D2"));
     bench.ask("POST", &format!("{HEAD}/variable?variable=GW_ACK&value=3"));
-    let start = &texts(&bench.rebind())[1].1;
+    let start = &texts(&bench.rebind_with(&[("GW_CHECKPOINT", "menu=2")]))[1].1;
     let expected = json!({
         "GW_CALL": "000000aa-1", "GW_GENERATION": "2", "GW_REASON": "hang",
         "GW_CHECKPOINT": "menu=2",
@@ -39,6 +39,16 @@ fn a_new_owner_is_told_why_and_where_the_old_one_was() {
     }
     let ack = "channels/000000aa-1.2/variable?variable=GW_ACK";
     assert_eq!(bench.status("GET", ack), 404, "it counts from 1 on each channel id");
+}
+
+#[test]
+fn a_checkpoint_that_the_offer_does_not_hold_to_is_forgotten() {
+    let mut bench = Bench::with_call();
+    bench.ask("POST", &format!("{HEAD}/variable?variable=GW_CHECKPOINT&value=menu%3D2"));
+    let start = &texts(&bench.rebind())[1].1;
+    assert!(start["channel"]["channelvars"]["GW_CHECKPOINT"].is_null(), "{start}");
+    let checkpoint = "channels/000000aa-1.2/variable?variable=GW_CHECKPOINT";
+    assert_eq!(bench.status("GET", checkpoint), 404);
 }
 
 #[test]
