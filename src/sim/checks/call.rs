@@ -191,14 +191,7 @@ impl CallCheck {
         if self.waited_at.is_some_and(|at| now < at + PACE) {
             return Err(format!("digit {key} for {to} right behind one that had to wait"));
         }
-        // Where keys may be discarded, one that comes in and goes out at once is itself.
-        let live = self
-            .typed
-            .len()
-            .checked_sub(1)
-            .filter(|last| !strict && *last >= channel.next && self.typed[*last] == (key, now));
-        let place = live.or_else(|| place_of(&self.typed, channel.next, key, strict));
-        let Some(place) = place else {
+        let Some(place) = place_of(&self.typed, channel.next, key, strict) else {
             let typed: String = self.typed.iter().map(|(key, _)| *key).collect();
             let next = channel.next;
             return Err(format!("digit {key} for {to}: {typed} was typed, {next} of it had gone"));
@@ -274,8 +267,8 @@ fn succeeds(
     Ok(())
 }
 
-/// The place of a delivered key among the typed ones: the next one, or a later one where keys in
-/// between may be discarded.
+/// The place of a delivered key among the typed ones: the next one, or the first of its kind where
+/// keys in between may be discarded. With any later one what waits in between would be judged lost.
 fn place_of(typed: &[(char, Instant)], next: usize, key: char, strict: bool) -> Option<usize> {
     let rest = typed.get(next..)?;
     let ahead = rest.iter().position(|(typed, _)| *typed == key)?;
@@ -362,5 +355,15 @@ mod tests {
         assert_eq!(call.digit(at(3_200), FIRST, 1, '3'), Ok(()));
         assert!(call.digit(at(3_400), FIRST, 1, '2').is_err());
         assert_eq!(call.delivered, [true, false, true]);
+    }
+    #[test]
+    fn a_key_that_waited_is_not_taken_for_the_same_one_that_has_just_come() {
+        let mut call = CallCheck::new(PortId(0));
+        call.offered((at(0), 0), FIRST, Kind::Basic, 1, "new", "").expect("first");
+        call.key(at(1_900), '5');
+        call.key(at(2_100), '5');
+        assert_eq!(call.digit(at(2_100), FIRST, 1, '5'), Ok(()));
+        assert_eq!(call.digit(at(2_250), FIRST, 1, '5'), Ok(()));
+        assert!(call.digit(at(2_400), FIRST, 1, '5').is_err());
     }
 }
