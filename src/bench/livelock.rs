@@ -2,8 +2,8 @@
 //!
 //! Its socket library lives, so no silence tells; the calls themselves do. Each call is offered to
 //! the stuck instance first, gets no command within the StasisStart deadline, and moves to one that
-//! works. The second such call condemns the instance, so that only those that were offered before
-//! wait for the deadline at all.
+//! works. The second such call condemns the instance, and those that wait for it move at once. All is
+//! counted from the moment at which the caller's INVITE was sent.
 
 #![expect(clippy::print_stdout, reason = "a command")]
 
@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::media::load::Surroundings;
 use crate::admin::distribution;
-use crate::stage::cast::{Cast, Switch, until};
-use crate::stage::pbx::LineState;
+use crate::stage::cast::{Cast, FIRST_EXTENSION, Switch, until};
+use crate::stage::pbx::{LineState, Report as PbxReport};
 use crate::timers::{Duration, Instant};
 
 /// `start_deadline` of an application, as it is when nobody sets it.
@@ -36,13 +36,13 @@ pub struct Options {
 pub struct Report {
     /// Ports, each with a call.
     pub ports: u32,
-    /// Offered to the stuck instance -> verdict.
+    /// INVITE -> the call is taken from the stuck instance.
     pub detect_ms: Value,
     /// Verdict -> StasisStart written to one that works.
     pub decide_ms: Value,
-    /// Offered to the stuck instance -> first command of one that works.
+    /// INVITE -> first command of one that works.
     pub claimed_ms: Value,
-    /// Median detection over the deadline, which is its floor.
+    /// The longest detection over the deadline, which is its floor.
     pub detect_over_deadline: f64,
     /// Calls that were not answered in the end.
     pub calls_lost: usize,
@@ -83,7 +83,7 @@ fn measure(options: Options, directory: &Path) -> io::Result<Report> {
     let report = troupe.report();
     let status = troupe.status()?;
     troupe.node.stop()?;
-    let mut found = Report::of(ports, &switches);
+    let mut found = Report::of(ports, &switches, &report);
     found.calls_lost = report.lines.values().filter(|l| l.state != LineState::Up).count();
     found.scheduling = status["media"]["scheduling"].as_str().unwrap_or("unknown").to_owned();
     found.other_cpu_cores = other_cpu_cores;
@@ -91,23 +91,26 @@ fn measure(options: Options, directory: &Path) -> io::Result<Report> {
 }
 
 impl Report {
-    fn of(ports: u32, switches: &[Switch]) -> Self {
-        let detect: Vec<_> = switches.iter().map(Switch::detect).collect();
-        let after = |switch: &Switch, at: Option<Instant>| {
-            at.map(|at| at.saturating_duration_since(switch.verdict_at_ns))
+    fn of(ports: u32, switches: &[Switch], pbx: &PbxReport) -> Self {
+        let placed_at = |switch: &Switch| {
+            let extension = (FIRST_EXTENSION + switch.port).to_string();
+            pbx.lines.values().find(|line| line.extension == extension).map(|line| line.placed_at)
         };
-        let decide: Vec<_> = switches.iter().filter_map(|s| after(s, s.written_at_ns)).collect();
-        let claimed = |s: &Switch| after(s, s.claimed_at_ns).map(|took| s.detect() + took);
-        let claimed: Vec<_> = switches.iter().filter_map(claimed).collect();
-        let mut sorted = detect.clone();
-        sorted.sort_unstable();
-        let median = sorted.get(sorted.len() / 2).map_or(0.0, Duration::as_secs_f64);
+        let took =
+            |from: Option<Instant>, to: Option<Instant>| Some(to?.saturating_duration_since(from?));
+        let all = |duration: &dyn Fn(&Switch) -> Option<Duration>| {
+            switches.iter().filter_map(duration).collect::<Vec<_>>()
+        };
+        let detect = all(&|s| took(placed_at(s), Some(s.verdict_at_ns)));
+        let decide = all(&|s| took(Some(s.verdict_at_ns), s.written_at_ns));
+        let claimed = all(&|s| took(placed_at(s), s.claimed_at_ns));
+        let longest = detect.iter().max().map_or(0.0, Duration::as_secs_f64);
         Self {
             ports,
             detect_ms: distribution(&detect),
             decide_ms: distribution(&decide),
             claimed_ms: distribution(&claimed),
-            detect_over_deadline: median / DEADLINE.as_secs_f64(),
+            detect_over_deadline: longest / DEADLINE.as_secs_f64(),
             calls_lost: 0,
             scheduling: String::new(),
             other_cpu_cores: 0.0,
@@ -121,7 +124,7 @@ impl Report {
             format!("{name:8} {p50:9.3} {p99:9.3} {max:9.3}\n")
         };
         format!(
-            "{} calls offered to an instance that pongs and does nothing; in ms, from the offer\n\
+            "{} calls offered to an instance that pongs and does nothing; in ms, from the INVITE\n\
              {:8} {:>9} {:>9} {:>9}\n{}{}{}\
              floor: the deadline of {} s; detecting takes {:.3} times that; calls lost: {}\n\
              media scheduling {}, other processes {:.2} cores\n",
@@ -145,20 +148,28 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::pbx::LineId;
+    use crate::stage::pbx::LineReport;
     use serde_json::json;
 
     #[test]
-    fn a_claim_is_counted_from_the_first_offer() {
+    fn a_claim_is_counted_from_the_invite_of_its_own_call() {
         let switch: Switch = serde_json::from_value(json!({
-            "call": "1-1", "reason": "no_start", "from": "i1", "to": "i2", "detect_ms": 2_000.5,
+            "call": "1-1", "port": 3, "reason": "no_start", "from": "i1", "to": "i2",
             "verdict_at_ns": 9_000_000_000_u64, "written_at_ns": 9_001_000_000_u64,
             "claimed_at_ns": 9_003_000_000_u64, "first_media_at_ns": null,
         }))
         .expect("a switch");
-        let report = Report::of(1, &[switch]);
-        assert_eq!(report.detect_ms["max"], 2_000.5);
+        let line = |extension: &str, ms: u64| LineReport {
+            extension: extension.to_owned(),
+            placed_at: Instant::from_nanos(ms * 1_000_000),
+            ..LineReport::default()
+        };
+        let lines = [(LineId(1), line("6001", 1)), (LineId(4), line("6004", 7_000))].into();
+        let report = Report::of(1, &[switch], &PbxReport { registered: 4, lines });
+        assert_eq!(report.detect_ms["max"], 2_000.0);
         assert_eq!(report.decide_ms["max"], 1.0);
-        assert_eq!(report.claimed_ms["max"], 2_003.5);
+        assert_eq!(report.claimed_ms["max"], 2_003.0);
         assert!(report.text().contains("1.000 times"), "{}", report.text());
     }
 }

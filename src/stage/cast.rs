@@ -59,14 +59,14 @@ pub struct Troupe {
 pub struct Switch {
     /// `GW_CALL`
     pub call: String,
+    /// Index of its port.
+    pub port: u32,
     /// Why.
     pub reason: String,
     /// Who had the call.
     pub from: Option<String>,
     /// Who has it.
     pub to: String,
-    /// From the last sign of life, or the offer that nobody took, to the verdict.
-    pub detect_ms: f64,
     /// When the verdict fell.
     pub verdict_at_ns: Instant,
     /// When the socket took StasisStart.
@@ -78,11 +78,6 @@ pub struct Switch {
 }
 
 impl Switch {
-    /// From the last sign of life, or the offer that nobody took, to the verdict.
-    pub fn detect(&self) -> Duration {
-        Duration::try_from_secs_f64(self.detect_ms / 1e3).unwrap_or_default()
-    }
-
     /// Every instant is known.
     pub fn is_complete(&self) -> bool {
         self.written_at_ns.is_some()

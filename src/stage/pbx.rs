@@ -83,6 +83,8 @@ pub struct LineReport {
     pub extension: String,
     /// Number of the caller.
     pub caller: String,
+    /// When the call was placed.
+    pub placed_at: Instant,
     /// Where it stands.
     pub state: LineState,
     /// What the caller heard.
@@ -296,7 +298,9 @@ impl Stage {
         let state = LineState::Calling;
         let caller = format!("20{:03}", line.0 % 1_000);
         let (to, from) = (extension.clone(), caller.clone());
-        let entry = LineReport { extension: to, caller: from, state, ..Default::default() };
+        let placed_at = clock::now();
+        let entry =
+            LineReport { extension: to, caller: from, placed_at, state, ..Default::default() };
         self.report.lines.insert(line, entry);
         let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { return };
         let Ok(media) = socket.local_addr() else { return };
