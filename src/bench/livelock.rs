@@ -2,8 +2,8 @@
 //!
 //! Its socket library lives, so no silence tells; the calls themselves do. Each call is offered to
 //! the stuck instance first, gets no command within the StasisStart deadline, and moves to one that
-//! works. The second such call condemns the instance, and those that wait for it move at once. All is
-//! counted from the moment at which the caller's INVITE was sent.
+//! works. The second such call condemns the instance, and those that wait for it move at once. All
+//! is counted from the moment at which the caller's INVITE was sent.
 
 #![expect(clippy::print_stdout, reason = "a command")]
 
