@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use portkeeper::codecs::g711::Law;
-use portkeeper::ids::MediaId;
+use portkeeper::ids::{CallId, MediaId};
 use portkeeper::media::{
     Command, Config, DigitSet, Input, MediaPort, Playback, Prompt, SourcePolicy, StreamStart,
 };
@@ -22,7 +22,13 @@ fn answered(detect_tones: bool, now: Instant, remote: SocketAddr) -> MediaPort {
     let pcmu: Vec<u8> = (0..80_000).map(|n| (n % 251) as u8).collect();
     let music = Arc::new(Prompt { pcma: pcmu.clone().into(), pcmu: pcmu.into() });
     for input in [
-        Input::Command(Command::Open { udp_port: 30_000, start, policy, detect_tones }),
+        Input::Command(Command::Open {
+            call: CallId(1),
+            udp_port: 30_000,
+            start,
+            policy,
+            detect_tones,
+        }),
         Input::Bound,
         Input::Command(Command::Session(Negotiated {
             remote,

@@ -16,7 +16,7 @@ use portkeeper::codecs::Digit;
 use portkeeper::codecs::g711::Law;
 use portkeeper::codecs::tone::Generator;
 use portkeeper::driver::rtp_net::{self, Report, RtpNet};
-use portkeeper::ids::{MediaId, PortId};
+use portkeeper::ids::{CallId, MediaId, PortId};
 use portkeeper::media::{
     self, Command, DigitSet, Event, Input, MediaPort, Output, Playback, Prompt, Recording,
     SourcePolicy, StreamStart,
@@ -32,7 +32,7 @@ const START: StreamStart = StreamStart { ssrc: 1, sequence: 0, timestamp: 0 };
 
 fn open(udp_port: u16) -> Command {
     let policy = SourcePolicy::Strict;
-    Command::Open { udp_port, start: START, policy, detect_tones: true }
+    Command::Open { call: CallId(1), udp_port, start: START, policy, detect_tones: true }
 }
 
 fn answer(remote: SocketAddr, codec: Codec) -> Command {

@@ -27,7 +27,7 @@ use self::load::Load;
 use self::memory::Memory;
 use crate::driver::clock;
 use crate::driver::rtp_net::{Config, Report as PortReport, RtpNet};
-use crate::ids::{MediaId, PortId};
+use crate::ids::{CallId, MediaId, PortId};
 use crate::media::{self, Command, DigitSet, Event, Playback, Prompt, SourcePolicy, StreamStart};
 use crate::sdp::{Codec, Direction, Negotiated};
 use crate::timers::Duration;
@@ -201,7 +201,8 @@ fn open_call(
         let udp_port = *next;
         *next = next.checked_add(2).ok_or(io::ErrorKind::AddrInUse)?;
         let policy = SourcePolicy::Strict;
-        command(net, port, Command::Open { udp_port, start, policy, detect_tones: false })?;
+        let call = CallId(u64::from(port.0));
+        command(net, port, Command::Open { call, udp_port, start, policy, detect_tones: false })?;
         match wait_for(events, |event| matches!(event, Event::Opened | Event::OpenFailed))? {
             Event::Opened => return Ok(udp_port),
             _ => continue,

@@ -136,8 +136,8 @@ impl EventLoop {
     }
 
     fn media_event(&mut self, event: Report) {
-        let Report { port, at, event } = event;
-        self.node.handle_input(clock::now(), Input::Media { port, at, event });
+        let Report { port, call, at, event } = event;
+        self.node.handle_input(clock::now(), Input::Media { port, call, at, event });
     }
 
     fn received(&mut self, received: Received) {

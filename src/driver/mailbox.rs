@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use crate::ids::{MediaId, PortId};
+use crate::ids::{CallId, MediaId, PortId};
 use crate::media::Command;
 
 /// What a worker is told.
@@ -19,14 +19,14 @@ use crate::media::Command;
 pub(super) enum Message {
     /// A command of the node.
     Command(PortId, Command),
-    /// The file of a recording cannot be written.
-    RecordingFailed(PortId, MediaId),
+    /// The file of a recording of this call cannot be written.
+    RecordingFailed(PortId, CallId, MediaId),
 }
 
 impl Message {
     pub(super) fn port(&self) -> PortId {
         match self {
-            Self::Command(port, _) | Self::RecordingFailed(port, _) => *port,
+            Self::Command(port, _) | Self::RecordingFailed(port, ..) => *port,
         }
     }
 }

@@ -19,7 +19,7 @@ use self::file::File;
 use super::clock;
 use super::mailbox::{Inbound, Mailbox, Message, Outbound, outbound};
 use super::rtp_net::{EventSink, Report};
-use crate::ids::{MediaId, PortId};
+use crate::ids::{CallId, MediaId, PortId};
 use crate::media::{Event, RecordingEnd};
 use crate::timers::Duration;
 
@@ -32,18 +32,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Samples of a piece.
 const SAMPLES: usize = 160;
 
+/// Names a recording: numbers of media repeat from call to call.
+pub(super) type RecordingId = (CallId, MediaId);
+
 /// What a worker hands over.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "a box for each piece of sound would allocate")]
 pub(super) enum Item {
     Begin {
         port: PortId,
-        id: MediaId,
+        id: RecordingId,
         name: Arc<str>,
     },
     Sound {
         port: PortId,
-        id: MediaId,
+        id: RecordingId,
         samples: [i16; SAMPLES],
     },
     /// A recording is over: what to tell the node when its file is closed.
@@ -52,7 +55,7 @@ pub(super) enum Item {
 
 impl Item {
     /// A piece of sound; `None` when it is none of 20 ms.
-    pub(super) fn sound(port: PortId, id: MediaId, samples: &[i16]) -> Option<Self> {
+    pub(super) fn sound(port: PortId, id: RecordingId, samples: &[i16]) -> Option<Self> {
         Some(Self::Sound { port, id, samples: samples.try_into().ok()? })
     }
 
@@ -60,7 +63,7 @@ impl Item {
     pub(super) fn into_event(self) -> Event {
         match self {
             Self::End(report) => report.event,
-            Self::Begin { id, .. } | Self::Sound { id, .. } => {
+            Self::Begin { id: (_, id), .. } | Self::Sound { id: (_, id), .. } => {
                 let end = RecordingEnd::Failed;
                 Event::RecordingFinished { id, end, duration_ms: 0 }
             }
@@ -120,7 +123,7 @@ impl Drop for Recorder {
 struct Writer {
     directory: PathBuf,
     queues: Vec<(Inbound<Item>, Arc<Mailbox>)>,
-    files: BTreeMap<(PortId, MediaId), Result<File, io::Error>>,
+    files: BTreeMap<RecordingId, (PortId, Result<File, io::Error>)>,
     events: Arc<dyn EventSink>,
     unsent: VecDeque<Report>,
 }
@@ -146,7 +149,7 @@ impl Writer {
 
     /// The node goes down: what is recorded up to here is kept.
     fn finish_all(&mut self) {
-        for ((port, _), file) in std::mem::take(&mut self.files) {
+        for (port, file) in std::mem::take(&mut self.files).into_values() {
             if let Err(error) = file.and_then(File::finish) {
                 tracing::warn!(%port, %error, "a recording is lost at the end of the process");
             }
@@ -168,7 +171,7 @@ impl Writer {
                 self.keep(worker, port, id, file);
             }
             Item::Sound { port, id, samples } => {
-                if let Some(Ok(file)) = self.files.get_mut(&(port, id))
+                if let Some((_, Ok(file))) = self.files.get_mut(&id)
                     && let Err(error) = file.write(&samples, clock::now())
                 {
                     self.keep(worker, port, id, Err(error));
@@ -179,18 +182,20 @@ impl Writer {
     }
 
     /// Keeps a file, or that it failed, until the recording ends; a failure ends it.
-    fn keep(&mut self, worker: usize, port: PortId, id: MediaId, file: io::Result<File>) {
+    fn keep(&mut self, worker: usize, port: PortId, id: RecordingId, file: io::Result<File>) {
         if let Err(error) = &file {
             tracing::warn!(%port, %error, "a recording cannot be written: check the directory");
             // A full mailbox means that the worker hangs, and with it the recording.
-            let _ = self.queues[worker].1.post(Message::RecordingFailed(port, id), u8::MAX);
+            let failed = Message::RecordingFailed(port, id.0, id.1);
+            let _ = self.queues[worker].1.post(failed, u8::MAX);
         }
-        self.files.insert((port, id), file);
+        self.files.insert(id, (port, file));
     }
 
     fn end(&mut self, mut report: Report) {
         if let Event::RecordingFinished { id, end, .. } = &mut report.event {
-            let closed = match self.files.remove(&(report.port, *id)) {
+            let file = self.files.remove(&(report.call, *id)).map(|(_, file)| file);
+            let closed = match file {
                 // A file that is dropped unfinished is removed.
                 Some(Ok(_)) if matches!(*end, RecordingEnd::Failed | RecordingEnd::Discarded) => {
                     Ok(())

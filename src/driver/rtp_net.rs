@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 use super::mailbox::{Mailbox, Message};
 use super::recorder;
-use crate::ids::PortId;
+use crate::ids::{CallId, PortId};
 use crate::media::{self, Command, Event, Statistics};
 use crate::timers::Instant;
 
@@ -61,6 +61,8 @@ pub struct Config {
 pub struct Report {
     /// Where.
     pub port: PortId,
+    /// In which call: the port may have another one when the node hears of it.
+    pub call: CallId,
     /// When the worker did it or saw it.
     pub at: Instant,
     /// What.

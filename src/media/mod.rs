@@ -24,7 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::codecs::Digit;
-use crate::ids::MediaId;
+use crate::ids::{CallId, MediaId};
 use crate::sdp::{Codec, Negotiated};
 use crate::timers::Duration;
 
@@ -176,6 +176,9 @@ pub struct Recording {
 pub enum Command {
     /// Take the UDP port for a new call. Answered by `Opened` or `OpenFailed`.
     Open {
+        /// The call. Every event names the call that it is of, because the last events of one call
+        /// may reach the node when the next has begun.
+        call: CallId,
         /// Local RTP port, even; RTCP is the next one.
         udp_port: u16,
         /// How the stream begins.

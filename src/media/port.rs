@@ -17,7 +17,7 @@ use super::call::{Call, Opening};
 use super::events::Events;
 use super::stream::Punctuality;
 use super::{Command, Config, Event, PlaybackEnd, RecordingEnd, Statistics};
-use crate::ids::MediaId;
+use crate::ids::{CallId, MediaId};
 use crate::timers::{Duration, Instant};
 
 /// What happens to a port's media.
@@ -45,6 +45,8 @@ pub enum Input<'a> {
     },
     /// The file of a recording cannot be written.
     RecordingFailed {
+        /// Of which call.
+        call: CallId,
         /// Which.
         id: MediaId,
     },
@@ -78,13 +80,17 @@ pub enum Output<'a> {
     },
     /// Make the file of a recording.
     RecordingStarted {
-        /// Its name in [`Output::Recorded`].
+        /// Of which call.
+        call: CallId,
+        /// Its name in [`Output::Recorded`], within the call.
         id: MediaId,
         /// The name of its file, without `.wav`.
         name: Arc<str>,
     },
     /// 20 ms of a recording: 160 samples, 8,000 a second.
     Recorded {
+        /// Of which call.
+        call: CallId,
         /// Which.
         id: MediaId,
         /// The sound.
@@ -92,8 +98,8 @@ pub enum Output<'a> {
     },
     /// Give the sockets back.
     Release,
-    /// Tell the node.
-    Event(Event),
+    /// Tell the node, of which call.
+    Event(CallId, Event),
 }
 
 /// An output that waits in line; its bytes wait in their machines.
@@ -165,8 +171,11 @@ impl MediaPort {
                     call.receive_rtcp(now, from, datagram);
                 }
             }
-            Input::RecordingFailed { id } => {
-                if let Some((call, mut out)) = self.any_call() {
+            Input::RecordingFailed { call, id } => {
+                // Ids repeat from call to call: the file may be one of an earlier call.
+                if self.events.call() == Some(call)
+                    && let Some((call, mut out)) = self.any_call()
+                {
                     call.end_recording(id, RecordingEnd::Failed, &mut out);
                 }
             }
@@ -184,16 +193,17 @@ impl MediaPort {
     /// the packet.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
         let Some(pending) = self.outbox.pop_front() else {
-            return self.events.pop().map(Output::Event);
+            return self.events.pop().map(|(call, event)| Output::Event(call, event));
         };
+        let call = self.events.call()?;
         Some(match pending {
             Pending::Bind(udp_port) => Output::Bind { udp_port },
             Pending::Restrict(source) => Output::Restrict(source),
-            Pending::RecordingStarted(id, name) => Output::RecordingStarted { id, name },
+            Pending::RecordingStarted(id, name) => Output::RecordingStarted { call, id, name },
             Pending::Rtp(to) => Output::Rtp { to, packet: self.state.call()?.packet() },
             Pending::Rtcp(to) => Output::Rtcp { to, packet: self.state.call()?.rtcp_packet() },
             Pending::Recorded(id) => {
-                Output::Recorded { id, samples: self.state.call()?.recorded() }
+                Output::Recorded { call, id, samples: self.state.call()?.recorded() }
             }
             Pending::Release => {
                 self.past = self.punctuality();
@@ -214,8 +224,8 @@ impl MediaPort {
     }
 
     /// Puts an event back that the node's queue had no room for; it comes out again, first.
-    pub fn put_back(&mut self, event: Event) {
-        self.events.put_back(event);
+    pub fn put_back(&mut self, call: CallId, event: Event) {
+        self.events.put_back(call, event);
     }
 
     /// Counters of the call; `None` between calls.
@@ -229,12 +239,12 @@ impl MediaPort {
     }
 
     fn handle_command(&mut self, now: Instant, command: Command) {
-        if let Command::Open { udp_port, start, policy, detect_tones } = command {
+        if let Command::Open { call, udp_port, start, policy, detect_tones } = command {
             self.close(now);
             self.past = self.punctuality();
             self.outbox.clear();
             self.outbox.reserve(OUTBOX_RESERVED);
-            self.events.reserve();
+            self.events.open(call);
             self.outbox.push_back(Pending::Bind(udp_port));
             let opening = Opening { start, policy, detect_tones };
             let call = Call::new(Arc::clone(&self.config), self.phase, opening);

@@ -48,6 +48,8 @@ pub enum Input {
     Media {
         /// Which port.
         port: PortId,
+        /// In which call; the port may have another one by now.
+        call: CallId,
         /// When the worker saw it.
         at: Instant,
         /// What.
@@ -252,7 +254,9 @@ impl Node {
                 self.instances_changed(now);
             }
             Input::Sip(input) => self.sip.handle_input(now, input),
-            Input::Media { port, at, event } => self.media_event(now, port, at, event),
+            Input::Media { port, call, at, event } => {
+                self.media_event(now, port, call, at, event);
+            }
             Input::MediaStuck { port } => self.media_stuck(now, port),
             Input::Ivr(input) => self.ivr_input(now, input),
             Input::Pong { instance } => {

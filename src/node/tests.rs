@@ -106,6 +106,10 @@ struct Bench {
     node: Node,
     now: Instant,
     call: CallId,
+    /// Calls of the PBX so far.
+    calls: u32,
+    /// The 200 to the latest of them.
+    ok: String,
     /// Request-URI of the port, as registered.
     contact: String,
     /// They answer no pings.
@@ -133,8 +137,15 @@ impl Bench {
         let rng = ids::Rng::seed_from_u64(1);
         let addresses = vec![([10, 0, 0, 5], 5060).into()];
         let node = Node::new(config, Arc::new(prompts), addresses.clone(), addresses, rng, now);
-        let mut bench =
-            Self { node, now, call: CallId(0), contact: String::new(), frozen: BTreeSet::new() };
+        let mut bench = Self {
+            node,
+            now,
+            call: CallId(0),
+            calls: 0,
+            ok: String::new(),
+            contact: String::new(),
+            frozen: BTreeSet::new(),
+        };
         bench.register();
         bench
     }
@@ -172,7 +183,11 @@ impl Bench {
     }
 
     fn media(&mut self, event: media::Event) -> Made {
-        self.input(Input::Media { port: PORT, at: self.now, event })
+        self.media_of(self.call, event)
+    }
+
+    fn media_of(&mut self, call: CallId, event: media::Event) -> Made {
+        self.input(Input::Media { port: PORT, call, at: self.now, event })
     }
 
     fn finished(&mut self, id: MediaId) -> Made {

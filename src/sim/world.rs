@@ -32,7 +32,7 @@ use super::pbx::{LineId, Manner, Pbx};
 use super::process::{Frame, Process};
 use super::queue::Queue;
 use super::site;
-use crate::ids::{InstanceId, PortId, Rng, fork};
+use crate::ids::{CallId, InstanceId, PortId, Rng, fork};
 use crate::media;
 use crate::node::{self, Node};
 use crate::pool::Health;
@@ -73,7 +73,7 @@ enum Event {
     /// A command arrives at a media port.
     Command(PortId, media::Command),
     /// An event of a media port arrives at the node.
-    Media(PortId, Instant, media::Event),
+    Media(PortId, CallId, Instant, media::Event),
     /// A frame arrives at a process.
     ToProcess(InstanceId, Frame),
     /// A process has handled an event.
@@ -107,7 +107,7 @@ enum Waiting {
     Input(Box<node::Input>),
     Request(InstanceId, String),
     Pong(InstanceId),
-    Media(PortId, Instant, media::Event),
+    Media(PortId, CallId, Instant, media::Event),
 }
 
 /// The world.
@@ -280,7 +280,7 @@ impl World {
             Event::SipToPbx(bytes) => self.pbx_hears(bytes),
             Event::Rtp { udp_port, from, packet } => self.rtp_arrives(udp_port, from, &packet),
             Event::Command(port, command) => self.media_command(port, command),
-            Event::Media(port, at, event) => self.media_event(port, at, event),
+            Event::Media(port, call, at, event) => self.media_event(port, call, at, event),
             Event::ToProcess(id, frame) => self.frame_arrives(id, frame),
             Event::Work(id, turn) => self.process_works(id, turn),
             Event::FromProcess(id, text) => self.request_arrives(id, text),

@@ -81,16 +81,16 @@ fn recorded(end: RecordingEnd) -> Vec<String> {
     let (recorder, mut queues) =
         Recorder::start(directory.path(), &[Arc::clone(&mailbox)], Arc::new(sender))
             .expect("a thread");
-    let (port, id) = (PortId(5), MediaId(1));
+    let (port, call, id) = (PortId(5), CallId(9), MediaId(1));
     let push = |queue: &mut Outbound<Item>, item| {
         queue.push(item).expect("room");
         recorder.thread().unpark();
     };
     let queue = &mut queues[0];
-    push(queue, Item::Begin { port, id, name: "hello".into() });
-    push(queue, Item::Sound { port, id, samples: [5; SAMPLES] });
+    push(queue, Item::Begin { port, id: (call, id), name: "hello".into() });
+    push(queue, Item::Sound { port, id: (call, id), samples: [5; SAMPLES] });
     let event = Event::RecordingFinished { id, end, duration_ms: 20 };
-    push(queue, Item::End(Report { port, at: at(0), event: event.clone() }));
+    push(queue, Item::End(Report { port, call, at: at(0), event: event.clone() }));
     let report = receiver.blocking_recv().expect("a report");
     assert_eq!((report.port, report.event), (port, event));
     names(directory.path())
@@ -113,17 +113,18 @@ fn a_directory_that_is_missing_fails_the_recording_and_tells_the_port() {
     let missing = Path::new("/nonexistent/recordings");
     let (recorder, mut queues) =
         Recorder::start(missing, &[Arc::clone(&mailbox)], Arc::new(sender)).expect("a thread");
-    let (port, id) = (PortId(5), MediaId(1));
-    queues[0].push(Item::Begin { port, id, name: "hello".into() }).expect("room");
+    let (port, call, id) = (PortId(5), CallId(9), MediaId(1));
+    queues[0].push(Item::Begin { port, id: (call, id), name: "hello".into() }).expect("room");
     let event = Event::RecordingFinished { id, end: RecordingEnd::Stopped, duration_ms: 20 };
-    queues[0].push(Item::End(Report { port, at: at(0), event })).expect("room");
+    queues[0].push(Item::End(Report { port, call, at: at(0), event })).expect("room");
     recorder.thread().unpark();
     let report = receiver.blocking_recv().expect("a report");
     let end = RecordingEnd::Failed;
     assert_eq!(report.event, Event::RecordingFinished { id, end, duration_ms: 20 });
     let mut told = VecDeque::new();
     mailbox.take(&mut told);
-    assert!(
-        matches!(told.pop_front(), Some(Message::RecordingFailed(p, i)) if (p, i) == (port, id))
-    );
+    let Some(Message::RecordingFailed(to, of, which)) = told.pop_front() else {
+        panic!("the port is not told");
+    };
+    assert_eq!((to, of, which), (port, call, id));
 }

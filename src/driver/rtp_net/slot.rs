@@ -112,23 +112,25 @@ impl Slot {
                 Output::Rtcp { to, packet } => {
                     send(self.sockets.as_ref(), Channel::Rtcp, to, packet, world);
                 }
-                Output::Event(event) => {
-                    if let Err(event) = report(self.id, now, event, world) {
+                Output::Event(call, event) => {
+                    let report = Report { port: self.id, call, at: now, event };
+                    if let Err(event) = tell(report, world) {
                         self.has_unsent = true;
-                        self.machine.put_back(event);
+                        self.machine.put_back(call, event);
                         return;
                     }
                 }
-                Output::Recorded { id, samples } => {
-                    if let Some(item) = Item::sound(self.id, id, samples)
+                Output::Recorded { call, id, samples } => {
+                    if let Some(item) = Item::sound(self.id, (call, id), samples)
                         && world.outbound.push(item).is_err()
                     {
                         Shared::add(&world.shared.recorder_full, 1);
                     }
                 }
-                Output::RecordingStarted { id, name } => {
+                Output::RecordingStarted { call, id, name } => {
                     // When there is no room, its end reports that it failed.
-                    let _ = world.outbound.push(Item::Begin { port: self.id, id, name });
+                    let (port, id) = (self.id, (call, id));
+                    let _ = world.outbound.push(Item::Begin { port, id, name });
                     world.recorder.unpark();
                 }
                 Output::Restrict(source) => {
@@ -176,8 +178,7 @@ fn send(sockets: Option<&Sockets>, channel: Channel, to: SocketAddr, packet: &[u
 }
 
 /// Takes an event to the node; the end of a recording by way of the thread that closes its file.
-fn report(port: PortId, at: Instant, event: Event, world: &mut World) -> Result<(), Event> {
-    let report = Report { port, at, event };
+fn tell(report: Report, world: &mut World) -> Result<(), Event> {
     if matches!(report.event, Event::RecordingFinished { .. }) {
         let ended = world.outbound.push(Item::End(report));
         world.recorder.unpark();

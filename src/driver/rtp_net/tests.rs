@@ -17,6 +17,7 @@ use crate::sdp::{Codec, Direction, Negotiated};
 use crate::timers::Duration;
 
 const PORT: PortId = PortId(2);
+const CALL: CallId = CallId(5);
 const START: StreamStart = StreamStart { ssrc: 42, sequence: 7, timestamp: 0 };
 
 struct Rig {
@@ -29,6 +30,10 @@ struct Rig {
 
 fn loopback(udp_port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], udp_port))
+}
+
+fn opening(call: CallId, udp_port: u16, policy: SourcePolicy) -> Command {
+    Command::Open { call, udp_port, start: START, policy, detect_tones: false }
 }
 
 fn far_socket() -> UdpSocket {
@@ -60,7 +65,7 @@ impl Rig {
         let taken = UdpSocket::bind(loopback(0)).expect("a socket");
         let first = taken.local_addr().expect("an address").port() & !1;
         for udp_port in (first.min(60_000)..).step_by(2).take(500) {
-            self.command(Command::Open { udp_port, start: START, policy, detect_tones: false });
+            self.command(opening(CALL, udp_port, policy));
             match self.event() {
                 Event::Opened => {
                     self.udp_port = udp_port;
@@ -215,7 +220,7 @@ fn a_port_can_be_called_again_on_the_same_udp_port() {
     heard(&rig.far);
     rig.command(Command::Close);
     let (udp_port, policy) = (rig.udp_port, SourcePolicy::Strict);
-    rig.command(Command::Open { udp_port, start: START, policy, detect_tones: false });
+    rig.command(opening(CallId(6), udp_port, policy));
     assert_eq!(rig.event(), Event::Opened);
     rig.answer(&rig.far);
     while heard(&rig.far).0 != START.sequence {}

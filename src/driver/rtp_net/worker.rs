@@ -213,8 +213,8 @@ impl Worker {
             Message::Command(_, command) => {
                 slot.handle(now, Input::Command(command), &mut self.world);
             }
-            Message::RecordingFailed(_, id) => {
-                slot.handle(now, Input::RecordingFailed { id }, &mut self.world);
+            Message::RecordingFailed(_, call, id) => {
+                slot.handle(now, Input::RecordingFailed { call, id }, &mut self.world);
             }
         }
         if slot.is_busy() && !slot.live {

@@ -28,7 +28,7 @@ fn playback(id: u32, pieces: &[Arc<Prompt>]) -> Playback {
 
 /// Takes frames of 8 samples (1 ms) in mu-law until silence, with the events.
 fn play_out(player: &mut Player, frames: usize) -> (Vec<u8>, Vec<Event>) {
-    let mut events = Events::default();
+    let mut events = of_a_call();
     let mut heard = Vec::new();
     for _ in 0..frames {
         let mut frame = [0; 8];
@@ -39,8 +39,14 @@ fn play_out(player: &mut Player, frames: usize) -> (Vec<u8>, Vec<Event>) {
     (heard, drain(&mut events))
 }
 
+fn of_a_call() -> Events {
+    let mut events = Events::default();
+    events.open(crate::ids::CallId(1));
+    events
+}
+
 fn drain(events: &mut Events) -> Vec<Event> {
-    std::iter::from_fn(|| events.pop()).collect()
+    std::iter::from_fn(|| events.pop()).map(|(_, event)| event).collect()
 }
 
 fn started(id: u32) -> Event {
@@ -53,7 +59,7 @@ fn ended(id: u32, end: PlaybackEnd, position_ms: u64) -> Event {
 
 fn start(playback: Playback) -> Player {
     let mut player = Player::default();
-    player.play(playback, &mut Events::default());
+    player.play(playback, &mut of_a_call());
     player
 }
 
@@ -69,7 +75,7 @@ fn pieces_follow_each_other_without_a_gap() {
 #[test]
 fn the_next_playback_begins_at_the_next_frame() {
     let mut player = start(playback(1, &[prompt(1, 8)]));
-    player.play(playback(2, &[prompt(50, 4)]), &mut Events::default());
+    player.play(playback(2, &[prompt(50, 4)]), &mut of_a_call());
     let (heard, events) = play_out(&mut player, 3);
     assert_eq!(heard[..12], [1, 2, 3, 4, 5, 6, 7, 8, 50, 51, 52, 53]);
     assert_eq!(
@@ -85,7 +91,7 @@ fn the_next_playback_begins_at_the_next_frame() {
 
 #[test]
 fn replace_stops_what_runs_and_what_waits_at_the_frame_boundary() {
-    let mut events = Events::default();
+    let mut events = of_a_call();
     let mut player = start(playback(1, &[prompt(1, 80)]));
     player.play(playback(2, &[prompt(1, 8)]), &mut events);
     play_out(&mut player, 3);
@@ -108,7 +114,7 @@ fn a_codec_change_goes_on_at_the_same_sample() {
 
 #[test]
 fn offset_and_skips_move_within_the_playback() {
-    let mut events = Events::default();
+    let mut events = of_a_call();
     let mut player =
         start(Playback { offset: Duration::from_millis(4), ..playback(1, &[prompt(0, 80)]) });
     assert_eq!(play_out(&mut player, 1).0[0], 32);
@@ -128,7 +134,7 @@ fn offset_and_skips_move_within_the_playback() {
 
 #[test]
 fn a_pause_sends_silence_and_goes_on_where_it_was() {
-    let mut events = Events::default();
+    let mut events = of_a_call();
     let mut player = start(playback(1, &[prompt(1, 80)]));
     play_out(&mut player, 1);
     player.control(MediaId(1), PlaybackControl::Pause, &mut events);
@@ -163,7 +169,7 @@ fn a_key_stops_the_running_playback_and_those_behind_it_that_listen_for_it() {
     let five = Digit::from_event(5).expect("a digit");
     let listening =
         |id| Playback { barge_in: DigitSet::NONE.with(five), ..playback(id, &[prompt(1, 80)]) };
-    let mut events = Events::default();
+    let mut events = of_a_call();
     let mut player = start(listening(1));
     player.play(listening(2), &mut events);
     player.play(playback(3, &[prompt(70, 8)]), &mut events);
@@ -180,7 +186,7 @@ fn a_key_stops_the_running_playback_and_those_behind_it_that_listen_for_it() {
 
 #[test]
 fn a_waiting_playback_can_be_stopped() {
-    let mut events = Events::default();
+    let mut events = of_a_call();
     let mut player = start(playback(1, &[prompt(1, 80)]));
     player.play(playback(2, &[prompt(1, 8)]), &mut events);
     player.control(MediaId(2), PlaybackControl::Stop, &mut events);
@@ -190,7 +196,7 @@ fn a_waiting_playback_can_be_stopped() {
 
 #[test]
 fn the_line_is_bounded_and_the_refused_playback_is_reported() {
-    let mut events = Events::default();
+    let mut events = of_a_call();
     let mut player = Player::default();
     for id in 0..40 {
         player.play(playback(id, &[prompt(1, 8)]), &mut events);

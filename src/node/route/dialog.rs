@@ -19,7 +19,7 @@ impl Node {
     pub(in crate::node) fn incoming(&mut self, now: Instant, incoming: sip::Incoming) {
         let sip::Incoming { call, port, caller, called, .. } = incoming;
         let free = self.call_of(port).is_none() && self.phase == Phase::Running;
-        let Some(udp_port) = free.then(|| self.open_udp_port(now, port)).flatten() else {
+        let Some(udp_port) = free.then(|| self.open_udp_port(now, call, port)).flatten() else {
             let status = self.config.pbx.refuse_status;
             self.sip_command(now, sip::Command::Refuse { call, status });
             return;
@@ -42,7 +42,12 @@ impl Node {
     }
 
     /// Takes a UDP port and has the media port open it.
-    pub(super) fn open_udp_port(&mut self, now: Instant, port: PortId) -> Option<u16> {
+    pub(super) fn open_udp_port(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        port: PortId,
+    ) -> Option<u16> {
         let udp_port = self.udp_ports.take(now, &mut self.rng)?;
         let bits = self.rng.next_u64();
         let start = StreamStart {
@@ -56,7 +61,7 @@ impl Node {
             SourcePolicy::Strict
         };
         let detect_tones = self.config.pbx.inband_dtmf;
-        self.media(port, media::Command::Open { udp_port, start, policy, detect_tones });
+        self.media(port, media::Command::Open { call, udp_port, start, policy, detect_tones });
         Some(udp_port)
     }
 

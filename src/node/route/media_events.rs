@@ -21,10 +21,16 @@ impl Node {
         &mut self,
         now: Instant,
         port: PortId,
+        call: CallId,
         at: Instant,
         event: media::Event,
     ) {
-        let Some(call) = self.call_of(port) else { return };
+        if let media::Event::DigitsRefused { count } = event {
+            return self.digits_refused(now, port, count);
+        }
+        if self.call_of(port) != Some(call) {
+            return; // The last words of a call that is over; the port may have the next one.
+        }
         match event {
             media::Event::Opened => self.opened(now, call),
             media::Event::OpenFailed => self.open_failed(now, call),
@@ -46,12 +52,16 @@ impl Node {
             }
             media::Event::InboundSilent => self.inbound_silent(now, call),
             media::Event::InboundBack => debug!(%call, "the caller is heard again"),
-            media::Event::DigitsRefused { count } => {
-                self.counters.digits_refused_total += u64::from(count);
-                let extension = self.config.ports[usize::from(port.0)].extension.clone();
-                self.alarms.raise(AlarmKind::DigitsRefused { extension }, now);
-            }
+            // Dealt with above: they are counted even when their call is over.
+            media::Event::DigitsRefused { .. } => {}
         }
+    }
+
+    fn digits_refused(&mut self, now: Instant, port: PortId, count: u32) {
+        self.counters.digits_refused_total += u64::from(count);
+        let Some(port) = self.config.ports.get(usize::from(port.0)) else { return };
+        let extension = port.extension.clone();
+        self.alarms.raise(AlarmKind::DigitsRefused { extension }, now);
     }
 
     /// Nothing can be played or heard any more on this port.
@@ -87,7 +97,8 @@ impl Node {
         self.alarms.raise(AlarmKind::UdpPortInUse { udp_port }, now);
         self.udp_ports.give_back(now, udp_port);
         let Socket::Opening { answer, tries } = socket else { return };
-        let another = if tries < UDP_PORT_TRIES { self.open_udp_port(now, port) } else { None };
+        let another =
+            if tries < UDP_PORT_TRIES { self.open_udp_port(now, call, port) } else { None };
         match (another, self.calls.get_mut(&call)) {
             (Some(udp_port), Some(entry)) => {
                 entry.udp_port = udp_port;

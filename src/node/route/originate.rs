@@ -63,10 +63,10 @@ impl Node {
         let Some(port) = self.config.ports.iter().rev().find(free).map(|port| port.id) else {
             return Err((503, "No port with outbound = true is registered and free".to_owned()));
         };
-        let Some(udp_port) = self.open_udp_port(now, port) else {
+        let call = self.sip.next_call_id();
+        let Some(udp_port) = self.open_udp_port(now, call, port) else {
             return Err((503, "media.udp_ports is used up: widen it".to_owned()));
         };
-        let call = self.sip.next_call_id();
         let give_up_at = now + timeout;
         let leg = Leg::Outbound { request, target: target.clone(), give_up_at };
         let mut entry = Call::new(call, port, udp_port, leg, now);

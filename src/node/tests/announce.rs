@@ -67,3 +67,18 @@ fn the_announcement_takes_a_live_call_over_when_its_last_instance_dies() {
     assert_eq!((made.played().len(), made.lines().len()), (1, 0));
     assert!(made.played()[0].replace);
 }
+
+#[test]
+fn the_last_words_of_one_call_are_not_taken_for_those_of_the_next() {
+    let mut bench = port("release");
+    let id = announced(&mut bench);
+    let first = bench.call;
+    bench.caller_hangs_up();
+    assert_eq!(announced(&mut bench), id, "names of media repeat from call to call");
+    let stopped = media::Event::PlaybackFinished { id, end: PlaybackEnd::Stopped, position_ms: 80 };
+    for event in [media::Event::OpenFailed, stopped] {
+        let made = bench.media_of(first, event);
+        assert_eq!((made.media.len(), made.sip.len()), (0, 0), "{made:?}");
+    }
+    bench.finished(id).to_pbx("BYE ");
+}

@@ -6,11 +6,15 @@ use crate::media::DigitSet;
 
 impl Bench {
     fn press(&mut self, keys: &str) -> Made {
+        self.press_in(self.call, keys)
+    }
+
+    fn press_in(&mut self, call: CallId, keys: &str) -> Made {
         let mut made = Made::default();
         for digit in keys.chars().filter_map(Digit::from_char) {
             let (duration_ms, rtp_timestamp, in_band) = (80, 0, false);
             let event = media::Event::Digit { digit, duration_ms, rtp_timestamp, in_band };
-            made.add(self.media(event));
+            made.add(self.media_of(call, event));
         }
         made
     }
@@ -78,4 +82,27 @@ fn no_key_stops_a_prompt_unless_application_or_configuration_says_so() {
     assert_ne!(barge_in(&mut bench), DigitSet::NONE);
     bench.set(FIRST, "GW_BARGE_IN", "");
     assert_eq!(barge_in(&mut bench), DigitSet::NONE);
+}
+
+#[test]
+fn a_key_of_a_call_that_is_over_does_not_reach_the_next_call_of_the_port() {
+    let mut bench = settled();
+    let first = bench.call;
+    bench.caller_hangs_up();
+    bench.arrive();
+    bench.post(FIRST, "channels/{id}/answer");
+    bench.run(Duration::from_secs(1));
+    assert_eq!(keys(&bench.press_in(first, "9")), []);
+    assert_eq!(keys(&bench.press("1")).len(), 1);
+}
+
+#[test]
+fn keys_that_a_stuck_node_lost_are_counted_even_when_their_call_is_over() {
+    let mut bench = settled();
+    let first = bench.call;
+    bench.caller_hangs_up();
+    bench.media_of(first, media::Event::DigitsRefused { count: 3 });
+    assert_eq!(bench.node.snapshot(bench.now).counters.digits_refused_total, 3);
+    let alarms = bench.node.alarms(bench.now);
+    assert!(alarms.iter().any(|alarm| alarm.kind.name() == "digits_refused"), "{alarms:?}");
 }

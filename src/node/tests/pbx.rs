@@ -44,11 +44,12 @@ impl Bench {
 
     /// The PBX calls the port, and the port's media opens its socket.
     pub(super) fn arrive(&mut self) -> Made {
-        let (uri, length) = (&self.contact, SDP.len());
+        self.calls += 1;
+        let (uri, n, length) = (&self.contact, self.calls, SDP.len());
         let invite = format!(
-            "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.5;branch=z9hG4bKin\r\n\
+            "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.5;branch=z9hG4bKin{n}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:300@10.0.0.5>;tag=in\r\nTo: <sip:1000@10.0.0.5>\r\n\
-             Call-ID: in@pbx\r\nCSeq: 1 INVITE\r\nContact: <sip:pbx@10.0.0.5>\r\n\
+             Call-ID: in{n}@pbx\r\nCSeq: 1 INVITE\r\nContact: <sip:pbx@10.0.0.5>\r\n\
              Content-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{SDP}"
         );
         let mut made = self.datagram(&invite);
@@ -71,15 +72,30 @@ impl Bench {
     }
 
     fn acknowledge(&mut self, ok: &str) {
-        let ack = format!(
-            "ACK {} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.5;branch=z9hG4bKack\r\n\
-             Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: in@pbx\r\nCSeq: 1 ACK\r\n\
-             Content-Length: 0\r\n\r\n",
-            self.contact,
-            header(ok, "From")[0],
-            header(ok, "To")[0],
-        );
+        ok.clone_into(&mut self.ok);
+        let ack = self.in_dialog("ACK", 1);
         self.hand_in(&ack);
+    }
+
+    /// The caller of the latest call hangs up.
+    pub(super) fn caller_hangs_up(&mut self) -> Made {
+        let bye = self.in_dialog("BYE", 2);
+        self.datagram(&bye)
+    }
+
+    /// A request in the dialog of the latest call that the node has answered.
+    fn in_dialog(&self, method: &str, number: u32) -> String {
+        let of = |name| header(&self.ok, name)[0];
+        format!(
+            "{method} {} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.5;branch=z9hG4bK{method}{}\r\n\
+             Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\n\
+             CSeq: {number} {method}\r\nContent-Length: 0\r\n\r\n",
+            self.contact,
+            self.calls,
+            of("From"),
+            of("To"),
+            of("Call-ID"),
+        )
     }
 
     fn hand_in(&mut self, text: &str) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::codecs::Digit;
 use crate::codecs::telephone_event::{PAYLOAD_LEN, Payload, Receiver};
-use crate::ids::MediaId;
+use crate::ids::{CallId, MediaId};
 use crate::media::{
     Command, Config, DigitSet, Event, Input, MediaPort, Output, Playback, Prompt, Recording,
     SourcePolicy, StreamStart,
@@ -59,7 +59,8 @@ impl FuzzedCall {
             released: false,
             press_times: Vec::new(),
         };
-        call.command(Command::Open { udp_port: 30_000, start: OURS, policy, detect_tones });
+        let (id, start) = (CallId(1), OURS);
+        call.command(Command::Open { call: id, udp_port: 30_000, start, policy, detect_tones });
         call.input(Input::Bound);
         call.command(Command::Session(Negotiated {
             remote: peer(0),
@@ -117,7 +118,7 @@ impl FuzzedCall {
                 }
                 Output::Recorded { samples, .. } => assert_eq!(samples.len(), 160),
                 Output::Release => self.released = true,
-                Output::Event(Event::Digit { in_band: false, .. }) => {
+                Output::Event(_, Event::Digit { in_band: false, .. }) => {
                     self.press_times.push(self.now_ms);
                     check_pace(&self.press_times);
                 }
@@ -125,7 +126,7 @@ impl FuzzedCall {
                 | Output::Restrict(_)
                 | Output::Rtcp { .. }
                 | Output::RecordingStarted { .. }
-                | Output::Event(_) => {}
+                | Output::Event(..) => {}
             }
         }
     }

@@ -78,7 +78,7 @@ impl World {
                 Waiting::Input(input) => self.tell_node(*input),
                 Waiting::Request(id, text) => self.request_arrives(id, text),
                 Waiting::Pong(id) => self.pong_arrives(id),
-                Waiting::Media(port, at, event) => self.media_event(port, at, event),
+                Waiting::Media(port, call, at, event) => self.media_event(port, call, at, event),
             }
         }
     }

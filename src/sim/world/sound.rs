@@ -9,7 +9,7 @@ use super::super::pbx::LineId;
 use super::super::site;
 use super::{Event, Waiting, World, thread_link};
 use crate::codecs::Digit;
-use crate::ids::PortId;
+use crate::ids::{CallId, PortId};
 use crate::media::{self, MediaPort};
 use crate::node;
 use crate::timers::{Duration, Instant, earliest};
@@ -121,14 +121,14 @@ impl World {
                 }
                 media::Output::Bind { udp_port } => bind = Some(udp_port),
                 media::Output::Release => line.udp_port = None,
-                media::Output::Event(event) => {
+                media::Output::Event(call, event) => {
                     if let media::Event::Digit { digit, .. } = &event
                         && line.must_report.take() != Some(*digit)
                     {
                         fault = Some("its media reported a key that was not pressed then".into());
                     }
                     let at = line.events.arrival(self.now, &mut self.dice);
-                    self.queue.push(at, Event::Media(port, self.now, event));
+                    self.queue.push(at, Event::Media(port, call, self.now, event));
                 }
                 media::Output::Restrict(_)
                 | media::Output::Rtcp { .. }
@@ -176,9 +176,15 @@ impl World {
     }
 
     /// An event of a media port arrives at the node.
-    pub(super) fn media_event(&mut self, port: PortId, at: Instant, event: media::Event) {
+    pub(super) fn media_event(
+        &mut self,
+        port: PortId,
+        call: CallId,
+        at: Instant,
+        event: media::Event,
+    ) {
         if self.stall.until.is_some() {
-            self.stall.waiting.push_back(Waiting::Media(port, at, event));
+            self.stall.waiting.push_back(Waiting::Media(port, call, at, event));
             return;
         }
         let key = match &event {
@@ -186,13 +192,13 @@ impl World {
             _ => None,
         };
         let before = self.node.pool().counters().digits_received;
-        let key = key.filter(|_| self.checks.at_port(port).is_some());
+        let key = key.filter(|_| self.checks.at_port(port) == Some(call));
         if let Some(key) = key {
             // Before the node acts on it: what it sends at once is compared with it.
             self.checks.key(self.now, port, key);
             self.note(Note::Key(port, key));
         }
-        self.tell_node(node::Input::Media { port, at, event });
+        self.tell_node(node::Input::Media { port, call, at, event });
         let counted = self.node.pool().counters().digits_received - before;
         if counted != u64::from(key.is_some()) {
             self.violation(Some(port), format!("one key was counted {counted} times"));

@@ -8,13 +8,15 @@ use rtp_rs::{RtpPacketBuilder, RtpReader, Seq};
 
 use crate::codecs::Digit;
 use crate::codecs::telephone_event::Payload;
-use crate::ids::MediaId;
+use crate::ids::{CallId, MediaId};
 use crate::media::{
     Command, Config, DigitSet, Event, Input, MediaPort, Output, Playback, Prompt, SourcePolicy,
     StreamStart,
 };
 use crate::sdp::{Codec, Direction, Negotiated};
 use crate::timers::{Duration, Instant};
+
+pub(super) const CALL: CallId = CallId(7);
 
 pub(super) const START: StreamStart = StreamStart { ssrc: 77, sequence: 65_530, timestamp: 500 };
 
@@ -102,7 +104,13 @@ impl Rig {
             released: false,
             far: Far { address: far_address(), ssrc: 5, sequence: 9, timestamp: 70_000 },
         };
-        rig.command(Command::Open { udp_port: 30_000, start: START, policy, detect_tones: true });
+        rig.command(Command::Open {
+            call: CALL,
+            udp_port: 30_000,
+            start: START,
+            policy,
+            detect_tones: true,
+        });
         rig.input(Input::Bound);
         rig
     }
@@ -160,7 +168,7 @@ impl Rig {
                 Output::Rtcp { packet, .. } => self.rtcp.push(packet.to_vec()),
                 Output::Recorded { samples, .. } => self.recorded.extend_from_slice(samples),
                 Output::Release => self.released = true,
-                Output::Event(event) => self.events.push((at_ms, event)),
+                Output::Event(_, event) => self.events.push((at_ms, event)),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Recordings.
 
-use super::harness::{Rig, digit};
+use super::harness::{CALL, Rig, digit};
 use crate::codecs::g711::Law;
 use crate::ids::MediaId;
 use crate::media::{Command, DigitSet, Event, Input, Recording, RecordingEnd};
@@ -140,7 +140,7 @@ fn a_file_that_cannot_be_written_ends_the_recording() {
     let mut rig = Rig::answered();
     rig.command(Command::Record(recording(1)));
     rig.run(40);
-    rig.input(Input::RecordingFailed { id: MediaId(1) });
+    rig.input(Input::RecordingFailed { call: CALL, id: MediaId(1) });
     assert_eq!(ends(&rig), [(1_040, RecordingEnd::Failed, 40)]);
 }
 

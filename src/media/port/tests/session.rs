@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::harness::{Rig, START, far_address, negotiated};
+use super::harness::{CALL, Rig, START, far_address, negotiated};
 use crate::media::{Command, Event, Input, SourcePolicy};
 use crate::sdp::{Direction, Negotiated};
 
@@ -10,6 +10,7 @@ const SOUND: [u8; 160] = [0x55; 160];
 
 fn open() -> Command {
     Command::Open {
+        call: CALL,
         udp_port: 30_002,
         start: START,
         policy: SourcePolicy::Strict,
