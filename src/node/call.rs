@@ -175,6 +175,11 @@ impl Call {
         }
     }
 
+    /// Whether the PBX knows of the call: our INVITE leaves when the UDP port is open.
+    pub fn is_at_pbx(&self) -> bool {
+        self.leg == Leg::Inbound || self.socket == Socket::Open
+    }
+
     /// Whether 200 was sent or received.
     pub fn is_up(&self) -> bool {
         self.state == ivr::ChannelState::Up

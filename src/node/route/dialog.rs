@@ -150,7 +150,7 @@ impl Node {
     }
 
     /// The call is over: everybody forgets it.
-    pub(super) fn ended(&mut self, now: Instant, call: CallId, cause: EndCause) {
+    pub(in crate::node) fn ended(&mut self, now: Instant, call: CallId, cause: EndCause) {
         let Some(entry) = self.calls.remove(&call) else { return };
         let Call { port, udp_port, .. } = entry;
         info!(%call, %port, ?cause, "call ended");

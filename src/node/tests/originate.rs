@@ -77,3 +77,29 @@ fn a_call_needs_a_free_port() {
     let made = bench.post(FIRST, CALL);
     assert_eq!((made.status(), made.sip.len()), (503, 0));
 }
+
+#[test]
+fn a_call_that_is_hung_up_before_its_udp_port_is_open_is_never_placed() {
+    let mut bench = Bench::new();
+    bench.connect(FIRST);
+    let channel = bench.post(FIRST, &format!("{CALL}&channelId=mine")).media.len();
+    assert_eq!(channel, 1, "the UDP port is asked for");
+    bench.call = bench.node.call_of(PORT).expect("a call");
+    let made = bench.ask(FIRST, "DELETE", "channels/mine");
+    assert_eq!(made.status(), 204);
+    assert_eq!(made.event("ChannelDestroyed")["cause"], 16);
+    assert!(matches!(made.media[..], [media::Command::Close]), "{made:?}");
+    assert_eq!(bench.media(media::Event::Opened).lines(), [""; 0]);
+    assert_eq!(bench.node.call_of(PORT), None);
+}
+
+#[test]
+fn a_stop_ends_a_call_whose_udp_port_is_not_open_yet() {
+    let mut bench = Bench::new();
+    bench.connect(FIRST);
+    bench.post(FIRST, CALL);
+    bench.call = bench.node.call_of(PORT).expect("a call");
+    bench.input(Input::Stop);
+    assert_eq!(bench.node.call_of(PORT), None);
+    assert!(!bench.media(media::Event::Opened).lines().join(" ").contains("INVITE"));
+}
