@@ -154,6 +154,7 @@ fn add_sip(counters: &mut Counters, sip: &sip::Counters) {
         ("sip_method", sip.refused_method),
         ("sip_response", sip.stray_responses),
     ]);
+    *counters.refused_messages_total.entry("sdp").or_default() += sip.refused_offers;
     counters.dropped_total.insert("sip_output", sip.requests_dropped);
 }
 

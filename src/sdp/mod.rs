@@ -15,7 +15,7 @@ mod read;
 use std::net::{IpAddr, SocketAddr};
 
 pub use error::SdpError;
-pub use negotiate::{accept, answer, offer};
+pub use negotiate::{accept, answer, check, offer};
 pub use origin::Origin;
 
 use serde::{Deserialize, Serialize};

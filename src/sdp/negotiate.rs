@@ -18,6 +18,14 @@ pub fn offer(local: &LocalMedia, origin: &mut Origin, direction: Direction) -> S
     origin.write(&audio, local.address)
 }
 
+/// Whether an offer can be answered at all, before there is a media port to answer it with.
+pub fn check(offer: &[u8]) -> Result<(), SdpError> {
+    let session = parse(offer)?;
+    let (_, stream) = Stream::audio(&session)?;
+    stream.codecs().next().ok_or(SdpError::NoCommonCodec)?;
+    stream.address().map(drop)
+}
+
 /// Answers an offer: one codec, the far end's favourite among ours, and telephone-events under the
 /// payload type that it chose. `wanted` is what we would do if the far end agreed to everything.
 /// On an error nothing has changed.

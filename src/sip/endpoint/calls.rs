@@ -6,7 +6,7 @@ use super::client::Owner;
 use super::{Endpoint, TimerKey};
 use crate::ids::{CallId, PortId, fork};
 use crate::redact::Redacted;
-use crate::sdp::LocalMedia;
+use crate::sdp::{self, LocalMedia};
 use crate::sip::message::{Replaces, Request, Response, Uri};
 use crate::sip::session::{
     Input, Output, Purpose, SDP, ServerId, Session, Target, called, caller, refused_interval,
@@ -46,6 +46,10 @@ impl Endpoint {
         }
         if self.refuse_interval(now, id, port, &invite) {
             return;
+        }
+        if let Some(error) = invite.sdp().and_then(|offer| sdp::check(&offer).err()) {
+            self.counters.refused_offers += 1;
+            return self.say(now, id, &invite, error.status());
         }
         self.open_call(now, id, flow, port, invite);
     }

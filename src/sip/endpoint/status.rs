@@ -57,6 +57,8 @@ pub struct Counters {
     pub refused_no_port: u64,
     /// Calls that we did not take: drain, pool full, Replaces.
     pub refused_calls: u64,
+    /// Offers that nobody here can answer: 400, 413, 488.
+    pub refused_offers: u64,
     /// Messages of ours that could not be written.
     pub unprintable: u64,
 }

@@ -463,15 +463,17 @@ fn a_refused_or_hung_up_call_says_why() {
 }
 
 #[test]
-fn an_offer_without_a_codec_of_ours_is_refused_with_488() {
+fn an_offer_that_nobody_can_answer_is_refused_before_it_becomes_a_call() {
     let mut bench = Bench::registered(GENERIC);
-    let mut invite = bench.invite("a");
-    invite.set_body("application/sdp", sdp("sendrecv").replace("AVP 0 101", "AVP 18"));
-    bench.receive_request(&invite);
-    let call = bench.incoming().call;
-    bench.command(Command::Answer { call, media: local_media() });
-    bench.response(488);
-    assert_eq!(ended(&mut bench), EndCause::Media);
+    let cases = [("AVP 18", 488), ("SAVP 0", 488), ("AVP 0\r\nnonsense", 400)];
+    for (number, (instead, status)) in cases.into_iter().enumerate() {
+        let mut invite = bench.invite(&number.to_string());
+        invite.set_body("application/sdp", sdp("sendrecv").replace("AVP 0 101", instead));
+        bench.receive_request(&invite);
+        bench.response(status);
+        bench.no_event();
+    }
+    assert_eq!(bench.endpoint.status().counters.refused_offers, 3);
 }
 
 #[test]
