@@ -281,6 +281,11 @@ fn median(durations: &[Duration]) -> f64 {
 }
 
 impl Report {
+    /// Every call and every key came through, each key once.
+    pub fn nothing_lost(&self) -> bool {
+        (self.calls_lost, self.digits_lost, self.digits_doubled) == (0, 0, 0)
+    }
+
     fn text(&self) -> String {
         let row = |name: &str, of: &Value, key: &str| {
             let number = |what: &str| of[key][what].as_f64().unwrap_or(f64::NAN);
