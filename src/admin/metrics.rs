@@ -128,7 +128,7 @@ impl Page<'_> {
             ),
             (
                 "digits_refused",
-                "Key presses that a full queue refused",
+                "Key presses lost: a full queue, or more than 12 a second",
                 counters.digits_refused_total,
             ),
         ] {

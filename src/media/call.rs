@@ -335,10 +335,12 @@ impl Call {
         if packet.payload_type() == law.payload_type() {
             self.inbound.time(now, packet.timestamp());
             self.hear_sound(now, law, packet, out);
-        } else if Some(packet.payload_type()) == line.negotiated.event_recv
-            && let Some(event) = self.keys.receive(now, packet)
-        {
-            self.press(event, out);
+        } else if Some(packet.payload_type()) == line.negotiated.event_recv {
+            let event = self.keys.receive(now, packet);
+            out.events.refuse_too_fast(self.keys.take_too_fast());
+            if let Some(event) = event {
+                self.press(event, out);
+            }
         }
     }
 

@@ -30,6 +30,8 @@ const PAUSE: u32 = 160;
 pub(super) struct Keys {
     receiver: Receiver,
     tones: Tones,
+    /// Presses beyond the pace of the receiver, which nobody was told of yet.
+    too_fast: u32,
 }
 
 /// Whether and how tones are listened for.
@@ -54,7 +56,7 @@ struct Ear {
 impl Keys {
     pub(super) fn new(detect_tones: bool) -> Self {
         let tones = if detect_tones { Tones::listening() } else { Tones::Never };
-        Self { receiver: Receiver::new(), tones }
+        Self { receiver: Receiver::new(), tones, too_fast: 0 }
     }
 
     /// Another stream: timestamps of the old one mean nothing in it.
@@ -76,7 +78,10 @@ impl Keys {
     pub(super) fn receive(&mut self, now: Instant, packet: &RtpReader<'_>) -> Option<Event> {
         let now_ms = now.as_nanos() / 1_000_000;
         let (timestamp, marker) = (packet.timestamp(), packet.mark());
-        let press = self.receiver.receive(now_ms, timestamp, marker, packet.payload())?;
+        let before = self.receiver.counts().too_fast;
+        let press = self.receiver.receive(now_ms, timestamp, marker, packet.payload());
+        self.too_fast += self.receiver.counts().too_fast.saturating_sub(before);
+        let press = press?;
         let was_heard = self.tones.outdo(now, press.digit);
         (!was_heard).then_some(Event::Digit {
             digit: press.digit,
@@ -84,6 +89,11 @@ impl Keys {
             rtp_timestamp: press.rtp_timestamp,
             in_band: false,
         })
+    }
+
+    /// How many presses came faster than 12 a second since the last call; they are lost.
+    pub(super) fn take_too_fast(&mut self) -> u32 {
+        std::mem::take(&mut self.too_fast)
     }
 
     /// Whether sound has to be given to [`Self::listen`].

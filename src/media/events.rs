@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use super::Event;
+use super::{Event, Refusal};
 use crate::ids::CallId;
 
 /// Digits that wait at most.
@@ -26,7 +26,9 @@ pub(super) struct Events {
     call: Option<CallId>,
     queue: VecDeque<(CallId, Event)>,
     digits: usize,
+    /// Digits that found no room, and digits beyond the pace, not yet reported.
     refused: u32,
+    too_fast: u32,
 }
 
 impl Events {
@@ -65,6 +67,12 @@ impl Events {
         self.queue.push_back((call, event));
     }
 
+    /// So many digits came faster than 12 a second and are lost; the node hears of them as of those
+    /// that find no room.
+    pub(super) fn refuse_too_fast(&mut self, count: u32) {
+        self.too_fast = self.too_fast.saturating_add(count);
+    }
+
     /// Puts an event back that the node could not take yet.
     pub(super) fn put_back(&mut self, call: CallId, event: Event) {
         if matches!(event, Event::Digit { .. }) {
@@ -85,9 +93,13 @@ impl Events {
     }
 
     fn report_refused(&mut self) {
-        if self.refused > 0 {
-            let count = std::mem::take(&mut self.refused);
-            self.push(Event::DigitsRefused { count });
+        for (refused, why) in
+            [(&mut self.refused, Refusal::NodeStuck), (&mut self.too_fast, Refusal::TooFast)]
+        {
+            let count = std::mem::take(refused);
+            if let Some(call) = self.call.filter(|_| count > 0) {
+                self.queue.push_back((call, Event::DigitsRefused { count, why }));
+            }
         }
     }
 }
@@ -119,7 +131,10 @@ mod tests {
         for _ in 0..DIGITS_QUEUED_MAX {
             assert_eq!(events.pop(), Some((CALL, digit())));
         }
-        assert_eq!(events.pop(), Some((CALL, Event::DigitsRefused { count: 3 })));
+        assert_eq!(
+            events.pop(),
+            Some((CALL, Event::DigitsRefused { count: 3, why: Refusal::NodeStuck }))
+        );
         assert_eq!(events.pop(), None);
     }
 
@@ -161,7 +176,10 @@ mod tests {
         for _ in 0..DIGITS_QUEUED_MAX {
             assert_eq!(events.pop(), Some((CALL, digit())));
         }
-        assert_eq!(events.pop(), Some((CALL, Event::DigitsRefused { count: 1 })));
+        assert_eq!(
+            events.pop(),
+            Some((CALL, Event::DigitsRefused { count: 1, why: Refusal::NodeStuck }))
+        );
         assert_eq!(events.pop(), Some((next, Event::Opened)));
     }
 }

@@ -306,11 +306,22 @@ pub enum Event {
     InboundSilent,
     /// RTP from the far end again.
     InboundBack,
-    /// More digits than the queue holds: the node is stuck (see the bound in ARCHITECTURE.md).
+    /// Digits were refused: they are lost, and somebody must hear of it.
     DigitsRefused {
-        /// How many were refused since the last report.
+        /// How many since the last report.
         count: u32,
+        /// Why.
+        why: Refusal,
     },
+}
+
+/// Why digits were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// More than the queue holds: the node is stuck (see the bound in ARCHITECTURE.md).
+    NodeStuck,
+    /// More than 12 in a second, which no person keys and no pause of a machine allows.
+    TooFast,
 }
 
 /// Counters of one port's stream, cumulative over the call.

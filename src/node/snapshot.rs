@@ -10,6 +10,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::ids::{CallId, Generation, InstanceId, PortId};
+use crate::media::Refusal;
 pub use crate::pool::PortState;
 use crate::pool::Reason;
 use crate::redact::Redacted;
@@ -228,7 +229,7 @@ pub struct Counters {
     pub digits_acked_total: u64,
     /// Key presses given to no owner after a rebind, by the replay rule.
     pub digits_discarded_total: u64,
-    /// Key presses refused because a queue was full.
+    /// Key presses that arrived and were lost: a full queue, or more than 12 in a second.
     pub digits_refused_total: u64,
     /// Messages refused, by kind: `sip_malformed`, `sdp`, `ari_json`, ...
     pub refused_messages_total: BTreeMap<&'static str, u64>,
@@ -411,10 +412,12 @@ pub enum AlarmKind {
         /// The file that would be it.
         path: String,
     },
-    /// A key press could not be queued: the node was stopped for too long.
+    /// Key presses were lost: the node was stopped for too long, or they came too fast.
     DigitsRefused {
         /// The port's extension.
         extension: String,
+        /// Which of the two.
+        why: Refusal,
     },
     /// Anything else, as one clear sentence.
     Other {
@@ -483,7 +486,12 @@ impl fmt::Display for AlarmKind {
                 "prompt {prompt} cannot be played, callers hear silence in its place: \
                  put a WAV file at {path}"
             ),
-            Self::DigitsRefused { extension } => write!(
+            Self::DigitsRefused { extension, why: Refusal::TooFast } => write!(
+                f,
+                "extension {extension} lost key presses that came faster than 12 a second: \
+                 look at the telephone-events that the PBX or gateway sends"
+            ),
+            Self::DigitsRefused { extension, why: Refusal::NodeStuck } => write!(
                 f,
                 "extension {extension} lost key presses because the node was stopped: \
                  look for a starved or suspended machine"

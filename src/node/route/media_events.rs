@@ -5,7 +5,7 @@ use tracing::{debug, info, warn};
 use super::dialog::local_media;
 use crate::ids::{CallId, MediaId, PortId};
 use crate::ivr;
-use crate::media::{self, PlaybackEnd, RecordingEnd};
+use crate::media::{self, PlaybackEnd, RecordingEnd, Refusal};
 use crate::node::call::{Announcing, Leg, Socket};
 use crate::node::snapshot::AlarmKind;
 use crate::node::{Mark, Node, is_own};
@@ -25,8 +25,8 @@ impl Node {
         at: Instant,
         event: media::Event,
     ) {
-        if let media::Event::DigitsRefused { count } = event {
-            return self.digits_refused(now, port, count);
+        if let media::Event::DigitsRefused { count, why } = event {
+            return self.digits_refused(now, port, count, why);
         }
         if self.call_of(port) != Some(call) {
             return; // The last words of a call that is over; the port may have the next one.
@@ -57,11 +57,11 @@ impl Node {
         }
     }
 
-    fn digits_refused(&mut self, now: Instant, port: PortId, count: u32) {
+    fn digits_refused(&mut self, now: Instant, port: PortId, count: u32, why: Refusal) {
         self.counters.digits_refused_total += u64::from(count);
         let Some(port) = self.config.ports.get(usize::from(port.0)) else { return };
         let extension = port.extension.clone();
-        self.alarms.raise(AlarmKind::DigitsRefused { extension }, now);
+        self.alarms.raise(AlarmKind::DigitsRefused { extension, why }, now);
     }
 
     /// Nothing can be played or heard any more on this port.

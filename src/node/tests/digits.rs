@@ -97,11 +97,12 @@ fn a_key_of_a_call_that_is_over_does_not_reach_the_next_call_of_the_port() {
 }
 
 #[test]
-fn keys_that_a_stuck_node_lost_are_counted_even_when_their_call_is_over() {
+fn keys_that_were_lost_are_counted_even_when_their_call_is_over() {
     let mut bench = settled();
     let first = bench.call;
     bench.caller_hangs_up();
-    bench.media_of(first, media::Event::DigitsRefused { count: 3 });
+    let why = media::Refusal::TooFast;
+    bench.media_of(first, media::Event::DigitsRefused { count: 3, why });
     assert_eq!(bench.node.snapshot(bench.now).counters.digits_refused_total, 3);
     let alarms = bench.node.alarms(bench.now);
     assert!(alarms.iter().any(|alarm| alarm.kind.name() == "digits_refused"), "{alarms:?}");

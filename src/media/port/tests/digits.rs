@@ -5,7 +5,7 @@ use crate::codecs::dtmf_detect::Detector;
 use crate::codecs::g711::Law;
 use crate::codecs::tone::Generator;
 use crate::ids::MediaId;
-use crate::media::{Command, DigitSet, Event, Playback, PlaybackEnd};
+use crate::media::{Command, DigitSet, Event, Playback, PlaybackEnd, Refusal};
 use crate::sdp::{Codec, Negotiated};
 use crate::timers::Duration;
 
@@ -100,6 +100,11 @@ fn r_03_no_more_than_twelve_digits_a_second() {
         rig.run(20);
     }
     assert!(rig.keys().len() <= 24, "{} digits in 1.2 s", rig.keys().len());
+    let refused = rig.events.iter().map(|(_, event)| match event {
+        Event::DigitsRefused { count, why: Refusal::TooFast } => *count as usize,
+        _ => 0,
+    });
+    assert_eq!(rig.keys().len() + refused.sum::<usize>(), 60, "the others are told as lost");
 }
 
 #[test]
