@@ -40,6 +40,7 @@ mod tests;
 
 pub use machine::Ivr;
 pub use out::Counters;
+pub use sound::PLAYBACKS_MAX;
 
 use bytes::Bytes;
 

@@ -19,7 +19,7 @@ use crate::timers::{Duration, Instant};
 const PIECES_MAX: usize = 64;
 
 /// Playbacks of one channel that are not over. A dialog queues a handful; more shows a loop.
-const PLAYBACKS_MAX: usize = 64;
+pub const PLAYBACKS_MAX: usize = 64;
 
 /// Longest id that a client may choose.
 const ID_MAX: usize = 128;

@@ -101,6 +101,11 @@ impl Call {
         match command {
             Command::Session(negotiated) => self.negotiate(now, negotiated, out),
             Command::Play(playback) => self.player.play(playback, out.events),
+            Command::PlayAll(playbacks) => {
+                for playback in playbacks {
+                    self.player.play(playback, out.events);
+                }
+            }
             Command::Control { id, control } => self.player.control(id, control, out.events),
             Command::StopAll => self.player.stop_all(out.events),
             Command::SendDigits { digits, duration, between, after } => {

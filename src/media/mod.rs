@@ -28,6 +28,7 @@ use crate::ids::{CallId, MediaId};
 use crate::sdp::{Codec, Negotiated};
 use crate::timers::Duration;
 
+pub use playback::PLAYBACKS_MAX;
 pub use port::{Input, MediaPort, Output};
 pub use stream::Punctuality;
 
@@ -192,6 +193,9 @@ pub enum Command {
     Session(Negotiated),
     /// Play something.
     Play(Playback),
+    /// Play several things, in order. What waited for a file may be many playbacks at once, and
+    /// one command takes one place in the queue.
+    PlayAll(Vec<Playback>),
     /// Act on a playback.
     Control {
         /// Which.

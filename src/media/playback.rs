@@ -18,9 +18,10 @@ use crate::ids::MediaId;
 use crate::sdp::Codec;
 use crate::timers::Duration;
 
-/// Playbacks that may wait behind the running one. An application that queues more does not
-/// listen to what it is told; the next one ends at once as stopped.
-const WAITING_MAX: usize = 32;
+/// Playbacks of one port at once: the 64 that the link lets an application have on a channel, and
+/// one of the node's own, which sounds while a call has no owner. One more ends at once as
+/// stopped.
+pub const PLAYBACKS_MAX: usize = 65;
 
 /// Samples in a millisecond.
 pub(super) const SAMPLES_PER_MS: u64 = 8;
@@ -80,7 +81,7 @@ impl Player {
         if playback.replace {
             self.stop_all(events);
         }
-        if self.waiting.len() >= WAITING_MAX {
+        if self.waiting.len() + usize::from(self.running.is_some()) >= PLAYBACKS_MAX {
             finished(events, playback.id, PlaybackEnd::Stopped, 0);
             return;
         }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::call::{Call, Opening};
 use super::events::Events;
 use super::stream::Punctuality;
-use super::{Command, Config, Event, PlaybackEnd, RecordingEnd, Statistics};
+use super::{Command, Config, Event, Playback, PlaybackEnd, RecordingEnd, Statistics};
 use crate::ids::{CallId, MediaId};
 use crate::timers::{Duration, Instant};
 
@@ -261,11 +261,10 @@ impl MediaPort {
     /// A playback or recording asked for between calls ends at once: whoever asked waits for it.
     fn refuse(&mut self, command: Command) {
         match command {
-            Command::Play(playback) => self.events.push(Event::PlaybackFinished {
-                id: playback.id,
-                end: PlaybackEnd::Stopped,
-                position_ms: 0,
-            }),
+            Command::Play(playback) => self.refuse_playback(&playback),
+            Command::PlayAll(playbacks) => {
+                playbacks.iter().for_each(|playback| self.refuse_playback(playback));
+            }
             Command::Record(recording) => self.events.push(Event::RecordingFinished {
                 id: recording.id,
                 end: RecordingEnd::Failed,
@@ -280,6 +279,11 @@ impl MediaPort {
             | Command::Mute { .. }
             | Command::Close => {}
         }
+    }
+
+    fn refuse_playback(&mut self, playback: &Playback) {
+        let (id, end) = (playback.id, PlaybackEnd::Stopped);
+        self.events.push(Event::PlaybackFinished { id, end, position_ms: 0 });
     }
 
     fn bound(&mut self) {

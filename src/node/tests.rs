@@ -75,9 +75,10 @@ impl Made {
     fn played(&self) -> Vec<&media::Playback> {
         self.media
             .iter()
-            .filter_map(|command| match command {
-                media::Command::Play(play) => Some(play),
-                _ => None,
+            .flat_map(|command| match command {
+                media::Command::Play(play) => std::slice::from_ref(play),
+                media::Command::PlayAll(plays) => plays,
+                _ => &[],
             })
             .collect()
     }

@@ -198,10 +198,10 @@ fn a_waiting_playback_can_be_stopped() {
 fn the_line_is_bounded_and_the_refused_playback_is_reported() {
     let mut events = of_a_call();
     let mut player = Player::default();
-    for id in 0..40 {
+    for id in 0..70 {
         player.play(playback(id, &[prompt(1, 8)]), &mut events);
     }
     let refused = drain(&mut events);
-    assert_eq!(refused.len(), 40 - WAITING_MAX);
-    assert_eq!(refused[0], ended(WAITING_MAX as u32, PlaybackEnd::Stopped, 0));
+    assert_eq!(refused.len(), 70 - PLAYBACKS_MAX);
+    assert_eq!(refused[0], ended(PLAYBACKS_MAX as u32, PlaybackEnd::Stopped, 0));
 }

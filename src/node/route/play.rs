@@ -12,8 +12,12 @@ use crate::node::{Node, Output};
 use crate::pool;
 use crate::timers::Instant;
 
-/// Plays that wait behind a stored recording being read, at most.
-const WAITING_PLAYS_MAX: usize = 64;
+/// Plays that wait behind a stored recording being read, at most: as many as the link lets an
+/// application have on one channel.
+const WAITING_PLAYS_MAX: usize = ivr::PLAYBACKS_MAX;
+
+// They reach the port in one command, and may find one of the node's own there.
+const _: () = assert!(media::PLAYBACKS_MAX > WAITING_PLAYS_MAX);
 
 impl Node {
     /// Plays, or puts it behind the plays that wait for a recording to be read.
@@ -38,13 +42,24 @@ impl Node {
 
     /// Plays what is complete, in order, up to the first that still waits.
     fn play_waiting(&mut self, now: Instant, call: CallId) {
+        let mut ready = self.take_ready(now, call);
+        let Some(port) = self.calls.get(&call).map(|entry| entry.port) else { return };
+        if ready.len() > 1 {
+            self.media(port, media::Command::PlayAll(ready));
+        } else if let Some(playback) = ready.pop() {
+            self.media(port, media::Command::Play(playback));
+        }
+    }
+
+    fn take_ready(&mut self, now: Instant, call: CallId) -> Vec<media::Playback> {
+        let mut ready = Vec::new();
         while let Some(play) = self.calls.get(&call).and_then(|entry| entry.waiting.front()) {
             let id = play.id;
             match self.row_of(play) {
-                Ok(row) => self.play_row(call, row),
+                Ok(row) => ready.extend(self.playback(call, row)),
                 Err(Gap::Recording(name)) => {
                     self.outputs.push_back(Output::Load { call, name });
-                    return;
+                    break;
                 }
                 Err(Gap::Missing(name)) => {
                     self.alarms.prompt_missing(&self.config, &name, now);
@@ -55,6 +70,7 @@ impl Node {
                 entry.waiting.pop_front();
             }
         }
+        ready
     }
 
     /// The sounds of a play, recordings that were read among them.
@@ -75,15 +91,15 @@ impl Node {
         Ok(row)
     }
 
-    /// Hands the first waiting play to the media port.
-    fn play_row(&mut self, call: CallId, row: Row) {
-        let Some(entry) = self.calls.get_mut(&call) else { return };
-        let Some(play) = entry.waiting.front() else { return };
+    /// The first waiting play, for the media port.
+    fn playback(&mut self, call: CallId, row: Row) -> Option<media::Playback> {
+        let entry = self.calls.get_mut(&call)?;
+        let play = entry.waiting.front()?;
         let barge_in = entry.barge_in.unwrap_or_else(|| {
             let name = entry.application.as_deref().unwrap_or("");
             self.config.applications.get(name).map_or(DigitSet::NONE, |a| keys(&a.barge_in))
         });
-        let playback = media::Playback {
+        Some(media::Playback {
             id: play.id,
             pieces: row.pieces,
             offset: play.offset,
@@ -91,9 +107,7 @@ impl Node {
             repeat: row.repeat,
             barge_in,
             replace: std::mem::take(&mut entry.inherited),
-        };
-        let port = entry.port;
-        self.media(port, media::Command::Play(playback));
+        })
     }
 
     /// A stored recording was read.

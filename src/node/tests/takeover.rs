@@ -65,3 +65,20 @@ fn a_play_that_waits_for_its_file_can_be_stopped_and_the_next_one_goes_on() {
     assert!(made.types().contains(&(FIRST, "PlaybackFinished")));
     assert_eq!(bench.loaded("old").played().len(), 0);
 }
+
+#[test]
+fn what_waited_behind_a_file_reaches_the_port_in_one_command_and_in_order() {
+    let mut bench = Bench::with_call();
+    bench.post(FIRST, "channels/{id}/play?media=recording:a");
+    for n in 1..64 {
+        let made = bench.post(FIRST, "channels/{id}/play?media=sound:menu");
+        assert_eq!((made.status(), made.media.len()), (201, 0), "play {n}");
+        bench.run(Duration::from_millis(50));
+    }
+    let made = bench.loaded("a");
+    assert_eq!(made.media.len(), 1, "a full queue would end the call");
+    let played: Vec<u32> = made.played().iter().map(|play| play.id.0 & 0xffff).collect();
+    assert_eq!(played, (1..=64).collect::<Vec<_>>());
+    assert!(made.played()[1..].iter().all(|play| !play.replace));
+    assert_eq!(bench.post(FIRST, "channels/{id}/play?media=sound:menu").status(), 409);
+}

@@ -215,9 +215,19 @@ fn reports_go_to_the_port_beside_every_five_seconds() {
 }
 
 #[test]
+fn playbacks_of_one_command_sound_one_after_the_other() {
+    let mut rig = Rig::answered();
+    rig.command(Command::PlayAll(vec![playback(1, 7, 20), playback(2, 8, 20)]));
+    rig.run(60);
+    let heard: Vec<u8> = rig.sent.iter().map(|sent| sent.payload[0]).collect();
+    assert_eq!(heard, [7, 8, 0xff]);
+}
+
+#[test]
 fn a_port_without_a_call_answers_what_waits_for_an_answer() {
     let mut rig = Rig::answered();
     rig.command(Command::Close);
+    rig.command(Command::PlayAll(vec![playback(8, 1, 10)]));
     rig.command(Command::Play(Playback {
         pieces: vec![prompt(1, 10)],
         barge_in: DigitSet::NONE,
