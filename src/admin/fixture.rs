@@ -149,6 +149,7 @@ fn counters() -> Counters {
         digits_acked_total: 7,
         digits_discarded_total: 1,
         digits_refused_total: 0,
+        digits_unsent_total: 2,
         refused_messages_total: [("sip_malformed", 2)].into(),
         unknown_sources_total: 3,
         unmatched_contacts_total: 0,

@@ -131,6 +131,11 @@ impl Page<'_> {
                 "Key presses lost: a full queue, or more than 12 a second",
                 counters.digits_refused_total,
             ),
+            (
+                "digits_unsent",
+                "Key presses sent by an application that never left",
+                counters.digits_unsent_total,
+            ),
         ] {
             self.counter(name, help, count)?;
         }

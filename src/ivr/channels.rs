@@ -16,13 +16,7 @@ use super::{ChannelCommand, ChannelState, Offer};
 use crate::codecs::Digit;
 use crate::config::Continue;
 use crate::ids::{CallId, Generation};
-use crate::timers::{Duration, Instant};
-
-/// Digits in one request.
-const DIGITS_MAX: usize = 64;
-
-/// Longest pause or digit in `dtmf`, in milliseconds.
-const PAUSE_MAX: u64 = 60_000;
+use crate::timers::Instant;
 
 /// What happened to a call, told by the node.
 impl Ivr {
@@ -95,6 +89,7 @@ impl Ivr {
 
     pub(super) fn ended(&mut self, now: Instant, call: CallId, cause: u8, by_caller: bool) {
         self.end_media(now, call);
+        self.forget_digits(call);
         if by_caller {
             self.tell(now, call, |c| Body::ChannelHangupRequest {
                 cause,
@@ -180,7 +175,7 @@ impl Ivr {
     }
 
     /// For what makes sense on an answered channel only.
-    fn act(&mut self, call: CallId, command: ChannelCommand) -> Outcome {
+    pub(super) fn act(&mut self, call: CallId, command: ChannelCommand) -> Outcome {
         self.in_application(call)?;
         Ok(self.done(call, command))
     }
@@ -268,23 +263,6 @@ impl Ivr {
         let body = Body::ChannelVarset { variable, value, channel: channel.view() };
         let audience = self.audience(channel);
         self.out.event(ask.now, &audience, &channel.application, &body);
-    }
-
-    fn send_digits(&mut self, call: CallId, ask: &Ask<'_>) -> Outcome {
-        let keys = ask.params.required("dtmf")?;
-        let digits: Option<Vec<_>> = keys.chars().map(Digit::from_char).collect();
-        let digits = digits.filter(|d| d.len() <= DIGITS_MAX);
-        let digits =
-            digits.ok_or_else(|| Fault::bad("Parameter dtmf must be at most 64 of 0-9*#A-D"))?;
-        let pause = |name, default| ask.params.millis(name, default, PAUSE_MAX);
-        let command = ChannelCommand::Dtmf {
-            digits,
-            before: pause("before", 0)?,
-            between: pause("between", 100)?,
-            duration: pause("duration", 100)?.max(Duration::from_millis(40)),
-            after: pause("after", 0)?,
-        };
-        self.act(call, command)
     }
 
     fn leave(&mut self, call: CallId, ask: &Ask<'_>) -> Outcome {

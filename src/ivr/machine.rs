@@ -13,6 +13,7 @@ use super::channel::Channel;
 use super::docs::routes::{Op, find};
 use super::fault::{Fault, Outcome, Reply};
 use super::http::Target;
+use super::keying::Keying;
 use super::originate::Originating;
 use super::out::{Counters, Out};
 use super::params::Params;
@@ -40,6 +41,7 @@ pub struct Ivr {
     pub(super) stored: Stored,
     /// Variables of `/asterisk/variable`.
     pub(super) globals: BTreeMap<String, String>,
+    pub(super) keying: Keying,
     pub(super) originating: BTreeMap<RequestId, Originating>,
     pub(super) dead_channels: Tombstones,
     pub(super) dead_playbacks: Tombstones,
@@ -98,6 +100,7 @@ impl Ivr {
             live_recordings: BTreeMap::new(),
             stored: Stored::default(),
             globals: BTreeMap::new(),
+            keying: Keying::default(),
             originating: BTreeMap::new(),
             dead_channels: Tombstones::default(),
             dead_playbacks: Tombstones::default(),
@@ -140,6 +143,7 @@ impl Ivr {
             Input::RecordingFinished { call, id, duration_ms, failed } => {
                 self.recording_finished(now, call, id, Some(duration_ms), failed);
             }
+            Input::Keyed { call, sent, lost } => self.keyed(call, sent, lost),
             Input::Originated { request, result } => self.originated(now, request, result),
             Input::Ended { call, cause, by_caller } => self.ended(now, call, cause, by_caller),
         }

@@ -19,6 +19,7 @@ mod events;
 mod fault;
 pub mod fuzz;
 mod http;
+mod keying;
 mod machine;
 mod media_uri;
 mod model;
@@ -38,6 +39,7 @@ mod variables;
 #[cfg(test)]
 mod tests;
 
+pub use keying::DIGITS_MAX;
 pub use machine::Ivr;
 pub use out::Counters;
 pub use sound::PLAYBACKS_MAX;
@@ -168,6 +170,15 @@ pub enum Input {
         duration_ms: u64,
         /// It could not be written.
         failed: bool,
+    },
+    /// Digits of a `Dtmf` are dealt with: there is room for so many others.
+    Keyed {
+        /// The call.
+        call: CallId,
+        /// How many were sent.
+        sent: u32,
+        /// How many never will be.
+        lost: u32,
     },
     /// The answer to `Originate`.
     Originated {
@@ -317,7 +328,8 @@ pub enum ChannelCommand {
         /// Value, at most 4 KiB.
         value: String,
     },
-    /// Send digits.
+    /// Send digits, as soon as the call is answered. Each is told of in `Input::Keyed`, until when
+    /// it counts as one of the 64 that a call may have waiting.
     Dtmf {
         /// The keys.
         digits: Vec<Digit>,

@@ -20,6 +20,9 @@ pub struct Counters {
     pub events_sent: u64,
     /// Events whose instance had closed its WebSocket.
     pub events_unsent: u64,
+    /// Digits that an application sent and that never left: the call ended before, or the far end
+    /// refused them.
+    pub digits_unsent_total: u64,
 }
 
 pub(super) struct Out {

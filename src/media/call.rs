@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rtp_rs::RtpReader;
 
 use super::digits::Keys;
+use super::events::Events;
 use super::inbound::{self, Inbound};
 use super::keying::Keying;
 use super::playback::{Filled, Player, law, silence};
@@ -109,7 +110,8 @@ impl Call {
             Command::Control { id, control } => self.player.control(id, control, out.events),
             Command::StopAll => self.player.stop_all(out.events),
             Command::SendDigits { digits, duration, between, after } => {
-                self.keying.queue(&digits, duration, between, after);
+                let lost = self.keying.queue(&digits, duration, between, after);
+                tell_keyed(0, lost, out.events);
             }
             Command::Record(recording) => self.record(now, recording, out),
             Command::StopRecord { id, discard } => {
@@ -282,6 +284,7 @@ impl Call {
             line.send_sound(frame, timestamp);
             self.player.sent(out.events);
         }
+        tell_keyed(self.keying.take_begun(), 0, out.events);
     }
 
     fn send_report(&mut self, now: Instant, out: &mut Out<'_>) {
@@ -455,6 +458,12 @@ impl Line {
         kind == law(self.negotiated.codec).payload_type()
             || Some(kind) == self.negotiated.event_recv
             || kind == COMFORT_NOISE
+    }
+}
+
+fn tell_keyed(sent: u32, lost: u32, events: &mut Events) {
+    if sent + lost > 0 {
+        events.push(Event::Keyed { sent, lost });
     }
 }
 

@@ -15,29 +15,41 @@ pub(super) struct Keying {
     sender: Sender,
     /// The tone of the key that is down, where there are no events.
     tone: Option<Generator>,
+    /// Keys that went down and that nobody was told of yet.
+    begun: u32,
 }
 
 impl Keying {
-    /// Queues keys behind what waits.
+    /// Queues keys behind what waits; returns how many found no room.
     pub(super) fn queue(
         &mut self,
         digits: &[Digit],
         duration: Duration,
         between: Duration,
         after: Duration,
-    ) {
+    ) -> u32 {
+        let mut lost = 0;
         let last = digits.len().saturating_sub(1);
         for (n, &digit) in digits.iter().enumerate() {
             let pause = if n == last { after.max(between) } else { between };
-            // The queue holds more than any number that people key; what is beyond is not sent.
-            let _ = self.sender.queue(digit, millis(duration), millis(pause));
+            let queued = self.sender.queue(digit, millis(duration), millis(pause));
+            lost += u32::from(queued.is_err());
         }
+        lost
+    }
+
+    /// How many keys went down since the last call.
+    pub(super) fn take_begun(&mut self) -> u32 {
+        std::mem::take(&mut self.begun)
     }
 
     /// The telephone-event to send in place of a frame of sound, if a key is down.
     pub(super) fn event(&mut self, timestamp: u32, samples: usize) -> Option<Packet> {
         // At most 320.
-        self.sender.next_frame(timestamp, samples as u32)
+        let packet = self.sender.next_frame(timestamp, samples as u32)?;
+        // The marker is that of the first packet of a key.
+        self.begun += u32::from(packet.marker);
+        Some(packet)
     }
 
     /// Fills a frame with the tone of the key that is down, if one is.

@@ -205,7 +205,8 @@ pub enum Command {
     },
     /// End every playback, running and waiting. Each reports `PlaybackFinished`.
     StopAll,
-    /// Send digits to the far end as telephone-events, after what waits already.
+    /// Send digits to the far end as telephone-events, after what waits already. Each is reported
+    /// in `Keyed`.
     SendDigits {
         /// The keys, in order.
         digits: Vec<Digit>,
@@ -287,6 +288,13 @@ pub enum Event {
     PlaybackStarted {
         /// Which.
         id: MediaId,
+    },
+    /// Digits of `SendDigits`, which came one after the other.
+    Keyed {
+        /// So many began to leave.
+        sent: u32,
+        /// So many never will: more than 64 waited.
+        lost: u32,
     },
     /// A playback is over.
     PlaybackFinished {

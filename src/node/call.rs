@@ -50,10 +50,11 @@ pub struct Call {
     /// Keys that stop a playback; `GW_BARGE_IN` overrides the application's.
     pub barge_in: Option<DigitSet>,
     pub muted: (bool, bool),
-    /// Digits that an application sends, which wait for their `before`.
+    /// Digits that an application sends and that wait: for their `before`, for those that were
+    /// asked for earlier, for an answer. The link bounds them.
     pub digits_later: VecDeque<DigitsOut>,
-    /// Digits that leave by INFO, one at a time.
-    pub info_digits: VecDeque<(Digit, Duration, Duration)>,
+    /// Those that go out.
+    pub keying: Keying,
     /// Rounds of the announcement that are left; `None`: no announcement runs.
     pub announce: Option<Announcing>,
     /// The dialog stands: 200 was acknowledged. Only then can the call be transferred.
@@ -120,6 +121,30 @@ pub struct DigitsOut {
     pub after: Duration,
 }
 
+/// Digits that go out: those of one request, so that few commands are under way.
+#[derive(Clone, Debug)]
+pub enum Keying {
+    Idle,
+    /// As telephone-events: so many have not begun.
+    Events {
+        left: u32,
+    },
+    /// One INFO after the other: the next when the last is answered and its time is over.
+    Infos {
+        waiting: VecDeque<InfoDigit>,
+        answered: bool,
+        rest_until: Instant,
+    },
+}
+
+/// A digit that goes out by INFO.
+#[derive(Clone, Copy, Debug)]
+pub struct InfoDigit {
+    pub digit: Digit,
+    pub duration: Duration,
+    pub pause: Duration,
+}
+
 /// The announcement that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announcing {
@@ -165,7 +190,7 @@ impl Call {
             barge_in: None,
             muted: (false, false),
             digits_later: VecDeque::new(),
-            info_digits: VecDeque::new(),
+            keying: Keying::Idle,
             announce: None,
             established: false,
             transfer: None,

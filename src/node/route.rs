@@ -68,6 +68,7 @@ impl Node {
             sip::Event::Digit { call, digit, duration_ms } => {
                 self.digit(now, call, digit, duration_ms);
             }
+            sip::Event::InfoDone { call, sent } => self.info_done(now, call, sent),
             sip::Event::Referred { call, status } => self.referred(now, call, status),
             sip::Event::Ended { call, cause } => self.ended(now, call, cause),
             sip::Event::Alarm { port, text } => self.sip_alarm(now, port, text),

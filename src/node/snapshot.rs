@@ -231,6 +231,9 @@ pub struct Counters {
     pub digits_discarded_total: u64,
     /// Key presses that arrived and were lost: a full queue, or more than 12 in a second.
     pub digits_refused_total: u64,
+    /// Key presses that an application sent and that never left: its call ended before, or the far
+    /// end refused them.
+    pub digits_unsent_total: u64,
     /// Messages refused, by kind: `sip_malformed`, `sdp`, `ari_json`, ...
     pub refused_messages_total: BTreeMap<&'static str, u64>,
     /// Datagrams from sources that are not ours to answer.

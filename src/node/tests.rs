@@ -3,6 +3,7 @@
 
 mod announce;
 mod digits;
+mod digits_out;
 mod originate;
 mod pbx;
 mod rebind;

@@ -126,6 +126,7 @@ impl Node {
         let ivr = self.ivr.counters();
         counters.ari_requests_total = ivr.requests.clone();
         counters.ari_events_total = ivr.events_sent;
+        counters.digits_unsent_total = ivr.digits_unsent_total;
         add_sip(&mut counters, &self.sip.status().counters);
         counters
     }

@@ -184,7 +184,7 @@ pub enum Command {
         /// Hold or resume.
         on: bool,
     },
-    /// Send a digit by INFO, where no telephone-event was agreed.
+    /// Send a digit by INFO, where no telephone-event was agreed. Answered by `InfoDone`.
     SendInfo {
         /// Which call.
         call: CallId,
@@ -296,6 +296,13 @@ pub enum Event {
         digit: Digit,
         /// How long, in milliseconds.
         duration_ms: u32,
+    },
+    /// The INFO of a digit is over.
+    InfoDone {
+        /// Which call.
+        call: CallId,
+        /// The far end took it; otherwise the digit is lost.
+        sent: bool,
     },
     /// A transfer ended. On success the call ends by itself or the node hangs up.
     Referred {

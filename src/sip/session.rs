@@ -240,7 +240,7 @@ impl Session {
             Purpose::Refer => self.refer_response(now, response),
             Purpose::Bye if response.status >= 200 => self.over(),
             Purpose::Info | Purpose::Prack if response.status == 481 => self.lost(false),
-            Purpose::Info if response.is_final() => self.info_done(),
+            Purpose::Info if response.is_final() => self.info_done(response.status < 300),
             Purpose::Bye | Purpose::Info | Purpose::Prack | Purpose::Stray => {}
         }
     }
@@ -251,7 +251,7 @@ impl Session {
             Purpose::Change => self.change_failed(now, status),
             Purpose::Refer => self.refer_failed(status),
             Purpose::Bye => self.over(),
-            Purpose::Info => self.info_done(),
+            Purpose::Info => self.info_done(false),
             Purpose::Prack | Purpose::Stray => {}
         }
     }

@@ -127,3 +127,19 @@ fn an_inherited_recording_is_kept_but_nobody_can_name_it() {
         bench.input(Input::RecordingFinished { call: CALL, id, duration_ms: 1, failed: false });
     assert_eq!((types(&outputs), bench.status("GET", "recordings/stored/msg")), (vec![], 200));
 }
+
+#[test]
+fn the_65th_digit_that_waits_is_refused_until_one_has_left() {
+    let mut bench = Bench::with_call();
+    let dtmf = |keys: usize| format!("{HEAD}/dtmf?dtmf={}", "1".repeat(keys));
+    assert_eq!(bench.status("POST", &dtmf(60)), 204);
+    let (status, _, commands) = bench.ask("POST", &dtmf(5));
+    assert_eq!((status, commands), (409, vec![ChannelCommand::Read]), "nothing of it is sent");
+    assert_eq!(bench.status("POST", &dtmf(4)), 204);
+    assert_eq!(bench.status("POST", &dtmf(1)), 409);
+    bench.input(Input::Keyed { call: CALL, sent: 2, lost: 1 });
+    assert_eq!(bench.status("POST", &dtmf(4)), 409);
+    assert_eq!(bench.status("POST", &dtmf(3)), 204);
+    bench.input(Input::Ended { call: CALL, cause: 16, by_caller: true });
+    assert_eq!(bench.ivr.counters().digits_unsent_total, 1 + 64, "the call ended before they left");
+}

@@ -45,7 +45,7 @@ impl Node {
             }
             ChannelCommand::Dtmf { digits, before, between, duration, after } => {
                 let at = now + before;
-                self.send_digits(call, DigitsOut { at, digits, duration, between, after });
+                self.send_digits(now, call, DigitsOut { at, digits, duration, between, after });
             }
             ChannelCommand::Hangup { cause } => self.hang_up(now, call, Some(cause)),
             ChannelCommand::Continue { extension } => self.leave(now, port, call, extension),

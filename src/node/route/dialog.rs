@@ -83,6 +83,7 @@ impl Node {
         let changed = std::mem::replace(&mut entry.held, held) != held;
         let port = entry.port;
         self.media(port, media::Command::Session(negotiated));
+        self.digits_due(now, call);
         if changed {
             self.ivr.handle_input(now, ivr::Input::Hold { call, on: held });
             self.sounding(now, call);

@@ -50,6 +50,7 @@ impl Node {
                 self.ivr.handle_input(now, done);
                 self.sounding(now, call);
             }
+            media::Event::Keyed { sent, lost } => self.keyed(now, call, sent, lost),
             media::Event::InboundSilent => self.inbound_silent(now, call),
             media::Event::InboundBack => debug!(%call, "the caller is heard again"),
             // Dealt with above: they are counted even when their call is over.

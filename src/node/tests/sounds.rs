@@ -46,30 +46,3 @@ fn a_caller_on_his_way_to_somebody_else_is_not_left_alone_until_the_transfer_fai
     bench.node.referred(bench.now, call, 486);
     assert!(!is_kept(&mut bench));
 }
-
-#[test]
-fn digits_asked_for_in_one_moment_all_go_and_none_overtakes_an_earlier_one() {
-    let mut bench = Bench::with_call();
-    bench.node.calls.get_mut(&bench.call).expect("the call").negotiated =
-        Some(crate::sdp::Negotiated {
-            remote: ([10, 0, 0, 5], 4_000).into(),
-            codec: crate::sdp::Codec::Pcmu,
-            event_send: Some(101),
-            event_recv: Some(101),
-            direction: crate::sdp::Direction::SendRecv,
-            ptime_ms: 20,
-        });
-    for path in ["dtmf?dtmf=12&before=300", "dtmf?dtmf=3&before=300", "dtmf?dtmf=4"] {
-        bench.post(FIRST, &format!("channels/{{id}}/{path}"));
-    }
-    let made = bench.run(Duration::from_millis(300));
-    let sent: Vec<usize> = made
-        .media
-        .iter()
-        .filter_map(|command| match command {
-            media::Command::SendDigits { digits, .. } => Some(digits.len()),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(sent, [2, 1, 1]);
-}

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Purpose, Session, State};
 use crate::codecs::Digit;
+use crate::sip::Event;
 use crate::sip::message::Method;
 use crate::timers::Duration;
 
@@ -11,8 +12,8 @@ use crate::timers::Duration;
 const DEFAULT_MS: u32 = 250;
 /// A digit longer than this is a fault of the sender.
 const LONGEST_MS: u32 = 10_000;
-/// Digits that may wait. An application that sends more than a caller could key in the time of one
-/// answer has lost its mind; what does not fit is dropped.
+/// Digits that may wait. The node sends the next one when it has heard of the last; what does not
+/// fit is told as lost.
 const WAITING_MAX: usize = 64;
 /// A body longer than this holds no digit.
 const BODY_MAX: usize = 256;
@@ -92,12 +93,15 @@ impl Session {
         if matches!(self.state, State::Up) && self.outbox.waiting.len() < WAITING_MAX {
             self.outbox.waiting.push_back((digit, duration));
             self.next_info();
+        } else {
+            self.event(Event::InfoDone { call: self.call, sent: false });
         }
     }
 
-    /// The digit that was out is answered, well or badly.
-    pub(super) fn info_done(&mut self) {
+    /// The digit that was out is answered, well (`sent`) or badly.
+    pub(super) fn info_done(&mut self, sent: bool) {
         self.outbox.out = false;
+        self.event(Event::InfoDone { call: self.call, sent });
         if matches!(self.state, State::Up) {
             self.next_info();
         }

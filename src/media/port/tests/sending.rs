@@ -215,6 +215,23 @@ fn reports_go_to_the_port_beside_every_five_seconds() {
 }
 
 #[test]
+fn each_digit_that_begins_to_leave_is_told_and_each_that_finds_no_room() {
+    let mut rig = Rig::answered();
+    let command = || Command::SendDigits {
+        digits: vec![digit('1'); 40],
+        duration: Duration::from_millis(40),
+        between: Duration::from_millis(40),
+        after: Duration::ZERO,
+    };
+    rig.command(command());
+    rig.command(command());
+    assert_eq!(rig.only_events().last(), Some(&Event::Keyed { sent: 0, lost: 16 }));
+    rig.run(64 * 120);
+    let sent = |event: &Event| if let Event::Keyed { sent, .. } = event { *sent } else { 0 };
+    assert_eq!(rig.only_events().iter().map(sent).sum::<u32>(), 64);
+}
+
+#[test]
 fn playbacks_of_one_command_sound_one_after_the_other() {
     let mut rig = Rig::answered();
     rig.command(Command::PlayAll(vec![playback(1, 7, 20), playback(2, 8, 20)]));

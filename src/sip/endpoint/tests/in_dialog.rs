@@ -471,8 +471,22 @@ fn sip_m4_digits_by_info_are_told_and_sent_and_kpml_is_refused() {
     bench.command(Command::SendInfo { call: far.call, digit, duration });
     bench.silence();
     bench.reply(&info, 200, &[]);
-    bench.request(Method::Info);
+    assert!(matches!(bench.event(), Event::InfoDone { sent: true, .. }));
+    let info = bench.request(Method::Info);
     bench.no_event();
+    bench.reply(&info, 415, &[]);
+    assert!(matches!(bench.event(), Event::InfoDone { sent: false, .. }));
+}
+
+#[test]
+fn a_digit_by_info_that_nobody_answers_is_told_as_lost() {
+    let (mut bench, far) = up();
+    let digit = Digit::from_char('#').expect("key");
+    let duration = crate::timers::Duration::from_millis(100);
+    bench.command(Command::SendInfo { call: far.call, digit, duration });
+    bench.request(Method::Info);
+    bench.secs(40);
+    assert!(matches!(bench.event(), Event::InfoDone { sent: false, .. }));
 }
 
 #[test]

@@ -131,6 +131,7 @@ impl Life {
             | Event::Media { call, .. }
             | Event::Identity { call, .. }
             | Event::Digit { call, .. }
+            | Event::InfoDone { call, .. }
             | Event::Referred { call, .. } => call,
         };
         assert!(!self.ended.contains_key(call), "{event:?} after the end");
