@@ -9,6 +9,7 @@ mod pbx;
 mod rebind;
 mod record;
 mod sounds;
+mod stream_start;
 mod takeover;
 mod waiting;
 
