@@ -4,20 +4,15 @@
 //! hundred calls costs a few writes. A write that does not come back is reported by the age of its
 //! oldest event, never by a count: a burst is no fault, a stuck reader is.
 
-use std::sync::Arc;
-
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use super::links::{Accepted, Event, Links, Open, Wishes};
-use super::{Permit, ToNode, clock};
+use super::room::Room;
+use super::{ToNode, clock};
 use crate::ids::InstanceId;
 use crate::timers::{Duration, Instant};
-
-/// Texts of one socket that the event loop has not handled. A client pipelines a few commands for
-/// each call; whoever sends more waits in its own socket.
-const TEXTS_IN_FLIGHT_MAX: usize = 64;
 
 /// Events written with one flush at most, so that a ping is not kept waiting behind more.
 const BATCH_MAX: usize = 128;
@@ -27,27 +22,26 @@ const UNSENT_REPORTED_AFTER: Duration = Duration::from_millis(50);
 
 /// Serves an accepted WebSocket until either side ends it.
 pub(super) async fn serve(socket: WebSocket, accepted: Accepted) {
-    let Accepted { events, wishes, open, .. } = accepted;
+    let Accepted { events, wishes, room, open, .. } = accepted;
     let (sink, stream) = socket.split();
     let writer = Writer { open: &open, sink, events, wishes: &wishes };
     tokio::select! {
         () = writer.run() => {}
-        () = read(stream, &open) => {}
+        () = read(stream, &room, &open) => {}
         () = wishes.end.notified() => {}
     }
 }
 
 /// Messages of the instance, each handed to the event loop in the order of arrival.
-async fn read<S, E>(mut stream: S, open: &Open)
+async fn read<S, E>(mut stream: S, room: &Room, open: &Open)
 where
     S: Stream<Item = Result<Message, E>> + Unpin,
 {
     let (instance, links) = (open.instance(), open.links());
-    let room = Arc::new(Semaphore::new(TEXTS_IN_FLIGHT_MAX));
     while let Some(Ok(message)) = stream.next().await {
         let told = match message {
             Message::Text(text) => {
-                let permit = Permit::acquire(&room).await;
+                let permit = room.acquire().await;
                 links.tell(ToNode::Text { instance, text: text.to_string(), permit }).await
             }
             Message::Pong(_) => links.tell(ToNode::Pong { instance }).await,

@@ -11,11 +11,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use super::links::Full;
 use super::rtp_net::{Report, RtpNet};
 use super::sip_net::{Received, SipNet};
 use super::{Links, ToNode, clock, prompts};
 use crate::config::Config;
-use crate::ids::PortId;
+use crate::ids::{InstanceId, PortId};
 use crate::media::{self, Prompt};
 use crate::node::{Input, Mark, Node, Output};
 use crate::timers::Instant;
@@ -106,9 +107,13 @@ impl EventLoop {
         tokio::time::Instant::now() + wait.min(TICK)
     }
 
+    /// What is looked at by the clock: wall time, and how many calls each instance has.
     fn wall(&mut self) {
         let unix_ms = clock::unix_ms();
         self.node.handle_input(clock::now(), Input::Wall { unix_ms });
+        for status in self.node.pool().instances() {
+            self.links.calls(status.instance, status.calls);
+        }
     }
 
     fn drain_media(&mut self, channel: &mut mpsc::Receiver<Report>) {
@@ -199,12 +204,19 @@ impl EventLoop {
                     self.links.accept(request, instance, protocol);
                 }
                 Output::Text { instance, text, mark } => {
-                    let offer = mark.map(|mark| (mark.call, mark.generation));
-                    self.links.text(instance, text, offer);
+                    self.text(instance, text, mark);
                 }
                 Output::Ping { instance } => self.links.ping(instance),
                 Output::Stopped => self.stopped = true,
             }
+        }
+    }
+
+    /// A full queue means an instance that takes no events.
+    fn text(&mut self, instance: InstanceId, text: String, mark: Option<Mark>) {
+        let offer = mark.map(|mark| (mark.call, mark.generation));
+        if let Err(Full { events }) = self.links.text(instance, text, offer) {
+            self.node.handle_input(clock::now(), Input::EventsFull { instance, events });
         }
     }
 

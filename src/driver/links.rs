@@ -11,6 +11,7 @@ use dashmap::DashMap;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::room::Room;
 use super::{ToNode, clock};
 use crate::ids::{CallId, Generation, InstanceId, RequestId};
 use crate::ivr;
@@ -20,6 +21,12 @@ use crate::timers::Instant;
 const EVENTS_BASE: usize = 256;
 /// A call makes StasisStart, state, StasisEnd and a digit within one scheduling delay.
 const EVENTS_PER_CALL: usize = 4;
+
+/// Requests on one WebSocket that the event loop has not handled, beside those of its calls;
+/// whoever sends more waits in its own socket.
+const REQUESTS_BASE: usize = 64;
+/// A client pipelines a play behind an answer, or a variable behind a play.
+const REQUESTS_PER_CALL: usize = 2;
 
 /// An event on its way to a socket.
 #[derive(Debug)]
@@ -50,6 +57,8 @@ pub(super) struct Accepted {
     pub(super) events: mpsc::Receiver<Event>,
     /// What else the node wants.
     pub(super) wishes: Arc<Wishes>,
+    /// Its requests in flight.
+    pub(super) room: Arc<Room>,
     /// Tells the node that the connection ended, whichever way it ends.
     pub(super) open: Open,
 }
@@ -68,6 +77,7 @@ pub(super) struct Wishes {
 struct Socket {
     events: mpsc::Sender<Event>,
     wishes: Arc<Wishes>,
+    room: Arc<Room>,
 }
 
 /// The two tables.
@@ -79,7 +89,8 @@ pub struct Links {
     next_instance: AtomicU64,
     to_node: mpsc::Sender<ToNode>,
     /// Bound of each socket's queue: [`EVENTS_BASE`] + [`EVENTS_PER_CALL`] x the calls that an
-    /// instance can have, which are as many as there are ports.
+    /// instance can have, which are as many as there are ports. Its calls of the moment would not
+    /// do: a rebind gives it many at once, and a queue does not grow.
     events_max: usize,
     runtime: Handle,
 }
@@ -116,10 +127,11 @@ impl Links {
     ) {
         let (sender, events) = mpsc::channel(self.events_max);
         let wishes = Arc::new(Wishes::default());
-        let socket = Socket { events: sender, wishes: Arc::clone(&wishes) };
-        self.sockets.insert(instance, socket);
+        let room = Arc::new(Room::new(REQUESTS_BASE));
+        let (wished, places) = (Arc::clone(&wishes), Arc::clone(&room));
+        self.sockets.insert(instance, Socket { events: sender, wishes: wished, room: places });
         let open = Open { links: Arc::clone(self), instance };
-        let accepted = Accepted { protocol, events, wishes, open };
+        let accepted = Accepted { protocol, events, wishes, room, open };
         if let Some((_, waiting)) = self.pending.remove(&request) {
             // What could not be sent is dropped, which tells the node.
             let _ = waiting.send(Answer::Accept(accepted));
@@ -129,19 +141,27 @@ impl Links {
     /// Sends an event; `offer` names the offer that a StasisStart tells of, so that the moment of
     /// its writing can be reported.
     ///
-    /// A full queue ends the connection: an instance that lost events cannot go on.
-    pub fn text(&self, instance: InstanceId, text: String, offer: Option<(CallId, Generation)>) {
+    /// # Errors
+    /// [`Full`]: an instance that has lost an event cannot go on. Its connection is ended.
+    pub fn text(
+        &self,
+        instance: InstanceId,
+        text: String,
+        offer: Option<(CallId, Generation)>,
+    ) -> Result<(), Full> {
         let event = Event { text, at: clock::now(), offer };
         let sent = self.sockets.get(&instance).map(|socket| socket.events.try_send(event));
-        if let Some(Err(mpsc::error::TrySendError::Full(_))) = sent {
-            tracing::warn!(
-                %instance,
-                events_max = self.events_max,
-                "instance takes no events: its connection is ended and its calls are moved"
-            );
-            if let Some((_, socket)) = self.sockets.remove(&instance) {
-                socket.wishes.end.notify_one();
-            }
+        let Some(Err(mpsc::error::TrySendError::Full(_))) = sent else { return Ok(()) };
+        if let Some((_, socket)) = self.sockets.remove(&instance) {
+            socket.wishes.end.notify_one();
+        }
+        Err(Full { events: self.events_max })
+    }
+
+    /// So many calls an instance has: its requests in flight follow.
+    pub fn calls(&self, instance: InstanceId, calls: usize) {
+        if let Some(socket) = self.sockets.get(&instance) {
+            socket.room.resize(REQUESTS_BASE + REQUESTS_PER_CALL * calls);
         }
     }
 
@@ -183,6 +203,13 @@ impl Links {
             self.runtime.spawn(async move { to_node.send(message).await });
         }
     }
+}
+
+/// The socket of an instance has taken nothing while so many events were made for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// The bound of its queue.
+    pub events: usize,
 }
 
 /// The event loop has ended.

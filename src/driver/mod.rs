@@ -15,13 +15,14 @@ pub mod observe;
 mod progress;
 mod prompts;
 mod recorder;
+mod room;
 pub mod rtp_net;
 pub mod run;
 mod sip_net;
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::ids::{CallId, Generation, InstanceId};
 use crate::node::{Order, Snapshot};
@@ -30,6 +31,7 @@ use crate::{ivr, media};
 
 pub use links::Links;
 pub use progress::Progress;
+pub use room::Permit;
 
 /// What the faces tell the event loop. HTTP tasks, the admin socket and the metrics listener hold
 /// senders of one bounded channel; answers to ARI requests go back through [`Links`], snapshots
@@ -96,17 +98,4 @@ pub const TO_NODE_MAX: usize = 4_096;
 /// The channel of [`ToNode`].
 pub fn to_node_channel() -> (mpsc::Sender<ToNode>, mpsc::Receiver<ToNode>) {
     mpsc::channel(TO_NODE_MAX)
-}
-
-/// One of the places that a sender has in the channel.
-#[derive(Debug)]
-pub struct Permit {
-    _held: Option<OwnedSemaphorePermit>,
-}
-
-impl Permit {
-    /// Waits for a place. The semaphore is never closed.
-    async fn acquire(room: &Arc<Semaphore>) -> Self {
-        Self { _held: Arc::clone(room).acquire_owned().await.ok() }
-    }
 }

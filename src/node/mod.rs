@@ -74,6 +74,13 @@ pub enum Input {
         /// Since when.
         since: Option<Instant>,
     },
+    /// An instance's socket takes no events: one was lost, and the connection is being ended.
+    EventsFull {
+        /// Which.
+        instance: InstanceId,
+        /// How many wait for it.
+        events: usize,
+    },
     /// A marked event was handed to the socket.
     Written {
         /// The mark of its `Output::Text`.
@@ -202,6 +209,8 @@ pub struct Node {
     rebinds: Rebinds,
     alarms: Alarms,
     counters: snapshot::Counters,
+    /// When an instance of a user last lost events; as many as there are users.
+    events_full_at: BTreeMap<String, Instant>,
     /// Instants of the outbound calls of the last hour (SECURITY S-10).
     outbound_at: VecDeque<Instant>,
     rng: ids::Rng,
@@ -236,6 +245,7 @@ impl Node {
             rebinds: Rebinds::default(),
             alarms: Alarms::new(&config, &prompts, now),
             counters: snapshot::Counters::default(),
+            events_full_at: BTreeMap::new(),
             outbound_at: VecDeque::new(),
             prompts,
             rng,
@@ -252,6 +262,7 @@ impl Node {
             Input::Wall { unix_ms } => {
                 self.ivr.handle_wall(unix_ms, now);
                 self.instances_changed(now);
+                self.forget_events_full(now);
             }
             Input::Sip(input) => self.sip.handle_input(now, input),
             Input::Media { port, call, at, event } => {
@@ -265,6 +276,7 @@ impl Node {
             Input::Unsent { instance, since } => {
                 self.pool.handle_input(now, pool::Input::Unsent { instance, since });
             }
+            Input::EventsFull { instance, events } => self.events_full(now, instance, events),
             Input::Written { mark, at } => self.written(mark, at),
             Input::Loaded { call, name, prompt } => self.loaded(now, call, &name, prompt),
             Input::Order(order) => self.order(now, order),

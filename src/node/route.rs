@@ -4,7 +4,8 @@
 //! receiver. What then happens stands in the file of its subject: `registration` (the PBX and our
 //! ports), `dialog` (a call at the PBX), `owner` (whom a call belongs to), `command` (what an
 //! application wants; `play` and `digits_out` for sound and digits), `media_events` (what a port's
-//! media tells), `originate` (calls to the outside) and `own_sound` (what the node itself plays).
+//! media tells), `originate` (calls to the outside), `own_sound` (what the node itself plays) and
+//! `events_full` (an instance that takes no events).
 //!
 //! The order of the lines matters where two of them reach the same application: what it sees first
 //! stands first.
@@ -12,6 +13,7 @@
 mod command;
 mod dialog;
 mod digits_out;
+mod events_full;
 mod media_events;
 mod originate;
 mod own_sound;

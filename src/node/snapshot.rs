@@ -422,6 +422,13 @@ pub enum AlarmKind {
         /// Which of the two.
         why: Refusal,
     },
+    /// An instance took no events until its queue was full.
+    EventsFull {
+        /// The ARI user that it is.
+        user: String,
+        /// How many waited.
+        events: usize,
+    },
     /// Anything else, as one clear sentence.
     Other {
         /// The sentence.
@@ -431,13 +438,14 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// Every name that [`Self::name`] gives.
-    pub const NAMES: [&str; 7] = [
+    pub const NAMES: [&str; 8] = [
         "pbx_refused",
         "pbx_unreachable",
         "udp_port_in_use",
         "no_instance",
         "prompt_missing",
         "digits_refused",
+        "events_full",
         "other",
     ];
 
@@ -450,6 +458,7 @@ impl AlarmKind {
             Self::NoInstance { .. } => "no_instance",
             Self::PromptMissing { .. } => "prompt_missing",
             Self::DigitsRefused { .. } => "digits_refused",
+            Self::EventsFull { .. } => "events_full",
             Self::Other { .. } => "other",
         }
     }
@@ -498,6 +507,11 @@ impl fmt::Display for AlarmKind {
                 f,
                 "extension {extension} lost key presses because the node was stopped: \
                  look for a starved or suspended machine"
+            ),
+            Self::EventsFull { user, events } => write!(
+                f,
+                "an instance of ARI user {user} took no events until {events} waited for it: \
+                 its connection was ended and its calls were moved; look at its process and network"
             ),
             Self::Other { text } => f.write_str(text),
         }

@@ -4,6 +4,7 @@
 mod announce;
 mod digits;
 mod digits_out;
+mod events_full;
 mod originate;
 mod pbx;
 mod rebind;

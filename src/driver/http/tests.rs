@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::*;
+use crate::driver::links::Full;
 use crate::driver::to_node_channel;
 use crate::ids::{CallId, Generation, InstanceId, RequestId};
 
@@ -202,8 +203,9 @@ async fn a_refused_upgrade_is_an_ordinary_response() {
 async fn texts_events_and_pings_cross_the_socket_in_order() {
     let mut bench = Bench::new().await;
     let (mut client, instance) = bench.instance().await;
-    bench.links.text(instance, "one".into(), None);
-    bench.links.text(instance, "two".into(), None);
+    for text in ["one", "two"] {
+        bench.links.text(instance, text.into(), None).expect("room");
+    }
     let mut texts = Vec::new();
     while texts.len() < 2 {
         if let Message::Text(text) = client.next().await.expect("open").expect("valid") {
@@ -231,7 +233,8 @@ async fn an_event_made_before_the_handshake_ended_is_delivered() {
     let shake = tokio::spawn(tokio_tungstenite::client_async(uri, stream));
     let (request, instance, _) = bench.next_upgrade().await;
     bench.links.accept(request, instance, None);
-    bench.links.text(instance, "StasisStart".into(), Some((CallId(1), Generation(1))));
+    let offer = Some((CallId(1), Generation(1)));
+    bench.links.text(instance, "StasisStart".into(), offer).expect("room");
     let (mut client, _) = shake.await.expect("no panic").expect("accepted");
     assert_eq!(client.next().await.expect("open").expect("valid"), Message::text("StasisStart"));
     match bench.next().await {
@@ -274,7 +277,7 @@ async fn a_socket_that_takes_nothing_is_reported_by_age_and_ended_when_its_queue
     // More than the kernel holds for a reader that does not read.
     let events = 200;
     for _ in 0..events {
-        bench.links.text(instance, "x".repeat(60_000), None);
+        bench.links.text(instance, "x".repeat(60_000), None).expect("room");
     }
     let since = loop {
         if let ToNode::Unsent { instance: who, since } = bench.next().await {
@@ -283,9 +286,9 @@ async fn a_socket_that_takes_nothing_is_reported_by_age_and_ended_when_its_queue
         }
     };
     assert!(since > crate::timers::Instant::ZERO);
-    for _ in 0..=EVENTS_QUEUED {
-        bench.links.text(instance, "x".into(), None);
-    }
+    let sent: Result<Vec<()>, _> =
+        (0..=EVENTS_QUEUED).map(|_| bench.links.text(instance, "x".into(), None)).collect();
+    assert_eq!(sent, Err(Full { events: EVENTS_QUEUED }), "the event loop is told");
     assert_eq!(bench.next_closed().await, instance);
 }
 
@@ -300,20 +303,42 @@ async fn a_message_over_64_kib_ends_the_connection() {
     assert_eq!(bench.next_closed().await, instance);
 }
 
+impl Bench {
+    /// What the node gets while it handles nothing.
+    async fn hold(&mut self) -> Vec<ToNode> {
+        let mut held = Vec::new();
+        while let Ok(Some(message)) =
+            tokio::time::timeout(Duration::from_millis(100), self.inbox.recv()).await
+        {
+            held.push(message);
+        }
+        held
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_floods_is_read_no_faster_than_the_node_works() {
     let mut bench = Bench::new().await;
-    let (mut client, _) = bench.instance().await;
+    let (mut client, instance) = bench.instance().await;
     for n in 0..100 {
         client.send(Message::text(n.to_string())).await.expect("sent");
     }
-    let mut held = Vec::new();
-    while let Ok(Some(message)) =
-        tokio::time::timeout(Duration::from_millis(100), bench.inbox.recv()).await
-    {
-        held.push(message);
-    }
-    assert_eq!(held.len(), 64, "texts in flight");
+    let mut held = bench.hold().await;
+    assert_eq!(held.len(), 64, "requests in flight");
+    bench.links.calls(instance, 3);
+    held.extend(bench.hold().await);
+    assert_eq!(held.len(), 64 + 2 * 3, "two more for each call");
+    bench.links.calls(instance, 0);
     held.clear();
-    assert!(matches!(bench.next().await, ToNode::Text { text, .. } if text == "64"));
+    assert!(matches!(bench.next().await, ToNode::Text { text, .. } if text == "70"));
+}
+
+#[tokio::test]
+async fn a_host_that_acknowledges_nothing_for_three_seconds_is_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (_client, stream) = tokio::join!(TcpStream::connect(address), accept(&listener));
+    let timeout = SockRef::from(&stream).tcp_user_timeout().expect("an option of the socket");
+    assert_eq!(timeout, Some(Duration::from_secs(3)));
+    assert!(stream.nodelay().expect("an option of the socket"));
 }
