@@ -227,6 +227,26 @@ fn a_port_can_be_called_again_on_the_same_udp_port() {
 }
 
 #[test]
+fn the_last_events_of_a_call_bear_its_name_when_the_next_one_follows_at_once() {
+    let mut rig = Rig::start(SourcePolicy::Strict);
+    rig.answer(&rig.far);
+    rig.play(1, 9, 1_000);
+    while heard(&rig.far).2 != 9 {}
+    let next = CallId(6);
+    rig.command(Command::Close);
+    rig.command(opening(next, rig.udp_port, SourcePolicy::Strict));
+    let mut told = Vec::new();
+    while told.last() != Some(&(next, Event::Opened)) {
+        let report = rig.events.blocking_recv().expect("the workers run");
+        told.push((report.call, report.event));
+    }
+    let before = &told[..told.len() - 1];
+    assert!(before.iter().all(|(call, _)| *call == CALL), "{told:?}");
+    let ended = |event: &Event| matches!(event, Event::PlaybackFinished { .. });
+    assert!(before.iter().any(|(_, event)| ended(event)), "{told:?}");
+}
+
+#[test]
 fn a_far_end_that_is_not_there_yet_does_not_stop_the_stream() {
     let mut rig = Rig::start(SourcePolicy::Strict);
     let address = far_socket().local_addr().expect("an address");
