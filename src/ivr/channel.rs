@@ -1,7 +1,7 @@
 //! What is known of one call under ARI: its channel, the channel's playbacks and recordings.
 //!
-//! A channel outlives its owners: a rebind gives it a new id and takes its playbacks away, but
-//! variables and what is being recorded stay with the call.
+//! A channel outlives its owners: a rebind gives it a new id, takes its playbacks away and brings
+//! the variables that the call's journal hands over. What is being recorded stays with the call.
 
 use std::collections::BTreeMap;
 
@@ -131,8 +131,8 @@ impl Channel {
         channel
     }
 
-    /// A new offer of the call: all that it says replaces what was known; variables of the call
-    /// that it does not name stay.
+    /// A new offer of the call: all that it says replaces what was known. Its variables are all
+    /// that the new owner may read: what the old one set is not always handed over.
     pub(super) fn take_over(&mut self, offer: Offer, owner: Owner) {
         if self.generation != offer.generation || self.id.is_empty() {
             self.id = format!("{}.{}", offer.call, offer.generation);
@@ -151,11 +151,9 @@ impl Channel {
         self.connected = offer.connected;
         self.protocol_id = offer.protocol_id;
         self.pace = Pace::default();
-        // The one counts from 1 on each channel id. Of the other only what the offer says holds:
-        // what an owner said last may not have been acknowledged.
-        self.variables.remove("GW_ACK");
-        self.variables.remove("GW_CHECKPOINT");
-        self.variables.extend(offer.variables.into_iter().filter(|(name, _)| name != "GW_ACK"));
+        // It counts from 1 on each channel id.
+        let kept = offer.variables.into_iter().filter(|(name, _)| name != "GW_ACK");
+        self.variables = kept.collect();
     }
 
     /// A number for a playback or recording, unique within the call: the generation is its upper

@@ -245,10 +245,10 @@ impl Bench {
         self.rebind_with(&[])
     }
 
+    /// With the variables that the pool hands over.
     fn rebind_with(&mut self, variables: &[(&str, &str)]) -> Vec<Output> {
         let mut outputs = self.input(Input::Revoke { call: CALL, generation: Generation(1) });
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let variables = variables.iter().map(owned).collect();
+        let variables = variables.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect();
         let again = Offer { state: ChannelState::Up, variables, ..offer(2, SECOND) };
         outputs.extend(self.input(Input::Offer(again)));
         outputs

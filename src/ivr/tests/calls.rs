@@ -24,9 +24,9 @@ fn a_rebind_ends_the_old_channel_before_the_new_one_starts() {
 #[test]
 fn a_new_owner_is_told_why_and_where_the_old_one_was() {
     let mut bench = Bench::with_call();
-    bench.ask("POST", &format!("{HEAD}/variable?variable=GW_CHECKPOINT&value=menu%3D2"));
     bench.ask("POST", &format!("{HEAD}/variable?variable=GW_ACK&value=3"));
-    let start = &texts(&bench.rebind_with(&[("GW_CHECKPOINT", "menu=2")]))[1].1;
+    let handed_over = [("GW_CHECKPOINT", "menu=2"), ("GW_ACK", "3")];
+    let start = &texts(&bench.rebind_with(&handed_over))[1].1;
     let expected = json!({
         "GW_CALL": "000000aa-1", "GW_GENERATION": "2", "GW_REASON": "hang",
         "GW_CHECKPOINT": "menu=2",
@@ -42,13 +42,16 @@ fn a_new_owner_is_told_why_and_where_the_old_one_was() {
 }
 
 #[test]
-fn a_checkpoint_that_the_offer_does_not_hold_to_is_forgotten() {
+fn a_new_owner_reads_the_variables_that_the_pool_hands_over_and_no_others() {
     let mut bench = Bench::with_call();
-    bench.ask("POST", &format!("{HEAD}/variable?variable=GW_CHECKPOINT&value=menu%3D2"));
-    let start = &texts(&bench.rebind())[1].1;
-    assert!(start["channel"]["channelvars"]["GW_CHECKPOINT"].is_null(), "{start}");
-    let checkpoint = "channels/000000aa-1.2/variable?variable=GW_CHECKPOINT";
-    assert_eq!(bench.status("GET", checkpoint), 404);
+    for pair in ["GW_CHECKPOINT&value=1", "LANG&value=de"] {
+        bench.ask("POST", &format!("{HEAD}/variable?variable={pair}"));
+    }
+    let start = &texts(&bench.rebind_with(&[("LANG", "fr")]))[1].1;
+    assert!(start["channel"]["channelvars"].get("GW_CHECKPOINT").is_none(), "{start}");
+    let read = |name: &str| format!("channels/000000aa-1.2/variable?variable={name}");
+    assert_eq!(bench.status("GET", &read("GW_CHECKPOINT")), 404, "not acknowledged, not told");
+    assert_eq!(bench.ask("GET", &read("LANG")).1["value"], "fr");
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn variables_are_kept_told_and_passed_on() {
     assert_eq!((*to, &event["variable"], &event["value"]), (FIRST, &"MOOD".into(), &"good".into()));
     let expected = ChannelCommand::SetVariable { name: "MOOD".into(), value: "good".into() };
     assert_eq!(commands(outputs), [expected]);
-    bench.rebind();
+    bench.rebind_with(&[("MOOD", "good")]);
     let (_, body, _) = bench.ask("GET", "channels/000000aa-1.2/variable?variable=MOOD");
     assert_eq!(body["value"], "good");
 }

@@ -56,6 +56,20 @@ fn unacknowledged_digits_and_the_checkpoint_reach_the_next_owner_in_order_and_pa
 }
 
 #[test]
+fn a_checkpoint_whose_digit_is_not_acknowledged_is_not_told_to_the_owner_that_gets_the_digit() {
+    let mut bench = settled();
+    bench.set(FIRST, "GW_ACK", "0");
+    bench.press("1");
+    bench.set(FIRST, "GW_CHECKPOINT", "1");
+    let made = bench.crash(FIRST);
+    let told = &made.event("StasisStart")["channel"]["channelvars"];
+    assert!(told.get("GW_CHECKPOINT").is_none(), "{told}");
+    let made = bench.ask(SECOND, "GET", "channels/{id}/variable?variable=GW_CHECKPOINT");
+    assert_eq!(made.status(), 404);
+    assert_eq!(keys(&bench.run(Duration::from_millis(250))), [(SECOND, "1".to_owned())]);
+}
+
+#[test]
 fn digits_of_an_application_that_never_acknowledges_are_discarded_and_counted() {
     let mut bench = settled();
     bench.press("12");
