@@ -74,7 +74,8 @@ pub(super) struct Journal {
     digits: VecDeque<Entry>,
     /// Place of the first of `digits` in the row. All marks below are places in the row.
     first: u64,
-    /// `acked <= sent <= first + digits.len()`, and `first <= acked` but for forgotten ones.
+    /// `acked <= sent <= first + digits.len()`, and `first <= sent`. Below `first`, what is not
+    /// acknowledged was forgotten.
     acked: u64,
     sent: u64,
     /// Where the digits of the owner's channel id begin: `GW_ACK` counts from here.
@@ -136,7 +137,6 @@ impl Journal {
     fn forget_oldest(&mut self) {
         self.digits.pop_front();
         self.first += 1;
-        self.acked = self.acked.max(self.first);
     }
 
     /// A key press that can have no owner: counted, not kept.
@@ -155,11 +155,13 @@ impl Journal {
     }
 
     /// The owner passed the call on: what it was given is handled, and the next application has
-    /// been given nothing yet.
+    /// been given nothing yet. What an owner before it was given and lost is neither: the policy
+    /// is applied to that under the next application.
     pub fn handed_on(&mut self) {
-        self.loss = Loss::Settled;
-        self.ever_delivered = false;
-        self.acked = self.sent;
+        if self.loss == Loss::Settled {
+            self.ever_delivered = false;
+            self.acked = self.sent;
+        }
         self.checkpoint_holds();
         self.close_channel();
     }
@@ -218,26 +220,30 @@ impl Journal {
             Replay::All => self.rewind(self.first),
             Replay::Unacked => self.rewind(self.acked),
             Replay::Auto if acknowledges || !self.ever_delivered => self.rewind(self.acked),
-            Replay::Auto | Replay::None => return self.discard(live_from),
+            Replay::Auto | Replay::None => self.discard(live_from),
         }
-        0
     }
 
-    fn rewind(&mut self, to: u64) {
-        let to = if mutant(Mutant::ReplayAcked) { self.first } else { to };
-        self.acked = self.acked.min(to);
+    /// Puts digits up for delivery again. Returns how many that were lost are forgotten already.
+    fn rewind(&mut self, to: u64) -> u64 {
+        let forgotten = self.first.saturating_sub(self.answered.max(self.acked));
+        let to = if mutant(Mutant::ReplayAcked) { self.first } else { to.max(self.first) };
+        self.acked = to;
         self.sent = to;
         self.base = to;
         self.answered = self.answered.min(to);
+        self.discarded += forgotten;
+        forgotten
     }
 
     /// Takes what is not acknowledged out of the row, up to `live_from`. Counted are those that
     /// nobody was given, and those that the lost owner did not answer: what an application without
     /// `GW_ACK` was given and answered with a command was handled.
     fn discard(&mut self, live_from: u64) -> u64 {
-        let counted = live_from - self.answered.max(self.acked).clamp(self.first, live_from);
+        let counted = live_from.saturating_sub(self.answered.max(self.acked));
         let range = self.index(self.acked)..self.index(live_from);
         self.digits.drain(range);
+        self.acked = self.acked.max(self.first);
         self.sent = self.acked;
         self.base = self.acked;
         self.answered = self.acked;
@@ -280,14 +286,19 @@ impl Journal {
         self.end() - self.sent
     }
 
-    /// Throws away what waits: nobody will own this call. Returns how many.
+    /// Throws away what waits, and what a lost owner left open: nobody will own this call. Returns
+    /// how many.
     pub fn discard_waiting(&mut self) -> u64 {
-        let count = self.waiting();
-        self.digits.truncate(self.index(self.sent));
-        if let Loss::Claimed { live_from } = &mut self.loss {
-            *live_from = self.sent.min(*live_from);
+        if self.loss == Loss::Settled {
+            let count = self.waiting();
+            self.digits.truncate(self.index(self.sent));
+            self.discarded += count;
+            return count;
         }
-        self.discarded += count;
+        let count = self.discard(self.end());
+        if let Loss::Claimed { live_from } = &mut self.loss {
+            *live_from = self.sent;
+        }
         count
     }
 

@@ -179,3 +179,31 @@ fn digits_in_an_announcement_are_counted_as_discarded() {
     w.type_keys("12");
     assert_eq!(w.pool.counters().digits_discarded, 2);
 }
+
+#[test]
+fn digits_of_a_lost_owner_are_counted_where_the_next_one_only_passes_the_call_on() {
+    let mut w = bound("[applications.main]\non_continue = \"next\"\n");
+    w.connect(3, &["other"]);
+    w.type_keys("12");
+    w.crash(ONE);
+    w.command(PORT, 2);
+    w.input(Input::Move { port: PORT, application: "other".into(), args: Vec::new() });
+    w.command(PORT, 3);
+    w.run(3_000);
+    assert_eq!((w.keys(1).as_str(), w.keys(3).as_str()), ("12", ""));
+    assert_eq!(w.pool.counters().digits_discarded, 2);
+}
+
+#[test]
+fn digits_of_a_lost_owner_are_counted_when_an_announcement_is_all_that_is_left() {
+    let mut w = World::one("[\"main\", \"builtin:announce\"]", "");
+    w.connect(1, &["main"]);
+    w.arrive(0);
+    w.ack(1, 0);
+    w.run(1_000);
+    w.type_keys("12");
+    w.ack(1, 1);
+    w.crash(ONE);
+    assert_eq!(w.port().state, PortState::Announce);
+    assert_eq!(w.port().digits_discarded, 1, "2");
+}
