@@ -8,7 +8,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use portkeeper::config::{Config, Source, parse};
 use portkeeper::ids::{CallId, Generation, InstanceId, PortId};
-use portkeeper::pool::{CommandKind, Input, Output, Pool};
+use portkeeper::pool::{Input, Output, Pool};
 use portkeeper::timers::{Duration, Instant};
 
 const OLD: InstanceId = InstanceId(1);
@@ -46,8 +46,7 @@ fn loaded(ports: u16) -> (Pool, Instant) {
     pool.handle_input(now, Input::Pong { instance: OLD });
     for port in (0..ports).map(PortId) {
         pool.handle_input(now, Input::Arrived { port, call: CallId(port.0.into()) });
-        let (generation, kind) = (Generation(1), CommandKind::Act);
-        pool.handle_input(now, Input::Command { port, generation, kind });
+        pool.handle_input(now, Input::Command { port, generation: Generation(1) });
     }
     for id in 2..6 {
         pool.handle_input(now, up(InstanceId(id)));

@@ -105,7 +105,7 @@ impl Pool {
             Input::Up { port } => self.up(now, port),
             Input::Ended { port } => self.ended(now, port),
             Input::Digit { port, digit, duration_ms } => self.digit(now, port, digit, duration_ms),
-            Input::Command { port, generation, kind: _ } => self.command(now, port, generation),
+            Input::Command { port, generation } => self.command(now, port, generation),
             Input::Sounding { port, on } => self.sounding(now, port, on),
             Input::Ack { port, generation, count } => self.ack(now, port, generation, count),
             Input::Variable { port, name, value } => self.variable(port, name, value),

@@ -104,14 +104,12 @@ pub enum Input {
         /// How long, in milliseconds.
         duration_ms: u32,
     },
-    /// The owner did something with the call.
+    /// The owner did something with the call, or asked about it: any command is a sign of life.
     Command {
         /// Which port.
         port: PortId,
         /// As the holder of which generation.
         generation: Generation,
-        /// What kind of command.
-        kind: CommandKind,
     },
     /// Something began or ceased to sound (or record) on the port.
     Sounding {
@@ -162,17 +160,6 @@ pub enum Input {
         /// Which port.
         port: PortId,
     },
-}
-
-/// What a command of an owner tells about its health.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommandKind {
-    /// Looks only.
-    Read,
-    /// Changes the call, but not what the caller hears.
-    Act,
-    /// Plays, records or silences: what an earlier owner left playing ends.
-    Sound,
 }
 
 /// Why a call is offered.

@@ -8,7 +8,7 @@ use crate::ivr::ChannelCommand;
 use crate::media;
 use crate::node::Node;
 use crate::node::call::{DigitsOut, Transfer, WaitingPlay};
-use crate::pool::{self, CommandKind};
+use crate::pool;
 use crate::sip;
 use crate::timers::Instant;
 
@@ -24,8 +24,7 @@ impl Node {
         generation: Generation,
         command: ChannelCommand,
     ) {
-        let kind = kind_of(&command);
-        self.pool.handle_input(now, pool::Input::Command { port, generation, kind });
+        self.pool.handle_input(now, pool::Input::Command { port, generation });
         if !self.calls.contains_key(&call) {
             return;
         }
@@ -117,29 +116,5 @@ impl Node {
         let (out, inbound) = entry.muted;
         let port = entry.port;
         self.media(port, media::Command::Mute { out, inbound });
-    }
-}
-
-fn kind_of(command: &ChannelCommand) -> CommandKind {
-    match command {
-        ChannelCommand::Read => CommandKind::Read,
-        ChannelCommand::Play { .. }
-        | ChannelCommand::Record { .. }
-        | ChannelCommand::Moh(true)
-        | ChannelCommand::Silence(true) => CommandKind::Sound,
-        ChannelCommand::Answer
-        | ChannelCommand::Ring(_)
-        | ChannelCommand::Playback { .. }
-        | ChannelCommand::StopRecord { .. }
-        | ChannelCommand::SetVariable { .. }
-        | ChannelCommand::Dtmf { .. }
-        | ChannelCommand::Hangup { .. }
-        | ChannelCommand::Continue { .. }
-        | ChannelCommand::Redirect { .. }
-        | ChannelCommand::Move { .. }
-        | ChannelCommand::Moh(false)
-        | ChannelCommand::Silence(false)
-        | ChannelCommand::Hold(_)
-        | ChannelCommand::Mute { .. } => CommandKind::Act,
     }
 }

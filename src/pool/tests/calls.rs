@@ -2,7 +2,7 @@
 
 use super::world::{CALL, PORT, World, at, config, ms};
 use crate::ids::{CallId, Generation, InstanceId, PortId};
-use crate::pool::{CommandKind, Health, Input, Output, PortState, Reason};
+use crate::pool::{Health, Input, Output, PortState, Reason};
 
 const MAIN: &str = "[\"main\"]";
 const FULL: &str = "[\"main\", \"basic\", \"builtin:announce\"]";
@@ -18,7 +18,7 @@ fn a_new_call_goes_to_the_first_entry_and_is_bound_by_the_first_command() {
     assert_eq!((offer.application.as_str(), offer.args), ("main", vec!["x".to_owned()]));
     assert_eq!(w.port().state, PortState::Offered);
     let generation = Generation(1);
-    w.input(Input::Command { port: PORT, generation, kind: CommandKind::Read });
+    w.input(Input::Command { port: PORT, generation });
     assert_eq!(w.port().state, PortState::Bound);
     assert_eq!(w.claims()[0].reason, Reason::New);
 }

@@ -10,7 +10,7 @@ use super::checker::Checker;
 use super::world::{at, key};
 use crate::config::Config;
 use crate::ids::{CallId, Generation, InstanceId, PortId, Rng};
-use crate::pool::{CommandKind, Input, Output, Pool};
+use crate::pool::{Input, Output, Pool};
 use crate::timers::Instant;
 
 pub(super) const PORTS: u16 = 8;
@@ -327,7 +327,7 @@ impl Life {
     }
 
     fn command(&mut self, port: PortId, generation: Generation) -> bool {
-        self.input(Input::Command { port, generation, kind: CommandKind::Act });
+        self.input(Input::Command { port, generation });
         self.pool.port(port).is_some_and(|p| p.generation == Some(generation))
     }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::world::{config, key, ms};
 use crate::ids::{CallId, Generation, InstanceId, PortId};
-use crate::pool::{CommandKind, Input, Pool};
+use crate::pool::{Input, Pool};
 use crate::timers::Instant;
 
 fn names() -> impl Strategy<Value = String> {
@@ -54,7 +54,7 @@ fn of_owners() -> impl Strategy<Value = Input> {
     let generation = || (0_u32..8).prop_map(Generation);
     prop_oneof![
         4 => (port(), generation()).prop_map(|(port, generation)| {
-            Input::Command { port, generation, kind: CommandKind::Act }
+            Input::Command { port, generation }
         }),
         2 => (port(), generation(), any::<u32>()).prop_map(|(port, generation, count)| {
             Input::Ack { port, generation, count }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::codecs::Digit;
 use crate::config::{Config, Source, parse};
 use crate::ids::{CallId, Generation, InstanceId, PortId};
-use crate::pool::{CommandKind, Health, Input, Offer, Output, Pool, PortStatus, Reason, Rebound};
+use crate::pool::{Health, Input, Offer, Output, Pool, PortStatus, Reason, Rebound};
 use crate::timers::{Duration, Instant};
 
 pub(super) const PORT: PortId = PortId(0);
@@ -191,7 +191,7 @@ impl World {
 
     pub fn command(&mut self, port: PortId, generation: u32) {
         let generation = Generation(generation);
-        self.input(Input::Command { port, generation, kind: CommandKind::Act });
+        self.input(Input::Command { port, generation });
     }
 
     pub fn ack(&mut self, generation: u32, count: u32) {
