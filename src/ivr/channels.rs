@@ -87,6 +87,19 @@ impl Ivr {
         });
     }
 
+    pub(super) fn move_failed(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        destination: &str,
+        args: &[String],
+    ) {
+        let Some(channel) = self.channels.get(&call) else { return };
+        let body = Body::ApplicationMoveFailed { destination, args, channel: channel.view() };
+        let audience = self.audience(channel);
+        self.out.event(now, &audience, &channel.application, &body);
+    }
+
     pub(super) fn ended(&mut self, now: Instant, call: CallId, cause: u8, by_caller: bool) {
         self.end_media(now, call);
         self.forget_digits(call);

@@ -51,6 +51,11 @@ pub(super) enum Body<'a> {
         cause_txt: &'static str,
         channel: ChannelView<'a>,
     },
+    ApplicationMoveFailed {
+        destination: &'a str,
+        args: &'a [String],
+        channel: ChannelView<'a>,
+    },
     ChannelUserevent {
         eventname: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -144,6 +144,9 @@ impl Ivr {
                 self.recording_finished(now, call, id, Some(duration_ms), failed);
             }
             Input::Keyed { call, sent, lost } => self.keyed(call, sent, lost),
+            Input::MoveFailed { call, application, args } => {
+                self.move_failed(now, call, &application, &args);
+            }
             Input::Originated { request, result } => self.originated(now, request, result),
             Input::Ended { call, cause, by_caller } => self.ended(now, call, cause, by_caller),
         }

@@ -180,6 +180,15 @@ pub enum Input {
         /// How many never will be.
         lost: u32,
     },
+    /// Nobody serves the application of a `Move`: the call stays with its owner.
+    MoveFailed {
+        /// The call.
+        call: CallId,
+        /// To which application.
+        application: String,
+        /// With which arguments.
+        args: Vec<String>,
+    },
     /// The answer to `Originate`.
     Originated {
         /// Of which request.

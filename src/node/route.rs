@@ -99,6 +99,9 @@ impl Node {
             pool::Output::Refer { call, target, .. } => {
                 self.transfer(now, call, target, Transfer::ByRule);
             }
+            pool::Output::MoveFailed { call, application, args, .. } => {
+                self.ivr.handle_input(now, ivr::Input::MoveFailed { call, application, args });
+            }
             pool::Output::Health { instance, health } => {
                 info!(%instance, ?health, "instance health");
                 self.instances_changed(now);

@@ -66,7 +66,7 @@ impl Pool {
         }
     }
 
-    fn least_loaded(&self, app: AppId, avoid: &[InstanceId]) -> Option<InstanceId> {
+    pub(super) fn least_loaded(&self, app: AppId, avoid: &[InstanceId]) -> Option<InstanceId> {
         let serving = &self.apps[usize::from(app.0)].instances;
         let candidates = serving.iter().filter_map(|id| self.instances.get(id));
         candidates

@@ -3,7 +3,7 @@
 
 use super::binding::new_call;
 use super::machine::Pool;
-use super::port::{Handover, Stage, Stop};
+use super::port::{AppId, Handover, Stage, Stop};
 use super::verdict::QUIET;
 use super::{Output, Reason};
 use crate::codecs::Digit;
@@ -128,7 +128,8 @@ impl Pool {
         self.arm(now, port);
     }
 
-    /// ARI `move`: the rest of the port's list stays behind the new application.
+    /// ARI `move`: the rest of the port's list stays behind the new application. One that nobody
+    /// can serve is refused, for the caller is better off with an owner that works.
     pub(super) fn move_to(
         &mut self,
         now: Instant,
@@ -136,8 +137,9 @@ impl Pool {
         application: &str,
         args: Vec<String>,
     ) {
-        let Some(app) = self.app_id(application) else {
-            self.counters.moves_refused += 1;
+        let served = |app: &AppId| self.least_loaded(*app, &[]).is_some();
+        let Some(app) = self.app_id(application).filter(served) else {
+            self.move_failed(port, application, args);
             return;
         };
         let Some(handover) = self.take(now, port, Reason::Moved, Duration::ZERO) else { return };
@@ -153,6 +155,14 @@ impl Pool {
         }
         call.args = Some(args);
         self.place(now, port, handover);
+    }
+
+    fn move_failed(&mut self, port: PortId, application: &str, args: Vec<String>) {
+        self.counters.moves_refused += 1;
+        if let Some(call) = self.busy(port).map(|busy| busy.call.id) {
+            let application = application.to_owned();
+            self.outputs.push_back(Output::MoveFailed { port, call, application, args });
+        }
     }
 
     /// On to the next entry, from an owner or from the announcement.

@@ -136,7 +136,7 @@ pub enum Input {
         /// Its value.
         value: String,
     },
-    /// ARI `move`: to another application.
+    /// ARI `move`: to another application, if somebody serves it.
     Move {
         /// Which port.
         port: PortId,
@@ -276,6 +276,17 @@ pub enum Output {
         call: CallId,
         /// To whom.
         target: String,
+    },
+    /// Nobody can serve the application that the owner wants to move the call to: it stays.
+    MoveFailed {
+        /// The port.
+        port: PortId,
+        /// The call.
+        call: CallId,
+        /// To which application.
+        application: String,
+        /// With which arguments.
+        args: Vec<String>,
     },
     /// A verdict about an instance, for the log, metrics and events.
     Health {

@@ -284,6 +284,15 @@ pub(in super::super) const MODELS: &[Model] = &[
         &[must("cause", "int", "Q.850 cause"), must("cause_txt", "string", "Its name"), CHANNEL],
     ),
     event(
+        "ApplicationMoveFailed",
+        "Nobody serves the application that the channel was to move to: it stays where it is",
+        &[
+            must("destination", "string", "That application"),
+            must("args", "List[string]", "The arguments for it"),
+            CHANNEL,
+        ],
+    ),
+    event(
         "ChannelUserevent",
         "Sent by an application",
         &[

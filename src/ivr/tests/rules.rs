@@ -16,6 +16,8 @@ fn every_event() -> Vec<Value> {
     outputs.extend(bench.digit('5'));
     outputs.extend(bench.input(Input::Hold { call: CALL, on: true }));
     outputs.extend(bench.input(Input::Hold { call: CALL, on: false }));
+    let (application, args) = ("side".to_owned(), Vec::new());
+    outputs.extend(bench.input(Input::MoveFailed { call: CALL, application, args }));
     for path in [
         "channels/aa-1.1/variable?variable=A&value=b",
         "channels/aa-1.1/play/p1?media=sound:a",

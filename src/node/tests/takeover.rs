@@ -18,6 +18,19 @@ fn the_first_record_of_a_new_owner_ends_what_the_old_one_left_sounding() {
 }
 
 #[test]
+fn an_owner_whose_move_finds_nobody_keeps_the_call_under_its_channel_id() {
+    let text = config("[\"main\"]", "[applications.main]\n[applications.side]\n");
+    let mut bench = Bench::with(&text).in_call();
+    let id = bench.channel();
+    let made = bench.post(FIRST, "channels/{id}/move?app=side&appArgs=a,b");
+    assert_eq!(made.status(), 204);
+    let failed = made.event("ApplicationMoveFailed");
+    assert_eq!((&failed["destination"], &failed["args"]), (&"side".into(), &json!(["a", "b"])));
+    assert_eq!(failed["channel"]["id"], id.as_str());
+    assert_eq!(bench.ask(FIRST, "GET", &format!("channels/{id}")).status(), 200);
+}
+
+#[test]
 fn a_record_of_the_same_owner_leaves_its_prompt_alone() {
     let mut bench = Bench::with_call();
     bench.post(FIRST, "channels/{id}/play?media=sound:menu");

@@ -213,14 +213,32 @@ fn a_move_takes_its_arguments_along_and_falls_back_to_the_rest_of_the_list() {
 }
 
 #[test]
-fn a_move_to_an_unknown_application_changes_nothing() {
+fn a_move_to_an_application_that_nobody_serves_changes_nothing_and_the_owner_is_told() {
     let mut w = World::one(MAIN, "");
     w.connect(1, &["main"]);
+    let two = w.connect(2, &["other"]);
     w.arrive(0);
     w.command(PORT, 1);
-    w.input(Input::Move { port: PORT, application: "nowhere".into(), args: Vec::new() });
+    w.input(Input::Drain { instance: two, on: true });
+    for application in ["nowhere", "basic", "other"] {
+        w.events.clear();
+        w.input(Input::Move {
+            port: PORT,
+            application: application.into(),
+            args: vec!["x".into()],
+        });
+        let [event] = &w.events[..] else { panic!("{:?}", w.events) };
+        let Output::MoveFailed { call, application: to, args, .. } = &event.output else {
+            panic!("{event:?}");
+        };
+        assert_eq!((*call, to.as_str(), args), (CALL, application, &vec!["x".to_owned()]));
+    }
+    assert_eq!(w.port().state, PortState::Bound);
     assert_eq!(w.port().generation, Some(Generation(1)));
-    assert_eq!(w.pool.counters().moves_refused, 1);
+    assert_eq!(w.pool.counters().moves_refused, 3);
+    w.input(Input::Drain { instance: two, on: false });
+    w.input(Input::Move { port: PORT, application: "other".into(), args: Vec::new() });
+    assert_eq!(w.offered(), (2, 2, Reason::Moved));
 }
 
 #[test]

@@ -116,7 +116,9 @@ impl Checker {
                 self.same_call(now, *port, *call);
                 self.leaves(*port);
             }
-            Output::Announce { port, call } => self.same_call(now, *port, *call),
+            Output::Announce { port, call } | Output::MoveFailed { port, call, .. } => {
+                self.same_call(now, *port, *call);
+            }
             Output::HoldPrompt { port, .. } | Output::GatewayPrompt { port, .. } => {
                 let known = self.calls.contains_key(port);
                 self.check(known, now, || format!("a prompt on idle port {port}"));

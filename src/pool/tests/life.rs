@@ -188,7 +188,10 @@ impl Life {
             Output::Release { port, call } | Output::Refer { port, call, .. } => {
                 self.at(20, Act::Hangup(port, call));
             }
-            Output::Revoke { .. } | Output::Claimed(_) | Output::Health { .. } => {}
+            Output::Revoke { .. }
+            | Output::Claimed(_)
+            | Output::MoveFailed { .. }
+            | Output::Health { .. } => {}
         }
     }
 
