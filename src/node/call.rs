@@ -30,6 +30,8 @@ pub struct Call {
     pub leg: Leg,
     pub state: ivr::ChannelState,
     pub negotiated: Option<Negotiated>,
+    /// Nothing has come from the caller for `media.rtp_timeout`, where something should.
+    pub silent: bool,
     /// The far end holds us.
     pub held: bool,
     /// We hold the far end, because an application said so.
@@ -178,6 +180,7 @@ impl Call {
             leg,
             state,
             negotiated: None,
+            silent: false,
             held: false,
             holds: false,
             application: None,

@@ -2,6 +2,7 @@
 //! them to: what each of them, and the port's media, sees.
 
 mod announce;
+mod dead_pbx;
 mod digits;
 mod digits_out;
 mod events_full;
@@ -118,6 +119,8 @@ struct Bench {
     contact: String,
     /// They answer no pings.
     frozen: BTreeSet<InstanceId>,
+    /// The PBX answers nothing that it would answer by itself.
+    pbx_dead: bool,
 }
 
 impl Bench {
@@ -149,6 +152,7 @@ impl Bench {
             ok: String::new(),
             contact: String::new(),
             frozen: BTreeSet::new(),
+            pbx_dead: false,
         };
         bench.register();
         bench

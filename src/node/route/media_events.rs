@@ -1,6 +1,6 @@
 //! What a port's media tells: its UDP port, key presses, what began and what ended.
 
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::dialog::local_media;
 use crate::ids::{CallId, MediaId, PortId};
@@ -51,8 +51,8 @@ impl Node {
                 self.sounding(now, call);
             }
             media::Event::Keyed { sent, lost } => self.keyed(now, call, sent, lost),
-            media::Event::InboundSilent => self.inbound_silent(now, call),
-            media::Event::InboundBack => debug!(%call, "the caller is heard again"),
+            media::Event::InboundSilent => self.inbound(now, call, true),
+            media::Event::InboundBack => self.inbound(now, call, false),
             // Dealt with above: they are counted even when their call is over.
             media::Event::DigitsRefused { .. } => {}
         }
@@ -147,14 +147,26 @@ impl Node {
         self.sounding(now, call);
     }
 
-    /// The caller sends nothing. While the PBX answers, session timers and BYE say when the call
-    /// is over; without it nobody will, so the silence does.
-    fn inbound_silent(&mut self, now: Instant, call: CallId) {
-        if self.pbx_unreachable() {
+    /// The caller sends nothing, or is heard again. While the PBX answers, session timers and BYE
+    /// say when a call is over; without it nobody will, so the silence does.
+    fn inbound(&mut self, now: Instant, call: CallId, silent: bool) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        entry.silent = silent;
+        let what = if silent { "no sound from the caller" } else { "the caller is heard again" };
+        info!(%call, "{what}");
+        self.end_silent_calls(now);
+    }
+
+    /// Calls without sound from the caller, while no PBX would say that they are over. A PBX is
+    /// mostly found dead only after its callers have fallen silent.
+    pub(super) fn end_silent_calls(&mut self, now: Instant) {
+        if !self.pbx_is_silent() {
+            return;
+        }
+        let silent = self.calls.iter().filter(|(_, entry)| entry.silent).map(|(call, _)| *call);
+        for call in silent.collect::<Vec<_>>() {
             warn!(%call, "no PBX and no sound from the caller: the call is over");
             self.hang_up(now, call, Some(27));
-        } else {
-            info!(%call, "no sound from the caller");
         }
     }
 }

@@ -31,6 +31,7 @@ impl Node {
             | RegistrationState::Unreachable { .. } => {}
         }
         self.pbx_reachable(now);
+        self.end_silent_calls(now);
     }
 
     /// One alarm for an unreachable PBX, however many ports miss it.
@@ -55,7 +56,13 @@ impl Node {
         }
     }
 
-    pub(super) fn pbx_unreachable(&self) -> bool {
+    /// Whether a port got no answer from any node. One that answers 5xx is alive, and still says
+    /// when a call is over.
+    pub(super) fn pbx_is_silent(&self) -> bool {
+        self.registrations.contains(&RegistrationState::Unreachable { status: None })
+    }
+
+    fn pbx_unreachable(&self) -> bool {
         self.alarms.stands(|kind| matches!(kind, AlarmKind::PbxUnreachable { .. }))
     }
 

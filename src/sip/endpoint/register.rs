@@ -205,6 +205,16 @@ impl Endpoint {
         self.registration_input(now, port, Input::Prefer { node });
     }
 
+    /// To one port: its binding is to be renewed, which tells soon, and not at half time only,
+    /// whether the only node of the list answers.
+    pub(super) fn renew_one(&mut self, now: Instant, node: usize) {
+        let bound = |state| matches!(state, RegistrationState::Registered { .. });
+        let first = self.accounts.iter().find(|a| bound(a.registration.reported()));
+        if let Some(port) = first.map(|a| a.local.port) {
+            self.registration_input(now, port, Input::Reconnect { node });
+        }
+    }
+
     /// To every port: a node that worked does not answer any more.
     pub(super) fn node_down(&mut self, now: Instant, node: usize) {
         for index in 0..self.accounts.len() {

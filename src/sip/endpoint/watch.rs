@@ -5,7 +5,8 @@
 //! profile wants it, every node gets OPTIONS all the time, and bindings leave one that fell silent
 //! before their half time. Any answer means alive. Silence means dead only of a node that has
 //! answered OPTIONS before: there are PBXs that never do, and of such a node one port tries by
-//! REGISTER whether it is back.
+//! REGISTER whether it is back. Where the list has one node only, its silence moves nothing, but
+//! one port asks by REGISTER whether it is true.
 
 use super::client::Owner;
 use super::{Endpoint, TimerKey};
@@ -177,6 +178,9 @@ impl Endpoint {
         self.nodes_changed(now);
         if died {
             self.node_down(now, node);
+            if self.watches.len() == 1 {
+                self.renew_one(now, node);
+            }
         }
         self.plan_watch(now, node);
     }

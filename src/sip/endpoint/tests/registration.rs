@@ -339,6 +339,25 @@ fn sip_r9_a_node_whose_options_fall_silent_is_left_before_half_time_and_returned
 }
 
 #[test]
+fn sip_r9_a_lone_node_whose_options_fall_silent_is_found_unreachable_before_half_time() {
+    let watched = ("options_interval = \"off\"", "options_interval = \"30s\"");
+    let mut bench = Bench::with(GENERIC, &[watched]);
+    bench.command(Command::Register { port: PORT });
+    bench.command(Command::Register { port: PortId(1) });
+    let registers = |bench: &mut Bench, dead, secs| {
+        let step = |_| {
+            bench.millis(100);
+            answer_all(bench, dead).len()
+        };
+        (0..10 * secs).map(step).sum::<usize>()
+    };
+    assert_eq!(registers(&mut bench, None, 120), 2);
+    registers(&mut bench, Some(PBX), 100);
+    assert_eq!(state(&bench), RegistrationState::Unreachable { status: None });
+    assert_eq!(bench.endpoint.registration(PortId(1)), registered(3_600, 0), "one asks for all");
+}
+
+#[test]
 fn sip_r10_a_second_device_raises_an_alarm_once() {
     let (mut bench, register) = started(&[]);
     let own = format!("<{}>;expires=60", bench.contact(0));
