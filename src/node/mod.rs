@@ -209,8 +209,6 @@ pub struct Node {
     rebinds: Rebinds,
     alarms: Alarms,
     counters: snapshot::Counters,
-    /// When an instance of a user last lost events; as many as there are users.
-    events_full_at: BTreeMap<String, Instant>,
     /// Instants of the outbound calls of the last hour (SECURITY S-10).
     outbound_at: VecDeque<Instant>,
     rng: ids::Rng,
@@ -245,7 +243,6 @@ impl Node {
             rebinds: Rebinds::default(),
             alarms: Alarms::new(&config, &prompts, now),
             counters: snapshot::Counters::default(),
-            events_full_at: BTreeMap::new(),
             outbound_at: VecDeque::new(),
             prompts,
             rng,
@@ -262,7 +259,7 @@ impl Node {
             Input::Wall { unix_ms } => {
                 self.ivr.handle_wall(unix_ms, now);
                 self.instances_changed(now);
-                self.forget_events_full(now);
+                self.alarms.pass(now);
             }
             Input::Sip(input) => self.sip.handle_input(now, input),
             Input::Media { port, call, at, event } => {

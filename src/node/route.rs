@@ -74,6 +74,7 @@ impl Node {
             sip::Event::Referred { call, status } => self.referred(now, call, status),
             sip::Event::Ended { call, cause } => self.ended(now, call, cause),
             sip::Event::Alarm { port, text } => self.sip_alarm(now, port, text),
+            sip::Event::AlarmOver { port } => self.sip_alarm_over(port),
         }
     }
 

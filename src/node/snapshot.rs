@@ -431,6 +431,8 @@ pub enum AlarmKind {
     },
     /// Anything else, as one clear sentence.
     Other {
+        /// The port's extension, if it is about one.
+        extension: Option<String>,
         /// The sentence.
         text: String,
     },
@@ -513,7 +515,10 @@ impl fmt::Display for AlarmKind {
                 "an instance of ARI user {user} took no events until {events} waited for it: \
                  its connection was ended and its calls were moved; look at its process and network"
             ),
-            Self::Other { text } => f.write_str(text),
+            Self::Other { extension: Some(extension), text } => {
+                write!(f, "extension {extension}: {text}")
+            }
+            Self::Other { extension: None, text } => f.write_str(text),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A node with one port, between a PBX of a few lines and applications that say what a test tells
 //! them to: what each of them, and the port's media, sees.
 
+mod alarms;
 mod announce;
 mod dead_pbx;
 mod digits;

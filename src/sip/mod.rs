@@ -320,10 +320,15 @@ pub enum Event {
     },
     /// Something that a person should hear of.
     Alarm {
-        /// The port that it concerns.
+        /// The port whose binding it concerns; `None`: something that happened once.
         port: Option<PortId>,
-        /// One clear line.
+        /// One clear line, in place of the port's last one.
         text: String,
+    },
+    /// The last alarm of a port's binding is over.
+    AlarmOver {
+        /// The port.
+        port: PortId,
     },
 }
 

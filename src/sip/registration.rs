@@ -88,6 +88,8 @@ pub(crate) enum Output {
     State(RegistrationState),
     /// Tell a person.
     Alarm(String),
+    /// What was told last is over.
+    AlarmOver,
 }
 
 #[derive(Clone, Debug)]
@@ -365,6 +367,10 @@ impl Registration {
 
     fn alarm(&mut self, text: &str) {
         self.outputs.push_back(Output::Alarm(text.to_owned()));
+    }
+
+    fn alarm_over(&mut self) {
+        self.outputs.push_back(Output::AlarmOver);
     }
 
     pub(crate) fn poll_output(&mut self) -> Option<Output> {

@@ -7,11 +7,7 @@
 use crate::ids::InstanceId;
 use crate::node::Node;
 use crate::node::snapshot::AlarmKind;
-use crate::timers::{Duration, Instant};
-
-/// The alarm is over when it did not happen again for so long: it is a process that somebody must
-/// look at, even if it connects again at once.
-const TOLD_FOR: Duration = Duration::from_secs(600);
+use crate::timers::Instant;
 
 impl Node {
     pub(in crate::node) fn events_full(
@@ -24,16 +20,6 @@ impl Node {
         let Some(status) = self.pool.instances().find(|status| status.instance == instance) else {
             return;
         };
-        self.events_full_at.insert(status.user.clone(), now);
-        self.alarms.raise(AlarmKind::EventsFull { user: status.user, events }, now);
-    }
-
-    pub(in crate::node) fn forget_events_full(&mut self, now: Instant) {
-        self.events_full_at.retain(|_, at| now < *at + TOLD_FOR);
-        let last = &self.events_full_at;
-        self.alarms.clear(|kind| match kind {
-            AlarmKind::EventsFull { user, .. } => !last.contains_key(user),
-            _ => false,
-        });
+        self.alarms.raise_passing(AlarmKind::EventsFull { user: status.user, events }, now);
     }
 }

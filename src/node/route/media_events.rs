@@ -62,7 +62,7 @@ impl Node {
         self.counters.digits_refused_total += u64::from(count);
         let Some(port) = self.config.ports.get(usize::from(port.0)) else { return };
         let extension = port.extension.clone();
-        self.alarms.raise(AlarmKind::DigitsRefused { extension, why }, now);
+        self.alarms.raise_passing(AlarmKind::DigitsRefused { extension, why }, now);
     }
 
     /// Nothing can be played or heard any more on this port.
@@ -71,7 +71,7 @@ impl Node {
         let text = format!(
             "port {port} lost its call: its media worker hangs; look for a starved machine"
         );
-        self.alarms.raise(AlarmKind::Other { text }, now);
+        self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
         self.hang_up(now, call, Some(41));
     }
 

@@ -18,12 +18,11 @@ impl Node {
         match state {
             RegistrationState::Registered { expires, node } => {
                 debug!(%port, extension, expires, node, "registered");
-                self.alarms.clear(|kind| {
-                    matches!(kind, AlarmKind::PbxRefused { extension: e, .. } if *e == extension)
-                });
+                self.clear_refused(port, None);
             }
             RegistrationState::Refused { status, why } => {
                 let kind = AlarmKind::PbxRefused { extension, registrar, status, why };
+                self.clear_refused(port, Some(&kind));
                 self.alarms.raise(kind, now);
             }
             RegistrationState::Off
@@ -32,6 +31,15 @@ impl Node {
         }
         self.pbx_reachable(now);
         self.end_silent_calls(now);
+    }
+
+    /// A port has one refusal at a time.
+    fn clear_refused(&mut self, port: PortId, but: Option<&AlarmKind>) {
+        let extension = &self.config.ports[usize::from(port.0)].extension;
+        self.alarms.clear(|kind| {
+            let same = matches!(kind, AlarmKind::PbxRefused { extension: e, .. } if e == extension);
+            same && Some(kind) != but
+        });
     }
 
     /// One alarm for an unreachable PBX, however many ports miss it.
@@ -66,12 +74,20 @@ impl Node {
         self.alarms.stands(|kind| matches!(kind, AlarmKind::PbxUnreachable { .. }))
     }
 
+    /// What is said of a port's binding stands until the endpoint says that it is over.
     pub(super) fn sip_alarm(&mut self, now: Instant, port: Option<PortId>, text: String) {
-        let extension = port.and_then(|port| self.config.ports.get(usize::from(port.0)));
-        let text = match extension {
-            Some(port) => format!("extension {}: {text}", port.extension),
-            None => text,
+        let Some(port) = port else {
+            return self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
         };
-        self.alarms.raise(AlarmKind::Other { text }, now);
+        self.sip_alarm_over(port);
+        let extension = self.config.ports.get(usize::from(port.0)).map(|p| p.extension.clone());
+        self.alarms.raise(AlarmKind::Other { extension, text }, now);
+    }
+
+    pub(super) fn sip_alarm_over(&mut self, port: PortId) {
+        let Some(port) = self.config.ports.get(usize::from(port.0)) else { return };
+        self.alarms.clear(|kind| {
+            matches!(kind, AlarmKind::Other { extension: Some(e), .. } if *e == port.extension)
+        });
     }
 }

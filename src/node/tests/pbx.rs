@@ -31,10 +31,15 @@ impl Bench {
     pub(super) fn register(&mut self) {
         let made = self.run(Duration::from_millis(100));
         let register = made.to_pbx("REGISTER ").to_owned();
-        let contact = header(&register, "Contact")[0];
+        self.grant(&register, "");
+    }
+
+    /// The PBX grants a REGISTER, and lists more Contacts.
+    pub(super) fn grant(&mut self, register: &str, more: &str) {
+        let contact = header(register, "Contact")[0];
         self.contact = contact.split(['<', '>']).nth(1).expect("a URI").to_owned();
-        let granted = format!("Contact: {contact};expires=3600\r\n");
-        self.datagram(&answer(&register, "200 OK", &granted, ""));
+        let granted = format!("Contact: {contact};expires=3600{more}\r\n");
+        self.datagram(&answer(register, "200 OK", &granted, ""));
     }
 
     pub(super) fn datagram(&mut self, text: &str) -> Made {

@@ -86,6 +86,7 @@ impl Endpoint {
                     }
                 }
                 Output::Alarm(text) => self.alarm(Some(port), text),
+                Output::AlarmOver => self.event(Event::AlarmOver { port }),
             }
         }
         let at = self.account(port).and_then(|a| a.registration.poll_timeout());

@@ -72,7 +72,7 @@ impl Registration {
         }
         self.contacts = contacts;
         match contacts {
-            Contacts::Ours => {}
+            Contacts::Ours => self.alarm_over(),
             Contacts::Shared => self.alarm("another device is bound to this extension as well"),
             Contacts::Foreign => self.alarm("the PBX lists another device, and not this port"),
         }

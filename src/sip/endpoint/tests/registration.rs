@@ -373,6 +373,11 @@ fn sip_r10_a_second_device_raises_an_alarm_once() {
     let refresh = bench.request(Method::Register);
     bench.reply(&refresh, 200, &[("Contact", "<sip:6001@192.0.2.7>"), ("Expires", "60")]);
     assert_eq!(alarms(&mut bench), ["the PBX lists another device, and not this port"]);
+    wait_for_next(&mut bench);
+    let refresh = bench.request(Method::Register);
+    bench.reply(&refresh, 200, &[("Contact", &own)]);
+    let over = |event: &Event| matches!(event, Event::AlarmOver { port: PORT });
+    assert_eq!(bench.events.iter().filter(|e| over(e)).count(), 1);
 }
 
 #[test]
