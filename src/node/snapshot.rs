@@ -4,13 +4,16 @@
 //! Nothing secret is in here: no password, no Call-ID, no digit. A caller's number is masked when
 //! it is shown.
 
-use std::collections::BTreeMap;
+mod alarm;
+mod counters;
+
 use std::fmt;
 
 use serde::Serialize;
 
+pub use self::alarm::{Alarm, AlarmKind};
+pub use self::counters::{Counters, HISTOGRAM_MS, Histogram, RebindTimes};
 use crate::ids::{CallId, Generation, InstanceId, PortId};
-use crate::media::Refusal;
 pub use crate::pool::PortState;
 use crate::pool::Reason;
 use crate::redact::Redacted;
@@ -203,99 +206,6 @@ pub enum Health {
     Hung,
 }
 
-/// Cumulative counts since the start of the node. Each becomes a metric of the same name.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Counters {
-    /// Calls that began, both ways.
-    pub calls_total: u64,
-    /// Calls that ended, by how.
-    pub calls_ended_total: BTreeMap<&'static str, u64>,
-    /// Rebinds claimed by a new owner, by [`reason_name`].
-    pub rebinds_total: BTreeMap<&'static str, u64>,
-    /// How long rebinds took.
-    #[serde(skip)]
-    pub rebind_times: RebindTimes,
-    /// ARI requests, over HTTP and WebSocket, by status of their answer.
-    pub ari_requests_total: BTreeMap<u16, u64>,
-    /// ARI events handed to sockets.
-    pub ari_events_total: u64,
-    /// Commands refused with 404 because their channel id is of an older generation.
-    pub stale_commands_total: u64,
-    /// Key presses that arrived.
-    pub digits_received_total: u64,
-    /// Key presses sent to an owner (a replayed one counts again).
-    pub digits_delivered_total: u64,
-    /// Key presses that an owner acknowledged.
-    pub digits_acked_total: u64,
-    /// Key presses given to no owner after a rebind, by the replay rule.
-    pub digits_discarded_total: u64,
-    /// Key presses that arrived and were lost: a full queue, or more than 12 in a second.
-    pub digits_refused_total: u64,
-    /// Key presses that an application sent and that never left: its call ended before, or the far
-    /// end refused them.
-    pub digits_unsent_total: u64,
-    /// Messages refused, by kind: `sip_malformed`, `sdp`, `ari_json`, ...
-    pub refused_messages_total: BTreeMap<&'static str, u64>,
-    /// Datagrams from sources that are not ours to answer.
-    pub unknown_sources_total: u64,
-    /// Requests from the PBX whose Request-URI is none of our Contacts.
-    pub unmatched_contacts_total: u64,
-    /// RTP packets sent.
-    pub rtp_sent_total: u64,
-    /// RTP packets that arrived, with those that were refused.
-    pub rtp_received_total: u64,
-    /// RTP packets from a wrong source, SSRC or payload type, or malformed.
-    pub rtp_refused_total: u64,
-    /// RTP packets that left more than 5 ms after their time.
-    pub rtp_late_total: u64,
-    /// Times that a worker's clock was moved on because it was stopped for too long.
-    pub rtp_rebases_total: u64,
-    /// REGISTER requests sent.
-    pub registers_total: u64,
-    /// Inputs that a full queue dropped, by queue.
-    pub dropped_total: BTreeMap<&'static str, u64>,
-}
-
-/// The durations of all rebinds so far, each step for itself.
-#[derive(Clone, Debug, Default)]
-pub struct RebindTimes {
-    /// Last sign of life -> verdict.
-    pub detect: Histogram,
-    /// Verdict -> StasisStart written.
-    pub decide: Histogram,
-    /// StasisStart written -> first command.
-    pub claim: Histogram,
-    /// Last sign of life -> sound of the new owner.
-    pub total: Histogram,
-}
-
-/// How many durations were how long.
-#[derive(Clone, Debug, Default)]
-pub struct Histogram {
-    /// Durations of at most [`HISTOGRAM_MS`] each (and more than the one before), then the rest.
-    pub counts: [u64; HISTOGRAM_MS.len() + 1],
-    /// All durations together.
-    pub sum: Duration,
-}
-
-/// Upper edges of a [`Histogram`] in milliseconds.
-pub const HISTOGRAM_MS: [u32; 12] = [1, 2, 5, 10, 20, 50, 100, 250, 500, 1_000, 2_500, 10_000];
-
-impl Histogram {
-    /// Counts one duration.
-    pub fn observe(&mut self, duration: Duration) {
-        let within = |edge: &u32| duration <= Duration::from_millis(u64::from(*edge));
-        let at = HISTOGRAM_MS.iter().position(within).unwrap_or(HISTOGRAM_MS.len());
-        self.counts[at] += 1;
-        self.sum = self.sum.saturating_add(duration);
-    }
-
-    /// How many there were.
-    pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-}
-
 /// One call that changed hands. Instants are of the boot-time clock.
 #[derive(Clone, Debug)]
 pub struct Rebind {
@@ -363,164 +273,6 @@ pub struct Media {
     pub workers: u32,
     /// Scheduling class that the workers got: `fifo`, `nice -10`, `default`.
     pub scheduling: String,
-}
-
-/// Something that needs a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alarm {
-    /// What.
-    pub kind: AlarmKind,
-    /// Milliseconds since it was raised.
-    pub since_ms: u64,
-}
-
-/// What is wrong. `Display` gives one clear sentence that names who must act and what a caller
-/// hears meanwhile.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AlarmKind {
-    /// The PBX refused an account: 401 again, 403, 404.
-    PbxRefused {
-        /// The port's extension.
-        extension: String,
-        /// Which registrar.
-        registrar: String,
-        /// With what status.
-        status: u16,
-        /// What it comes from, where that is neither password nor account.
-        why: Option<&'static str>,
-    },
-    /// No registrar answers.
-    PbxUnreachable {
-        /// The registrars that were tried.
-        registrars: String,
-        /// How many ports are without a binding.
-        ports: u32,
-    },
-    /// A UDP port of the configured range belongs to another program.
-    UdpPortInUse {
-        /// Its number.
-        udp_port: u16,
-    },
-    /// No healthy instance serves an application that ports list.
-    NoInstance {
-        /// The application.
-        application: String,
-        /// What a caller hears meanwhile: the name of the next entry, or the overflow action.
-        fallback: String,
-    },
-    /// A prompt is not in the directory of prompts.
-    PromptMissing {
-        /// Its name.
-        prompt: String,
-        /// The file that would be it.
-        path: String,
-    },
-    /// Key presses were lost: the node was stopped for too long, or they came too fast.
-    DigitsRefused {
-        /// The port's extension.
-        extension: String,
-        /// Which of the two.
-        why: Refusal,
-    },
-    /// An instance took no events until its queue was full.
-    EventsFull {
-        /// The ARI user that it is.
-        user: String,
-        /// How many waited.
-        events: usize,
-    },
-    /// Anything else, as one clear sentence.
-    Other {
-        /// The port's extension, if it is about one.
-        extension: Option<String>,
-        /// The sentence.
-        text: String,
-    },
-}
-
-impl AlarmKind {
-    /// Every name that [`Self::name`] gives.
-    pub const NAMES: [&str; 8] = [
-        "pbx_refused",
-        "pbx_unreachable",
-        "udp_port_in_use",
-        "no_instance",
-        "prompt_missing",
-        "digits_refused",
-        "events_full",
-        "other",
-    ];
-
-    /// A stable short name for JSON and metrics.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::PbxRefused { .. } => "pbx_refused",
-            Self::PbxUnreachable { .. } => "pbx_unreachable",
-            Self::UdpPortInUse { .. } => "udp_port_in_use",
-            Self::NoInstance { .. } => "no_instance",
-            Self::PromptMissing { .. } => "prompt_missing",
-            Self::DigitsRefused { .. } => "digits_refused",
-            Self::EventsFull { .. } => "events_full",
-            Self::Other { .. } => "other",
-        }
-    }
-}
-
-impl fmt::Display for AlarmKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PbxRefused { extension, registrar, status, why: Some(why) } => write!(
-                f,
-                "extension {extension} is not registered at PBX {registrar} ({status}): {why}; \
-                 correct [pbx] or the PBX; it gets no calls meanwhile"
-            ),
-            Self::PbxRefused { extension, registrar, status, why: None } => write!(
-                f,
-                "PBX {registrar} refuses extension {extension} with {status}: correct its \
-                 auth_user and password in [[ports]], or its account at the PBX; \
-                 it gets no calls meanwhile"
-            ),
-            Self::PbxUnreachable { registrars, ports } => write!(
-                f,
-                "no answer from the PBX at {registrars}: {ports} ports are not registered and \
-                 get no calls; check the network and pbx.registrars"
-            ),
-            Self::UdpPortInUse { udp_port } => write!(
-                f,
-                "another program holds UDP port {udp_port} of media.udp_ports: \
-                 another port is used for the call; move the range or stop that program"
-            ),
-            Self::NoInstance { application, fallback } => write!(
-                f,
-                "no healthy instance of application {application} is connected: \
-                 callers get {fallback}; start the application or look at its log"
-            ),
-            Self::PromptMissing { prompt, path } => write!(
-                f,
-                "prompt {prompt} cannot be played, callers hear silence in its place: \
-                 put a WAV file at {path}"
-            ),
-            Self::DigitsRefused { extension, why: Refusal::TooFast } => write!(
-                f,
-                "extension {extension} lost key presses that came faster than 12 a second: \
-                 look at the telephone-events that the PBX or gateway sends"
-            ),
-            Self::DigitsRefused { extension, why: Refusal::NodeStuck } => write!(
-                f,
-                "extension {extension} lost key presses because the node was stopped: \
-                 look for a starved or suspended machine"
-            ),
-            Self::EventsFull { user, events } => write!(
-                f,
-                "an instance of ARI user {user} took no events until {events} waited for it: \
-                 its connection was ended and its calls were moved; look at its process and network"
-            ),
-            Self::Other { extension: Some(extension), text } => {
-                write!(f, "extension {extension}: {text}")
-            }
-            Self::Other { extension: None, text } => f.write_str(text),
-        }
-    }
 }
 
 fn name_of<T: fmt::Display, S: serde::Serializer>(
@@ -592,32 +344,9 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_counts_a_duration_under_its_edge() {
-        let mut histogram = Histogram::default();
-        for millis in [0, 1, 3, 11_000] {
-            histogram.observe(Duration::from_millis(millis));
-        }
-        assert_eq!(histogram.counts, [2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-        assert_eq!((histogram.count(), histogram.sum), (4, Duration::from_millis(11_004)));
-    }
-
-    #[test]
     fn a_caller_is_shown_by_the_last_two_characters_at_most() {
         assert_eq!(mask(&Redacted::new("+4930123456".to_owned())), "***56");
         assert_eq!(mask(&Redacted::new("2001".to_owned())), "***");
         assert_eq!(mask(&Redacted::new(String::new())), "***");
-    }
-
-    #[test]
-    fn an_alarm_says_who_must_act() {
-        let refused = AlarmKind::PbxRefused {
-            extension: "6001".into(),
-            registrar: "10.0.0.5:5060".into(),
-            status: 403,
-            why: None,
-        };
-        assert_eq!(refused.name(), "pbx_refused");
-        assert!(AlarmKind::NAMES.contains(&refused.name()));
-        assert!(refused.to_string().contains("correct its auth_user and password"));
     }
 }
