@@ -85,15 +85,8 @@ struct Samples {
 
 /// Measures and prints.
 pub fn run(options: Options) -> io::Result<Report> {
-    let directory = std::env::temp_dir().join(format!("portkeeper-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&directory)?;
-    let report = measure(options, &directory)?;
-    std::fs::remove_dir_all(&directory)?;
-    if options.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        print!("{}", report.text());
-    }
+    let report = super::in_directory(|directory| measure(options, directory))?;
+    super::print(&report, options.json, Report::text)?;
     Ok(report)
 }
 

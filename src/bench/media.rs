@@ -100,11 +100,7 @@ pub struct Lateness {
 pub fn run(options: Options) -> io::Result<Report> {
     let memory = memory::measure(options.calls.max(1))?;
     let report = measure(options, memory)?;
-    if options.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        print!("{}", report.text());
-    }
+    super::print(&report, options.json, Report::text)?;
     Ok(report)
 }
 
