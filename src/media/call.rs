@@ -13,26 +13,23 @@ use super::digits::Keys;
 use super::events::Events;
 use super::inbound::{self, Inbound};
 use super::keying::Keying;
+use super::line::Line;
 use super::playback::{Filled, Player, law, silence};
 use super::port::{Out, Pending};
 use super::recorder::Recorder;
-use super::rtcp::{self, Rtcp, Sent};
-use super::source::{self, Source};
-use super::stream::{Kind, Punctuality, Stream};
-use super::watch::Watch;
+use super::rtcp::{self, Sent};
+use super::source;
+use super::stream::Punctuality;
 use super::{
     Command, Config, Event, Recording, RecordingEnd, SourcePolicy, Statistics, StreamStart,
 };
 use crate::codecs::g711::Law;
 use crate::ids::MediaId;
-use crate::sdp::{Direction, Negotiated};
+use crate::sdp::Negotiated;
 use crate::timers::{Duration, Instant, earliest};
 
 /// The frame that phases are counted in.
 const FRAME_NANOS: u64 = 20_000_000;
-
-/// Comfort noise (RFC 3389): the far end is there and says nothing.
-const COMFORT_NOISE: u8 = 13;
 
 /// The longest packet that is heard, in samples: 80 ms.
 const HEARD_MAX: usize = 640;
@@ -65,18 +62,6 @@ pub(super) struct Opening {
     pub(super) start: StreamStart,
     pub(super) policy: SourcePolicy,
     pub(super) detect_tones: bool,
-}
-
-/// What the answer made possible.
-#[derive(Debug)]
-struct Line {
-    negotiated: Negotiated,
-    source: Source,
-    stream: Stream,
-    /// The next packet begins a talk spurt: the first one, and the first after a hold.
-    marker: bool,
-    rtcp: Rtcp,
-    watch: Watch,
 }
 
 impl Call {
@@ -188,7 +173,7 @@ impl Call {
             && let Some(line) = &mut self.line
         {
             line.rtcp.add_bye();
-            out.outbox.extend(rtcp_target(line).map(Pending::Rtcp));
+            out.outbox.extend(line.rtcp_target().map(Pending::Rtcp));
         }
     }
 
@@ -248,7 +233,7 @@ impl Call {
         }
         if let Some(line) = &mut self.line {
             line.stream.set_ptime(negotiated.ptime_ms);
-            line.watch.expect(now, hears(negotiated), self.config.silent_after, out.events);
+            line.watch.expect(now, line.hears(), self.config.silent_after, out.events);
             out.outbox.push_back(Pending::Restrict(line.source.locked()));
         }
     }
@@ -269,7 +254,7 @@ impl Call {
         let frame = &mut frame[..samples];
         let beeps =
             self.recorder.as_mut().is_some_and(|r| r.beep(now, &self.config.beep, codec, frame));
-        if !speaks(line.negotiated) {
+        if !line.speaks() {
             line.marker = true;
             return;
         }
@@ -289,7 +274,7 @@ impl Call {
 
     fn send_report(&mut self, now: Instant, out: &mut Out<'_>) {
         if self.line.as_mut().is_some_and(|line| line.rtcp.is_due(now)) && self.report(now) {
-            out.outbox.extend(self.line.as_ref().and_then(rtcp_target).map(Pending::Rtcp));
+            out.outbox.extend(self.line.as_ref().and_then(Line::rtcp_target).map(Pending::Rtcp));
         }
     }
 
@@ -406,85 +391,10 @@ impl Call {
     }
 }
 
-impl Line {
-    fn new(
-        now: Instant,
-        first_at: Instant,
-        start: StreamStart,
-        negotiated: Negotiated,
-        policy: SourcePolicy,
-    ) -> Self {
-        Self {
-            negotiated,
-            source: Source::new(now, negotiated.remote, policy),
-            stream: Stream::new(start, first_at),
-            marker: true,
-            rtcp: Rtcp::new(now, start),
-            watch: Watch::default(),
-        }
-    }
-
-    fn renegotiate(&mut self, now: Instant, negotiated: Negotiated, policy: SourcePolicy) {
-        // A hold by `c=0.0.0.0` says where not to send, not where packets come from.
-        if is_usable(negotiated.remote) && negotiated.remote != self.source.sdp() {
-            self.source = Source::new(now, negotiated.remote, policy);
-        }
-        self.negotiated = negotiated;
-    }
-
-    /// Builds the packet of a key that we press, in place of a frame of sound.
-    fn send_key(&mut self, keying: &mut Keying, timestamp: u32, frame: &mut [u8]) -> bool {
-        let Some(payload_type) = self.negotiated.event_send else {
-            let law = law(self.negotiated.codec);
-            let sounds = keying.sound(timestamp, law, frame);
-            if sounds {
-                self.send_sound(frame, timestamp);
-            }
-            return sounds;
-        };
-        let Some(key) = keying.event(timestamp, frame.len()) else { return false };
-        let kind = Kind { payload_type, marker: key.marker, timestamp: key.timestamp };
-        self.stream.build(kind, &key.payload);
-        true
-    }
-
-    fn send_sound(&mut self, frame: &[u8], timestamp: u32) {
-        let marker = std::mem::take(&mut self.marker);
-        let payload_type = law(self.negotiated.codec).payload_type();
-        self.stream.build(Kind { payload_type, marker, timestamp }, frame);
-    }
-
-    fn knows(&self, kind: u8) -> bool {
-        kind == law(self.negotiated.codec).payload_type()
-            || Some(kind) == self.negotiated.event_recv
-            || kind == COMFORT_NOISE
-    }
-}
-
 fn tell_keyed(sent: u32, lost: u32, events: &mut Events) {
     if sent + lost > 0 {
         events.push(Event::Keyed { sent, lost });
     }
-}
-
-fn is_usable(address: SocketAddr) -> bool {
-    !address.ip().is_unspecified() && address.port() != 0
-}
-
-/// Whether we may send.
-fn speaks(negotiated: Negotiated) -> bool {
-    is_usable(negotiated.remote)
-        && matches!(negotiated.direction, Direction::SendRecv | Direction::SendOnly)
-}
-
-/// Whether the far end ought to send: not while either side holds the other.
-fn hears(negotiated: Negotiated) -> bool {
-    is_usable(negotiated.remote) && negotiated.direction == Direction::SendRecv
-}
-
-fn rtcp_target(line: &Line) -> Option<SocketAddr> {
-    let target = line.source.target();
-    if is_usable(target) { source::rtcp_of(target) } else { None }
 }
 
 /// The first moment from `now` on that lies in the phase.

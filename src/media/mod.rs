@@ -10,6 +10,7 @@ mod events;
 mod inbound;
 mod jitter;
 mod keying;
+mod line;
 mod playback;
 mod port;
 mod recorder;
