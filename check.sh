@@ -106,10 +106,16 @@ nothing_lost() {
 }
 
 demo() {
-    local result
-    result=$("$portkeeper" demo --json | tail -n 1)
+    local result out began=$SECONDS
+    out=$(mktemp -d)
+    result=$("$portkeeper" demo --json --out "$out" | tail -n 1)
     echo "$result"
     nothing_lost "$result"
+    [ $((SECONDS - began)) -lt 30 ] || { echo "the demo took 30 s or more" >&2; return 1; }
+    # Nine seconds of 16-bit sound at 8 kHz, for two callers.
+    [ "$(find "$out" -name 'caller-of-*.wav' -size +100k | wc -l)" = 2 ] ||
+        { echo "the demo left no two WAV files in $out" >&2; return 1; }
+    rm -r "$out"
     [ $peers = no ] || "$portkeeper" demo --against-asterisk
 }
 

@@ -96,13 +96,22 @@ fn every_test_that_the_table_names_is_there() {
     }
 }
 
-/// Keys of JSON objects in a source, as `"total_ms": value`.
-fn keys_of(text: &str) -> impl Iterator<Item = &str> {
+/// Keys of JSON objects in a source: `"total_ms": value`, and the fields of what is serialized.
+fn keys_of(text: &str) -> Vec<&str> {
     let tested = text.find("#[cfg(test)]").unwrap_or(text.len());
-    text[..tested].lines().filter_map(|line| {
-        let (key, _) = line.trim_start().strip_prefix('"')?.split_once("\":")?;
-        key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_').then_some(key)
-    })
+    let (mut keys, mut serialized) = (Vec::new(), false);
+    for line in text[..tested].lines() {
+        serialized = match line {
+            "}" => false,
+            _ => serialized || line.starts_with("#[derive(") && line.contains("Serialize"),
+        };
+        let line = line.trim_start();
+        let literal = line.strip_prefix('"').and_then(|rest| rest.split_once("\":"));
+        let field = line.strip_prefix("pub ").and_then(|rest| rest.split_once(": "));
+        keys.extend(literal.or(field.filter(|_| serialized)).map(|(key, _)| key));
+    }
+    keys.retain(|key| key.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_')));
+    keys
 }
 
 #[test]

@@ -264,3 +264,46 @@ impl Outcome {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome() -> Outcome {
+        Outcome {
+            calls: 1,
+            calls_lost: 0,
+            digits: Digits::compare("12", "12"),
+            stale_commands_refused: 0,
+            audio_gap: Duration::ZERO,
+            hang: Durations::default(),
+            crash: Durations::default(),
+        }
+    }
+
+    #[test]
+    fn a_lost_call_and_a_lost_or_doubled_digit_fail_the_demo() {
+        assert!(outcome().is_clean());
+        assert!(!Outcome { calls_lost: 1, ..outcome() }.is_clean());
+        for received in ["1", "112"] {
+            let digits = Digits::compare("12", received);
+            assert!(!Outcome { digits, ..outcome() }.is_clean(), "{received}");
+        }
+    }
+
+    #[test]
+    fn the_json_has_the_keys_of_the_manual() {
+        let json = outcome().json();
+        for key in ["ports", "calls", "calls_lost", "stale_commands_refused", "audio_gap_ms_max"] {
+            assert!(json[key].is_number(), "{key}: {json}");
+        }
+        for key in ["digits_sent", "digits_received", "digits_lost", "digits_doubled"] {
+            assert!(json[key].is_number(), "{key}: {json}");
+        }
+        for fault in ["hang", "crash"] {
+            for key in ["detect_ms", "decide_ms", "claim_ms", "total_ms"] {
+                assert_eq!(json[fault][key]["n"], 0, "{fault} {key}: {json}");
+            }
+        }
+    }
+}

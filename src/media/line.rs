@@ -1,5 +1,5 @@
-//! The way between a port and the far end of its call, since the first answer: what was agreed, whom
-//! we believe, and the stream that we send.
+//! The way between a port and the far end of its call, since the first answer: what was agreed,
+//! whom we believe, and the stream that we send.
 
 use std::net::SocketAddr;
 

@@ -114,7 +114,13 @@ const SETTLED: Errors = &[NO_CHANNEL, ELSEWHERE, TOO_EARLY];
 const CHECKED: Errors = &[BAD, NO_CHANNEL, ELSEWHERE];
 const SOUNDING: Errors = &[BAD, NO_CHANNEL, ELSEWHERE, TOO_EARLY];
 const TRANSFER: Errors = &[BAD, NOT_ALLOWED, NO_CHANNEL, ELSEWHERE, TOO_EARLY, NO_TARGET];
-const PLACING: Errors = &[BAD, NOT_ALLOWED, (409, "Channel id is in use"), NO_TARGET];
+const PLACING: Errors = &[
+    BAD,
+    NOT_ALLOWED,
+    (409, "Channel id is in use"),
+    NO_TARGET,
+    (503, "Too many calls are being placed"),
+];
 const NO_PLAYBACK: Errors = &[(404, "No such playback, or it is over")];
 const CONTROL: Errors = &[BAD, (404, "No such playback, or it is over"), (409, "Has not begun")];
 const NO_RECORDING: Errors = &[(404, "No such recording")];
