@@ -11,8 +11,6 @@
 //! phone sends the first packet of its event until the client has read `ChannelDtmfReceived`; the
 //! floor of that is the worker's poll of each socket, every 10 ms.
 
-#![expect(clippy::print_stdout, reason = "a command")]
-
 mod client;
 mod commands;
 

@@ -5,7 +5,7 @@
 //! instance, so every verdict is false. How near the detector came to one is told by the longest
 //! silence of an instance, beside `hang_after`.
 
-#![expect(clippy::print_stdout, reason = "a command")]
+#![expect(clippy::disallowed_methods, reason = "a thread burns time")]
 
 use std::io;
 use std::num::NonZero;

@@ -5,8 +5,6 @@
 //! works. The second such call condemns the instance, and those that wait for it move at once. All
 //! is counted from the moment at which the caller's INVITE was sent.
 
-#![expect(clippy::print_stdout, reason = "a command")]
-
 use std::io;
 use std::path::Path;
 

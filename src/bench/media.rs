@@ -7,8 +7,6 @@
 //! Lateness is the kernel's receive time at the far end against the stream's own absolute schedule.
 //! Memory is that of a whole node with as many registered ports, and with as many calls.
 
-#![expect(clippy::print_stdout, reason = "a command")]
-
 mod far_end;
 mod floor;
 pub(super) mod load;

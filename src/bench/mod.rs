@@ -24,6 +24,7 @@ fn in_directory<R>(run: impl FnOnce(&Path) -> io::Result<R>) -> io::Result<R> {
 }
 
 /// Prints a report: one JSON object, or a table.
+#[expect(clippy::print_stdout, reason = "a command")]
 fn print<R: Serialize>(report: &R, json: bool, text: fn(&R) -> String) -> io::Result<()> {
     if json {
         println!("{}", serde_json::to_string(report)?);

@@ -6,8 +6,6 @@
 //! /proc/PID/stat; the callers are another process. If the node's media threads have real-time
 //! scheduling, Asterisk gets it as well.
 
-#![expect(clippy::print_stdout, reason = "a command")]
-
 use std::io;
 use std::path::Path;
 

@@ -17,7 +17,7 @@
 //! Beside the detection of a crash stands its floor: the time until the end of a bare connection is
 //! seen when the bare process behind it is killed.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
+#![expect(clippy::print_stderr, reason = "a command")]
 
 mod floor;
 mod sleepers;

@@ -5,8 +5,6 @@
 //! datagram that reaches the stub to the 200 of the last port. The floor is the same number of
 //! round trips with datagrams of the same size and the same window between two bare threads.
 
-#![expect(clippy::print_stdout, reason = "a command")]
-
 mod floor;
 mod stub;
 

@@ -6,6 +6,8 @@
 //! finished: whoever hears of a recording can read it. A file that cannot be written ends its
 //! recording as failed; calls go on.
 
+#![expect(clippy::disallowed_methods, reason = "threads live here")]
+
 mod file;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -11,6 +11,8 @@
 //! be for ever: commands come through a mailbox that the worker only tries to lock, recorded sound
 //! leaves in the same manner, and an event that the node has no room for waits in its port.
 
+#![expect(clippy::disallowed_methods, reason = "threads live here")]
+
 mod scheduling;
 mod slot;
 mod sockets;

@@ -3,6 +3,8 @@
 //! Three kinds of threads: the control thread with the event loop and the SIP sockets, the media
 //! workers, and a small pool for HTTP and the faces, which only translate.
 
+#![expect(clippy::disallowed_methods, reason = "threads live here")]
+
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;

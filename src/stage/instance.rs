@@ -7,6 +7,8 @@
 //! output, so that a supervisor sees it hang; or it waits on standard input until the supervisor
 //! lets it take over, and then lists the channels of its application and goes on with them.
 
+#![expect(clippy::disallowed_methods, reason = "threads of the stage")]
+
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};

@@ -4,6 +4,8 @@
 //! Each call has a socket, and the kernel notes when a packet came; everything else happens in one
 //! loop. What a phone heard is kept after its call, for the report.
 
+#![expect(clippy::disallowed_methods, reason = "threads of the stage")]
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,6 +1,8 @@
 //! Bare real-time threads that sleep on a worker's ticks, one on each core: how late the machine
 //! wakes anybody, whatever he does.
 
+#![expect(clippy::disallowed_methods, reason = "a thread sleeps")]
+
 use std::io;
 use std::num::NonZero;
 use std::sync::Arc;

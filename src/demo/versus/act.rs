@@ -1,5 +1,7 @@
 //! One contender's act: calls, keys, a freeze, a rescue or none, and the woken instance.
 
+#![expect(clippy::disallowed_methods, reason = "threads of the stage")]
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;

@@ -1,5 +1,7 @@
 //! One recording on disk: WAV, 16 bits, 8,000 samples a second.
 
+#![expect(clippy::disallowed_methods, reason = "files live here")]
+
 use std::fs;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
