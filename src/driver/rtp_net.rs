@@ -34,11 +34,11 @@ use crate::timers::Instant;
 
 pub use self::scheduling::Scheduling;
 
-/// Commands that wait for one port at most, which looks at them every 10 ms. An application may
-/// send 20 requests at once (20 a second on a channel), each a command, or three for the one record
-/// that may run. What has piled up in the node goes in one command (plays behind a file that was
-/// read) or one at a time (digits). That leaves ten for the node's own: to open, negotiate, close,
-/// and its prompts. A full queue means that the worker hangs.
+/// Commands that wait for one port at most, which looks at them every 10 ms. The owners of a call
+/// may send 20 requests at once, all of them together (20 a second), each a command, or three for
+/// the one record that may run. What has piled up in the node goes in one command (plays behind a
+/// file that was read) or one at a time (digits). That leaves ten for the node's own: to open,
+/// negotiate, close, and its prompts. A full queue means that the worker hangs.
 const COMMANDS_MAX: u8 = 32;
 
 /// Ports that one worker serves by default: half of what a core can do.

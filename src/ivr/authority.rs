@@ -53,7 +53,7 @@ impl Ivr {
             return Ok(());
         }
         self.touched = None;
-        Err(Fault::new(429, "More than 20 commands a second on this channel"))
+        Err(Fault::new(429, "More than 20 commands a second on this call"))
     }
 
     /// The call whose live id has a later generation than this one.

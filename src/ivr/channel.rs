@@ -132,7 +132,8 @@ impl Channel {
     }
 
     /// A new offer of the call: all that it says replaces what was known. Its variables are all
-    /// that the new owner may read: what the old one set is not always handed over.
+    /// that the new owner may read: what the old one set is not always handed over. The pace goes
+    /// on as it was: what its owners ask for in a moment goes to the one port of the call.
     pub(super) fn take_over(&mut self, offer: Offer, owner: Owner) {
         if self.generation != offer.generation || self.id.is_empty() {
             self.id = format!("{}.{}", offer.call, offer.generation);
@@ -150,7 +151,6 @@ impl Channel {
         self.caller = offer.caller;
         self.connected = offer.connected;
         self.protocol_id = offer.protocol_id;
-        self.pace = Pace::default();
         // It counts from 1 on each channel id.
         let kept = offer.variables.into_iter().filter(|(name, _)| name != "GW_ACK");
         self.variables = kept.collect();
@@ -296,7 +296,7 @@ impl Recording {
     }
 }
 
-/// The rate of commands of one channel: 20 a second, 20 at once.
+/// The rate of commands of one call: 20 a second, 20 at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
     /// When everything that came would be through at the sustained rate.

@@ -120,6 +120,23 @@ fn the_rate_of_commands_is_bounded_but_hanging_up_is_not() {
 }
 
 #[test]
+fn a_takeover_brings_no_new_burst_of_commands() {
+    let mut bench = Bench::with_call();
+    let admitted = |bench: &mut Bench, head: &str| {
+        let path = format!("{head}/play?media=sound:menu");
+        (0..30).filter(|_| bench.status("POST", &path) == 201).count()
+    };
+    let first = admitted(&mut bench, HEAD);
+    bench.input(Input::Revoke { call: CALL, generation: Generation(1) });
+    bench.input(Input::Offer(Offer { state: ChannelState::Up, ..offer(2, SECOND) }));
+    let next = "channels/000000aa-1.2";
+    let second = admitted(&mut bench, next);
+    assert_eq!((first, second), (20, 0), "a port has room for so many at once");
+    bench.later(1000);
+    assert_eq!(admitted(&mut bench, next), 20);
+}
+
+#[test]
 fn a_user_of_another_application_is_told_409_and_sees_nothing() {
     let mut bench = Bench::with_call();
     bench.play("p1");
