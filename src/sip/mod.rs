@@ -227,7 +227,7 @@ pub enum RegistrationState {
     },
     /// No answer, or 5xx, from every node of the list; tried again.
     Unreachable {
-        /// Its last status, if there was one.
+        /// The last status that one of them answered with; `None`: not one of them answered.
         status: Option<u16>,
     },
 }

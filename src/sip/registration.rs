@@ -121,6 +121,8 @@ struct Round {
     node: usize,
     /// Nodes that failed in this walk.
     failed: usize,
+    /// The last status that one of them answered with.
+    status: Option<u16>,
     /// Walks before this one that failed as a whole.
     attempt: u32,
     /// Seconds asked for.
@@ -331,7 +333,7 @@ impl Registration {
     }
 
     const fn walk(&self, node: usize, failed: usize, attempt: u32) -> Round {
-        Round { node, failed, attempt, expires: self.expires, raised: false }
+        Round { node, failed, status: None, attempt, expires: self.expires, raised: false }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {

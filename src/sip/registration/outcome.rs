@@ -128,9 +128,10 @@ impl Registration {
         retry_after: Option<Duration>,
     ) {
         let failed = round.failed + 1;
+        let status = status.or(round.status);
         if failed < self.nodes {
             let node = (round.node + 1) % self.nodes;
-            self.ask(self.walk(node, failed, round.attempt));
+            self.ask(Round { status, ..self.walk(node, failed, round.attempt) });
             return;
         }
         let attempt = round.attempt + 1;

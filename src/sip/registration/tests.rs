@@ -66,6 +66,33 @@ fn dead_nodes_are_walked_through_and_then_retried_with_growing_pauses() {
 }
 
 #[test]
+fn a_walk_that_got_one_answer_is_not_told_as_silence() {
+    let unreachable = |status| Output::State(RegistrationState::Unreachable { status });
+    for (first, then) in [(Some(503), None), (None, Some(503)), (Some(500), Some(503))] {
+        let mut registration = new(2);
+        drain(&mut registration, Instant::ZERO);
+        for status in [first, then] {
+            match status {
+                Some(status) => answer(&mut registration, Instant::ZERO, status),
+                None => registration.handle_input(Instant::ZERO, Input::TimedOut),
+            }
+            if status == first {
+                drain(&mut registration, Instant::ZERO);
+            }
+        }
+        let told = drain(&mut registration, Instant::ZERO).1;
+        assert_eq!(told, [unreachable(then.or(first))], "{first:?}, then {then:?}");
+        // What the next walk finds is its own.
+        registration.handle_timeout(registration.poll_timeout().expect("retry"));
+        for _ in 0..2 {
+            drain(&mut registration, Instant::ZERO);
+            registration.handle_input(Instant::ZERO, Input::TimedOut);
+        }
+        assert_eq!(drain(&mut registration, Instant::ZERO).1, [unreachable(None)]);
+    }
+}
+
+#[test]
 fn a_standby_node_that_grants_nothing_is_not_a_binding() {
     let mut registration = new(2);
     drain(&mut registration, Instant::ZERO);
