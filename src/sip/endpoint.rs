@@ -15,6 +15,7 @@ mod receive;
 mod register;
 mod server;
 pub mod status;
+mod unanswered;
 mod watch;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -227,7 +227,8 @@ pub enum RegistrationState {
     },
     /// No answer, or 5xx, from every node of the list; tried again.
     Unreachable {
-        /// The last status that one of them answered with; `None`: not one of them answered.
+        /// The last status that one of them answered with, or 503 for a connection that was
+        /// lost and for what could not be sent; `None`: not one of them is there.
         status: Option<u16>,
     },
 }

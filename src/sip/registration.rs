@@ -37,8 +37,8 @@ pub(crate) enum Input {
     Go,
     /// The final answer to the REGISTER.
     Answer(Answer),
-    /// No answer, or no connection.
-    TimedOut,
+    /// There will be no answer. `None`: no node may be there.
+    Failed { status: Option<u16> },
     /// A call of this port began, or its last one ended.
     Live(bool),
     /// The best node that is known to work.
@@ -179,7 +179,7 @@ impl Registration {
             Input::Stop => self.stop(),
             Input::Go => self.go(),
             Input::Answer(answer) => self.answer(now, &answer),
-            Input::TimedOut => self.timed_out(now),
+            Input::Failed { status } => self.failed(now, status),
             Input::Live(live) => {
                 self.live = live;
                 self.return_to_better(now);

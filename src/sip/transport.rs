@@ -281,6 +281,11 @@ impl Transport {
         self.deadlines.next()
     }
 
+    /// Whether it stands.
+    pub(crate) fn is_up(&self, id: StreamId) -> bool {
+        self.streams.get(&id).is_some_and(|s| matches!(s.state, State::Up { .. }))
+    }
+
     /// Whether it stands, or is about to.
     pub(crate) fn is_known(&self, id: StreamId) -> bool {
         self.streams.contains_key(&id)

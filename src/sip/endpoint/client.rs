@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::companions::ack_of_refusal;
+use super::unanswered::Unanswered;
 use super::{Endpoint, TimerKey};
 use crate::config;
 use crate::ids::{CallId, PortId};
@@ -165,11 +166,11 @@ impl Endpoint {
         request.headers.push_front("Via", self.via(flow, key.branch));
         let Ok(bytes) = request.to_bytes() else {
             self.counters.unprintable += 1;
-            return self.owner_failed(now, owner, 400);
+            return self.owner_failed(now, owner, Unanswered::Unprintable);
         };
         if self.clients.len() >= self.transactions_max() {
             self.counters.requests_dropped += 1;
-            return self.owner_failed(now, owner, 503);
+            return self.owner_failed(now, owner, Unanswered::Full);
         }
         self.counters.requests_sent += 1;
         if let Owner::Call(call, Purpose::Invite) = owner
@@ -256,7 +257,7 @@ impl Endpoint {
                 }
                 Some(Step::TimedOut) => {
                     self.counters.timeouts += 1;
-                    self.owner_failed(now, owner, 408);
+                    self.owner_failed(now, owner, Unanswered::TimedOut);
                 }
                 None => break,
             }
@@ -303,16 +304,6 @@ impl Endpoint {
         }
     }
 
-    /// No answer (408), or none could be asked for (503).
-    fn owner_failed(&mut self, now: Instant, owner: Owner, status: u16) {
-        match owner {
-            Owner::Call(call, purpose) => self.call_failed(now, call, purpose, status),
-            Owner::Registration(port, _) => self.register_failed(now, port),
-            Owner::Watch(node) => self.watch_failed(now, node),
-            Owner::Nobody => {}
-        }
-    }
-
     /// Sends a request again, changed by `change`, in a new transaction of the same owner.
     pub(super) fn send_again(
         &mut self,
@@ -329,18 +320,6 @@ impl Endpoint {
         request.headers.set("CSeq", CSeq { seq: cseq, method: request.method.clone() });
         change(&mut request);
         self.send_request(now, owner, flow, request, tries);
-    }
-
-    /// A connection is gone, and with it the answers that were to come over it.
-    pub(super) fn fail_clients(&mut self, now: Instant, lost: impl Fn(&Flow) -> bool) {
-        let hit = |(key, client): (&ClientKey, &Client)| lost(&client.flow).then_some(*key);
-        let keys: Vec<_> = self.clients.iter().filter_map(hit).collect();
-        for key in keys {
-            self.deadlines.set(TimerKey::Client(key), None);
-            if let Some(client) = self.clients.remove(&key) {
-                self.owner_failed(now, client.owner, 503);
-            }
-        }
     }
 
     /// Where a request with this next hop goes: an address literal is taken by its word, a name is

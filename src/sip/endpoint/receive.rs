@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::server::{ServerKey, note_source};
+use super::unanswered::Unanswered;
 use super::{ALARM_PAUSE, Endpoint};
 use crate::sip::message::{Message, Method, Refusal, Request, Response, Scheme, Via};
 use crate::sip::session::{ALLOW, Input, ServerId, push_capabilities, unsupported_status};
@@ -51,7 +52,7 @@ impl Endpoint {
                 Ok(None) => break,
                 Err(Broken(flow)) => {
                     self.counters.malformed += 1;
-                    return self.lost_stream(now, flow);
+                    return self.lost_stream(now, flow, Unanswered::ConnectionLost);
                 }
             }
         }
@@ -268,15 +269,17 @@ impl Endpoint {
 
     /// A connection ended.
     pub(super) fn stream_down(&mut self, now: Instant, stream: StreamId) {
+        let stood = self.transport.is_up(stream);
+        let why = if stood { Unanswered::ConnectionLost } else { Unanswered::NotConnected };
         if let Some(flow) = self.transport.stream_down(stream) {
-            self.lost_stream(now, flow);
+            self.lost_stream(now, flow, why);
         }
     }
 
     /// Requests that waited on it are given up, and the ports that it served register anew: the
     /// PBX may know them by the connection alone.
-    fn lost_stream(&mut self, now: Instant, lost: Flow) {
-        self.fail_clients(now, |flow| flow.stream == lost.stream);
+    fn lost_stream(&mut self, now: Instant, lost: Flow, why: Unanswered) {
+        self.fail_clients(now, lost, why);
         self.reregister_over(now, lost);
     }
 }

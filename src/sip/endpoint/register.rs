@@ -4,6 +4,7 @@ use rand_core::RngCore;
 
 use super::account::same_contact;
 use super::client::Owner;
+use super::unanswered::Unanswered;
 use super::{Endpoint, TimerKey};
 use crate::ids::PortId;
 use crate::sip::message::{CSeq, Method, NameAddr, Request, Response, Uri};
@@ -155,11 +156,12 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn register_failed(&mut self, now: Instant, port: PortId) {
+    pub(super) fn register_failed(&mut self, now: Instant, port: PortId, why: Unanswered) {
         let node = self.pacing_done(now, port, Outcome::Distress { retry_after: None });
-        self.registration_input(now, port, Input::TimedOut);
+        let status = Some(why.status()).filter(|_| !why.is_silence());
+        self.registration_input(now, port, Input::Failed { status });
         if let Some(node) = node {
-            self.node_fails(now, node, true);
+            self.node_fails(now, node, why.is_silence());
         }
     }
 

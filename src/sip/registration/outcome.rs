@@ -105,11 +105,11 @@ impl Registration {
         }
     }
 
-    pub(super) fn timed_out(&mut self, now: Instant) {
+    pub(super) fn failed(&mut self, now: Instant, status: Option<u16>) {
         match self.state {
             State::Leaving { again } => self.left(now, again),
             State::Pending { leave: true, .. } => self.leave(),
-            State::Pending { round, leave: false } => self.node_failed(now, round, None, None),
+            State::Pending { round, leave: false } => self.node_failed(now, round, status, None),
             State::Off
             | State::Delayed { .. }
             | State::Queued { .. }

@@ -54,7 +54,7 @@ fn dead_nodes_are_walked_through_and_then_retried_with_growing_pauses() {
     for _ in 0..4 {
         for node in 0..3 {
             assert_eq!(drain(&mut registration, now).0, [(node, 300)]);
-            registration.handle_input(now, Input::TimedOut);
+            registration.handle_input(now, Input::Failed { status: None });
         }
         let retry = registration.poll_timeout().expect("retry");
         walks.push(retry.saturating_duration_since(now).as_secs());
@@ -74,7 +74,7 @@ fn a_walk_that_got_one_answer_is_not_told_as_silence() {
         for status in [first, then] {
             match status {
                 Some(status) => answer(&mut registration, Instant::ZERO, status),
-                None => registration.handle_input(Instant::ZERO, Input::TimedOut),
+                None => registration.handle_input(Instant::ZERO, Input::Failed { status: None }),
             }
             if status == first {
                 drain(&mut registration, Instant::ZERO);
@@ -86,7 +86,7 @@ fn a_walk_that_got_one_answer_is_not_told_as_silence() {
         registration.handle_timeout(registration.poll_timeout().expect("retry"));
         for _ in 0..2 {
             drain(&mut registration, Instant::ZERO);
-            registration.handle_input(Instant::ZERO, Input::TimedOut);
+            registration.handle_input(Instant::ZERO, Input::Failed { status: None });
         }
         assert_eq!(drain(&mut registration, Instant::ZERO).1, [unreachable(None)]);
     }
@@ -117,7 +117,7 @@ fn a_stop_that_overtakes_the_answer_still_takes_the_binding_away() {
 fn a_port_returns_to_a_better_node_only_without_a_live_call() {
     let mut registration = new(2);
     drain(&mut registration, Instant::ZERO);
-    registration.handle_input(Instant::ZERO, Input::TimedOut);
+    registration.handle_input(Instant::ZERO, Input::Failed { status: None });
     drain(&mut registration, Instant::ZERO);
     registration.handle_input(Instant::ZERO, Input::Prefer { node: 1 });
     answer(&mut registration, Instant::ZERO, 200);

@@ -358,6 +358,20 @@ fn sip_r9_a_lone_node_whose_options_fall_silent_is_found_unreachable_before_half
 }
 
 #[test]
+fn sip_r9_a_register_that_had_no_place_here_says_nothing_of_the_pbx() {
+    let mut bench = Bench::new(GENERIC);
+    for n in 0..2_000 {
+        let (call, port) = (bench.endpoint.next_call_id(), PortId(n % 3));
+        let (target, caller) = ("3000".to_owned(), crate::sip::Party::default());
+        bench.command(Command::Invite { call, port, target, caller, media: local_media() });
+    }
+    assert!(bench.endpoint.status().counters.requests_dropped > 0, "full");
+    bench.command(Command::Register { port: PORT });
+    bench.millis(0);
+    assert_eq!(state(&bench), RegistrationState::Unreachable { status: Some(503) });
+}
+
+#[test]
 fn sip_r10_a_second_device_raises_an_alarm_once() {
     let (mut bench, register) = started(&[]);
     let own = format!("<{}>;expires=60", bench.contact(0));

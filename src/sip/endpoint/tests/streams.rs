@@ -79,6 +79,44 @@ fn sip_r12_a_connection_that_cannot_be_made_counts_as_a_node_that_failed() {
 }
 
 #[test]
+fn sip_r12_only_a_connection_that_never_stood_is_told_as_silence() {
+    for (stood, status) in [(true, Some(503)), (false, None)] {
+        let mut bench = Bench::with(GENERIC, &[TCP]);
+        bench.command(Command::Register { port: PortId(0) });
+        bench.millis(0);
+        if stood {
+            up(&mut bench, OURS, PBX);
+            bench.request(Method::Register);
+        }
+        bench.input(Input::StreamDown { stream: OURS });
+        let state = bench.endpoint.registration(PortId(0));
+        assert_eq!(state, RegistrationState::Unreachable { status }, "stood: {stood}");
+    }
+}
+
+#[test]
+fn sip_r12_a_connection_lost_under_one_register_takes_no_other_port_to_another_node() {
+    let nodes = ("[\"10.0.0.5\"]", "[\"10.0.0.5\", \"10.0.0.6\"]");
+    let mut bench = Bench::with(GENERIC, &[TCP, nodes]);
+    bench.command(Command::Register { port: PortId(0) });
+    bench.millis(0);
+    up(&mut bench, OURS, PBX);
+    let register = bench.request(Method::Register);
+    data(&mut bench, OURS, &reply(&register, 200, "Expires: 3600"));
+    bench.command(Command::Register { port: PortId(1) });
+    bench.millis(0);
+    bench.request(Method::Register);
+    bench.streams.clear();
+    bench.input(Input::StreamDown { stream: OURS });
+    bench.millis(0);
+    let connects = bench.streams.iter().filter_map(|s| match s {
+        Output::Connect { to, .. } => Some(to.to_string()),
+        _ => None,
+    });
+    assert_eq!(connects.collect::<Vec<_>>(), [PBX, "10.0.0.6:5060"], "the other is renewed");
+}
+
+#[test]
 fn sip_r12_a_reset_during_a_transaction_fails_it_and_the_binding_is_renewed() {
     let mut bench = registered();
     let call = bench.endpoint.next_call_id();
