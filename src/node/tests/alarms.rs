@@ -63,3 +63,31 @@ fn another_device_on_an_extension_is_an_alarm_until_it_is_gone() {
     refreshed(&mut bench, "");
     assert!(!names(&bench).contains(&"other"), "{:?}", names(&bench));
 }
+
+fn texts(bench: &Bench) -> Vec<String> {
+    bench.node.alarms(bench.now).iter().map(|alarm| alarm.kind.to_string()).collect()
+}
+
+/// The PBX wants credentials for the next REGISTER; what the node makes of it.
+fn challenged(bench: &mut Bench, realm: &str) -> Made {
+    let register = next_register(bench);
+    bench.challenge(&register, realm)
+}
+
+#[test]
+fn a_challenge_with_another_realm_hides_no_other_device_and_passes() {
+    let mut bench = Bench::new();
+    let made = challenged(&mut bench, "one");
+    bench.grant(made.to_pbx("REGISTER "), ", <sip:1000@10.0.0.77>;expires=60");
+    challenged(&mut bench, "two");
+    let device = "extension 1000: another device is bound to this extension as well";
+    let realm = "extension 1000: the PBX challenges with another realm than before";
+    let told = texts(&bench);
+    assert!(told.iter().any(|text| text == device), "{told:?}");
+    assert!(told.iter().any(|text| text == realm), "{told:?}");
+    bench.now += Duration::from_secs(600);
+    bench.input(Input::Wall { unix_ms: 0 });
+    let told = texts(&bench);
+    assert!(told.iter().any(|text| text == device), "{told:?}");
+    assert!(!told.iter().any(|text| text == realm), "{told:?}");
+}

@@ -115,6 +115,13 @@ impl Bench {
         self.datagram(&answer(request, status, "Contact: <sip:pbx@10.0.0.5>\r\n", ""))
     }
 
+    /// The PBX wants credentials for a request of the node.
+    pub(super) fn challenge(&mut self, request: &str, realm: &str) -> Made {
+        let digest = "nonce=\"n\", algorithm=SHA-256, qop=\"auth\"";
+        let field = format!("WWW-Authenticate: Digest realm=\"{realm}\", {digest}\r\n");
+        self.datagram(&answer(request, "401 Unauthorized", &field, ""))
+    }
+
     /// The called party answers the node's INVITE.
     pub(super) fn pick_up(&mut self, invite: &str) -> Made {
         let more = "Contact: <sip:pbx@10.0.0.5>\r\nContent-Type: application/sdp\r\n";

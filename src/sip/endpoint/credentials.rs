@@ -93,7 +93,7 @@ impl Endpoint {
             .collect();
         if ours.is_empty() && !challenges.is_empty() {
             self.counters.challenges_refused += 1;
-            self.alarm(Some(port), "the PBX challenges with another realm than before".to_owned());
+            self.other_realm(port);
             return Err(Some("the realm of the PBX changed"));
         }
         let chosen = choose(&ours, self.config.pbx.min_digest).cloned();
@@ -103,6 +103,15 @@ impl Endpoint {
             return Err(None);
         }
         Ok(chosen)
+    }
+
+    /// Nothing says that this is over, and it has nothing to do with whose the binding is: so it
+    /// is not the alarm of the port.
+    fn other_realm(&mut self, port: PortId) {
+        let extension = self.config.ports.get(usize::from(port.0)).map_or("", |p| &p.extension);
+        let text =
+            format!("extension {extension}: the PBX challenges with another realm than before");
+        self.alarm(None, text);
     }
 
     fn next_cseq(&mut self, key: ClientKey) -> Option<u32> {
