@@ -150,7 +150,11 @@ impl Endpoint {
         };
         let node = self.pacing_done(now, port, outcome);
         let failed = answer.status == 408 || answer.status >= 500;
+        let granted = answer.status < 300 && answer.granted > 0;
         self.registration_input(now, port, Input::Answer(answer));
+        if let Some(node) = node.filter(|_| granted) {
+            self.node_renewed(now, node);
+        }
         if let Some(node) = node.filter(|_| failed) {
             self.node_fails(now, node, false);
         }

@@ -81,6 +81,15 @@ impl Watch {
 }
 
 impl Endpoint {
+    /// A binding was renewed where it was. The only node of the list is good with that, so that its
+    /// next silence is one anew. One of several that refused another port with 5xx is not: it
+    /// would be asked again by that port at every renewal of any.
+    pub(super) fn node_renewed(&mut self, now: Instant, node: usize) {
+        if self.watches.len() == 1 {
+            self.node_works(now, node);
+        }
+    }
+
     /// A REGISTER was granted by a node.
     pub(super) fn node_works(&mut self, now: Instant, node: usize) {
         let Some(watch) = self.watches.get_mut(node) else { return };

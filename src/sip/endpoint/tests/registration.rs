@@ -358,6 +358,29 @@ fn sip_r9_a_lone_node_whose_options_fall_silent_is_found_unreachable_before_half
 }
 
 #[test]
+fn sip_r9_a_lone_node_is_found_dead_soon_after_a_false_alarm_too() {
+    let watched = ("options_interval = \"off\"", "options_interval = \"30s\"");
+    let mut bench = Bench::with(GENERIC, &[watched]);
+    bench.command(Command::Register { port: PORT });
+    bench.millis(100);
+    assert_eq!(answer_all(&mut bench, None), [PBX]);
+    // Nothing but its OPTIONS is lost, until a REGISTER asks whether it is true.
+    let asked = |bench: &mut Bench| {
+        bench.millis(100);
+        bench.sent.retain(|sent| match &sent.message {
+            Message::Request(request) => request.method == Method::Register,
+            Message::Response(_) => false,
+        });
+        !answer_all(bench, None).is_empty()
+    };
+    let alarm = (0..1_000).position(|_| asked(&mut bench));
+    assert!(alarm.is_some_and(|tenths| tenths > 600), "{alarm:?}");
+    assert_eq!(state(&bench), registered(3_600, 0));
+    bench.secs(100);
+    assert_eq!(state(&bench), RegistrationState::Unreachable { status: None });
+}
+
+#[test]
 fn sip_r9_a_register_that_had_no_place_here_says_nothing_of_the_pbx() {
     let mut bench = Bench::new(GENERIC);
     for n in 0..2_000 {
