@@ -94,6 +94,11 @@ impl Phone {
         !self.keys.is_busy()
     }
 
+    /// Where its packets go.
+    pub fn target(&self) -> SocketAddr {
+        self.media.remote
+    }
+
     /// When the next frame is due.
     pub fn poll_timeout(&self) -> Instant {
         self.next_frame_at

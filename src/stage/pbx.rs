@@ -60,6 +60,13 @@ pub enum Command {
         /// Which keys.
         digits: Vec<Digit>,
     },
+    /// Send a datagram, whatever it is, from where the line's sound comes from to where it goes.
+    Send {
+        /// On which line.
+        line: LineId,
+        /// What.
+        datagram: Vec<u8>,
+    },
     /// Hang up.
     HangUp {
         /// Which line.
@@ -291,6 +298,7 @@ impl Stage {
                 self.call(line, extension, record, delayed_offer).await;
             }
             Command::Press { line, digits } => self.press(line, &digits),
+            Command::Send { line, datagram } => self.send(line, &datagram),
             Command::HangUp { line } => self.input(pbx::Input::HangUp { line }),
             Command::Report(reply) => self.tell(reply),
         }
@@ -314,6 +322,14 @@ impl Stage {
         let keys_at = Vec::new();
         self.desks.insert(line, Desk { phone: None, socket, reader, record, keys_at });
         self.input(pbx::Input::Call { line, extension, caller, media, delayed_offer });
+    }
+
+    fn send(&self, line: LineId, datagram: &[u8]) {
+        let Some(desk) = self.desks.get(&line) else { return };
+        if let Some(phone) = &desk.phone {
+            // A packet that the kernel does not take is a lost packet.
+            drop(desk.socket.try_send_to(datagram, phone.target()));
+        }
     }
 
     fn press(&mut self, line: LineId, digits: &[Digit]) {

@@ -7,10 +7,10 @@ use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use portkeeper::stage::pbx::LineState;
+use portkeeper::stage::pbx::{Command, LineState};
 
 use super::stand::{
-    ARI_PASSWORD, Stand, Wish, call, eventually, hears_sound, line, line_when, pbx, receive,
+    ARI_PASSWORD, Stand, Wish, call, eventually, hears_sound, line, line_when, pbx, press, receive,
     udp_socket,
 };
 
@@ -162,6 +162,42 @@ fn foreign_and_malformed_rtp_is_refused_and_the_call_goes_on() {
         (line(&pbx, served).heard.packets > before + 50).then_some(())
     });
     assert_eq!(stand.json("status")["counters"]["digits_received_total"], 0);
+    assert_eq!(line(&pbx, served).state, LineState::Up);
+}
+
+#[test]
+fn malformed_rtp_of_the_far_end_itself_is_counted_and_the_call_goes_on() {
+    let pbx = pbx(&["6001"]);
+    let stand = Wish { extensions: "\"6001\"", ..Wish::at(pbx.address) }.start();
+    stand.registered(1);
+    let _instance = stand.instance();
+    let served = call(&pbx, 1, "6001");
+    line_when(&pbx, served, LineState::Up);
+    hears_sound(&pbx, served);
+    let counted = || stand.metric("portkeeper_rtp_refused_packets_total");
+    let keys = |count: u64| {
+        stand.status_when("keys are heard", |s| s["counters"]["digits_received_total"] == count);
+    };
+    // The phone may speak before its port knows of the answer, and the count is 100 ms old.
+    press(&pbx, served, "12");
+    keys(2);
+    let before = counted();
+    let malformed: [&[u8]; 5] = [
+        // Half a header; three CSRCs and an extension that are not there; 99 octets of padding
+        // in one; another version.
+        &[0x80, 0, 0, 1, 0, 0],
+        &[0x83, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9],
+        &[0x90, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 9],
+        &[0xa0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9, 99],
+        &[0x40, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9],
+    ];
+    for datagram in malformed {
+        pbx.command(Command::Send { line: served, datagram: datagram.to_vec() });
+    }
+    eventually("all are counted", || (counted() >= before + 5.0).then_some(()));
+    press(&pbx, served, "78");
+    keys(4);
+    assert_eq!(counted(), before + 5.0, "and nothing else is refused");
     assert_eq!(line(&pbx, served).state, LineState::Up);
 }
 

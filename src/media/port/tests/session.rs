@@ -112,6 +112,37 @@ fn an_unknown_payload_type_is_refused() {
 }
 
 #[test]
+fn malformed_rtp_of_the_right_source_is_counted_and_changes_nothing() {
+    let mut rig = Rig::answered();
+    rig.far_sound(&SOUND);
+    let header = [0x80, 0, 0, 10, 0, 0, 0, 1, 0, 0, 0, 5];
+    let with = |first: u8, rest: &[u8]| {
+        let mut datagram = [&header[..], rest].concat();
+        datagram[0] = first;
+        datagram
+    };
+    let malformed = [
+        ("nothing", Vec::new()),
+        ("a header cut short", header[..11].to_vec()),
+        ("version 1", with(0x40, &SOUND)),
+        ("CSRCs beyond the end", with(0x82, &[0; 7])),
+        ("no room for the length of an extension", with(0x90, &[0; 3])),
+        ("an extension beyond the end", with(0x90, &[0, 0, 0, 2, 0, 0, 0, 0])),
+        ("padding without its length", with(0xa0, &[])),
+        ("padding of no length", with(0xa0, &[0; 160])),
+        ("more padding than packet", with(0xa0, &[161; 160])),
+    ];
+    for (refused, (what, datagram)) in (1..).zip(malformed) {
+        rig.input(Input::Rtp { from: far_address(), datagram: &datagram });
+        let counts = rig.port.statistics().map(|s| (s.received, s.refused));
+        assert_eq!(counts, Some((1, refused)), "{what}");
+    }
+    rig.far_sound(&SOUND);
+    let statistics = rig.port.statistics().expect("a call");
+    assert_eq!((statistics.received, statistics.lost), (2, 0), "the stream goes on");
+}
+
+#[test]
 fn sip_m8_silence_is_told_once_and_its_end_once() {
     let mut rig = Rig::answered();
     rig.far_sound(&SOUND);
