@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real peers of the tests into the git-ignored .peers/: Asterisk 22, SIPp 3.8 and
 # baresip from Debian forky, Kamailio 5.6 from bookworm, the public ARI clients from npm, PyPI and
-# crates.io (pinned by the lock files beside this script). Idempotent: what is there is kept.
+# the Rust registry (pinned by the lock files beside this script). Idempotent: what is there is kept.
 #
 # Debian packages are downloaded with a private apt state, unpacked with `dpkg -x` and run through
 # their own dynamic loader, so that neither the host's packages nor its apt lists change and no
@@ -163,7 +163,7 @@ install_rust() {
     fresh rust $(find "${packages[@]}" -type f) || return 0
     for package in "${packages[@]}"; do
         retry cargo fetch -q --locked --manifest-path "$package/Cargo.toml" ||
-            die "crates.io does not answer"
+            die "the Rust registry does not answer"
         # Nobody debugs the clients, and symbols take a third of the time.
         CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$peers/rust-clients cargo build -q --offline \
             --locked --manifest-path "$package/Cargo.toml" || die "$package does not build"
