@@ -31,6 +31,7 @@ mod rtp;
 mod runner;
 mod sip_text;
 mod sipp;
+mod speech;
 mod takeover;
 
 fn main() -> std::process::ExitCode {
@@ -43,5 +44,6 @@ fn main() -> std::process::ExitCode {
         takeover::TESTS,
         kamailio::TESTS,
         sipp::TESTS,
+        speech::TESTS,
     ])
 }
