@@ -4,7 +4,8 @@
 //! The peers come from `install.sh` and live in the git-ignored `.peers/`; `./check.sh` installs
 //! them and sets `PORTKEEPER_PEERS=1`. Without it nothing runs here, and it says so. The tests run
 //! one after the other, since each has processes that want the two cores and fixed ports (a second
-//! run waits for the first); they assert order and facts, never milliseconds.
+//! run waits for the first); they assert order and facts. Only a frozen program is held to
+//! milliseconds: to the deadline that the node itself names, with slack for a loaded machine.
 //!
 //! `cargo test --test peers -- clients` runs the tests whose names contain `clients`.
 

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::asterisk::Asterisk;
 use crate::clients::{ALL, Client};
 use crate::examples;
@@ -13,19 +15,29 @@ use crate::runner::Test;
 
 /// What this file proves.
 pub const TESTS: &[Test] = &[
-    ("takeover::each_frozen_program_is_replaced_in_mid_call", frozen),
+    ("takeover::a_frozen_program_that_answers_pings_is_replaced_within_hang_after", frozen),
+    ("takeover::a_frozen_program_that_answers_none_is_replaced_for_its_silence", frozen_mute),
     ("takeover::each_killed_program_is_replaced_in_mid_call", killed),
     ("takeover::examples_go_on_where_the_caller_was", examples_resume),
     ("takeover::an_example_goes_on_where_one_in_another_language_was", examples_mix),
 ];
 
-/// `asyncari` never answers a ping: what gives it away is a caller who hears nothing.
-const SILENCE: &str = "caller_silence = \"2s\"";
+/// What a loaded machine may add to a deadline, in milliseconds: the node excuses its own late
+/// wakes, and `hang_after` is 8 times the slowest pongs, which may change after it was asked for.
+const SLACK: f64 = 500.0;
 
-fn at_asterisk() -> (Asterisk, Gateway) {
+/// How long the default lets a caller hear nothing, in milliseconds. No program that answers pings
+/// may come near it, or its silence would have given it away as well.
+const SILENCE: f64 = 10_000.0;
+
+/// The same for `asyncari`, and how the configuration says it.
+const SHORT_SILENCE: f64 = 2_000.0;
+const SHORT: &str = "caller_silence = \"2s\"";
+
+fn at_asterisk(main: &'static str) -> (Asterisk, Gateway) {
     let asterisk = Asterisk::start(&[]);
     let mut settings = Settings::at(asterisk.sip, "asterisk");
-    settings.main = SILENCE;
+    settings.main = main;
     let gateway = Gateway::registered(&settings);
     (asterisk, gateway)
 }
@@ -73,51 +85,85 @@ impl Scene {
     }
 }
 
-/// Why the latest call changed its owner.
-fn reason(gateway: &Gateway) -> String {
+/// The latest call that changed its owner: why, and how long that took.
+fn latest_rebind(gateway: &Gateway) -> Value {
     let rebinds = gateway.ask("rebinds");
-    let latest = rebinds.as_array().and_then(|all| all.last()).expect("a call changed its owner");
-    latest["reason"].as_str().expect("each has a reason").to_owned()
+    rebinds.as_array().and_then(|all| all.last()).expect("a call changed its owner").clone()
+}
+
+/// The instance that has the only call.
+fn owner(gateway: &Gateway) -> Value {
+    let instances = gateway.ask("instances");
+    let all = instances.as_array().expect("a list of instances");
+    all.iter().find(|instance| instance["calls"] == 1).expect("one has the call").clone()
+}
+
+/// Freezes the owner of a call. Returns what the node knew of it before, and the rebind.
+fn freeze(asterisk: &Asterisk, gateway: &Gateway, client: Client) -> (Value, Value) {
+    let scene = Scene::new(asterisk, gateway, client);
+    let stale = gateway.counter("stale_commands_total");
+    let before = owner(gateway);
+    scene.first.freeze();
+    scene.call.press("2");
+    scene.goes_on();
+    let rebind = latest_rebind(gateway);
+    assert_eq!(rebind["from"], before["instance"], "{client:?}");
+    scene.first.resume();
+    // It finds the digit that was sent to it before anybody knew that it is frozen, and works
+    // on a call that is not its own any more.
+    eventually(&format!("{client:?}: what the woken process does is refused"), || {
+        (gateway.counter("stale_commands_total") > stale).then_some(())
+    });
+    (before, rebind)
 }
 
 fn frozen() {
-    let (asterisk, gateway) = at_asterisk();
-    for client in ALL {
-        let scene = Scene::new(&asterisk, &gateway, client);
-        let stale = gateway.counter("stale_commands_total");
-        scene.first.freeze();
-        scene.call.press("2");
-        scene.goes_on();
-        // The pings give a program away long before its silence does, if it ever answered one.
-        let why = if client == Client::Asyncari { "caller_silence" } else { "hang" };
-        assert_eq!(reason(&gateway), why, "{client:?}");
-        scene.first.resume();
-        // It finds the digit that was sent to it before anybody knew that it is frozen, and works
-        // on a call that is not its own any more.
-        eventually(&format!("{client:?}: what the woken process does is refused"), || {
-            (gateway.counter("stale_commands_total") > stale).then_some(())
-        });
+    let (asterisk, gateway) = at_asterisk("");
+    for client in ALL.into_iter().filter(|client| *client != Client::Asyncari) {
+        let (before, rebind) = freeze(&asterisk, &gateway, client);
+        assert_eq!(rebind["reason"], "hang", "{client:?}");
+        let hang_after = ms(&before["pong"], "hang_after_ms");
+        // Last pong to verdict, and to the first sound that the second process asked for.
+        let (detect, total) = (ms(&rebind, "detect_ms"), ms(&rebind, "total_ms"));
+        println!("    {client:?}: hang_after {hang_after}, detect {detect}, total {total} ms");
+        assert!(detect <= hang_after + SLACK, "{client:?}: {detect} of {hang_after} ms");
+        assert!(total <= hang_after + SLACK, "{client:?}: {total} of {hang_after} ms");
+        assert!(total < SILENCE / 2.0, "{client:?}: {total} ms");
     }
 }
 
+fn frozen_mute() {
+    let (asterisk, gateway) = at_asterisk(SHORT);
+    let (before, rebind) = freeze(&asterisk, &gateway, Client::Asyncari);
+    assert!(before["pong"].is_null(), "it never answered a ping: {before}");
+    assert_eq!(rebind["reason"], "caller_silence");
+    let detect = ms(&rebind, "detect_ms");
+    println!("    detect {detect} ms");
+    assert!((SHORT_SILENCE..=SHORT_SILENCE + SLACK).contains(&detect), "{detect} ms");
+}
+
+fn ms(of: &Value, key: &str) -> f64 {
+    of[key].as_f64().unwrap_or_else(|| panic!("no {key} in {of}"))
+}
+
 fn killed() {
-    let (asterisk, gateway) = at_asterisk();
+    let (asterisk, gateway) = at_asterisk("");
     for client in ALL {
         let mut scene = Scene::new(&asterisk, &gateway, client);
         scene.first.kill();
         scene.call.press("2");
         scene.goes_on();
-        assert_eq!(reason(&gateway), "crash", "{client:?}");
+        assert_eq!(latest_rebind(&gateway)["reason"], "crash", "{client:?}");
     }
 }
 
 fn examples_resume() {
-    let (asterisk, gateway) = at_asterisk();
+    let (asterisk, gateway) = at_asterisk("");
     examples::ALL.iter().for_each(|program| example_resumes(&asterisk, &gateway, program, program));
 }
 
 fn examples_mix() {
-    let (asterisk, gateway) = at_asterisk();
+    let (asterisk, gateway) = at_asterisk("");
     let [python, node, rust] = examples::ALL;
     for (first, second) in [(python, node), (node, rust), (rust, python)] {
         example_resumes(&asterisk, &gateway, first, second);
