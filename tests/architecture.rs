@@ -256,3 +256,16 @@ fn every_rule_of_the_link_begins_the_name_of_a_test() {
     let without: Vec<u32> = (1..=LINK_RULES).filter(bare).collect();
     assert!(without.is_empty(), "no test begins with ari_r{without:?}_");
 }
+
+/// Lines of an example, so that one sees all of it.
+const EXAMPLE_LINES: usize = 79;
+
+#[test]
+fn each_example_is_read_at_a_glance() {
+    for example in ["examples/ivr.py", "examples/ivr.mjs", "examples/rust/src/main.rs"] {
+        let text = fs::read_to_string(example).expect("an example");
+        let lines = text.lines().count();
+        assert!(lines <= EXAMPLE_LINES, "{example} has {lines} lines");
+        assert!(text.contains("GW_CHECKPOINT"), "{example} keeps no checkpoint");
+    }
+}
