@@ -41,13 +41,15 @@ pub(super) struct Watch {
     heard: bool,
     /// OPTIONS in a row without answer.
     unheard: u8,
+    /// It fell silent since it was up last, and the ports were told.
+    left: bool,
     /// An OPTIONS is out.
     asking: bool,
 }
 
 impl Watch {
     pub(super) const fn new() -> Self {
-        Self { state: State::Unknown, heard: false, unheard: 0, asking: false }
+        Self { state: State::Unknown, heard: false, unheard: 0, left: false, asking: false }
     }
 
     /// Whether the node answers, if that is known.
@@ -60,12 +62,13 @@ impl Watch {
     }
 
     /// An answer to OPTIONS.
-    const fn answered(&mut self) {
+    fn answered(&mut self) {
         (self.asking, self.heard, self.unheard) = (false, true, 0);
         self.state = match self.state {
             State::Down { good } if good + 1 < GOOD_AGAIN => State::Down { good: good + 1 },
             State::Unknown | State::Up | State::Down { .. } => State::Up,
         };
+        self.left &= self.state != State::Up;
     }
 
     /// No answer to OPTIONS. Returns whether the node is to be taken for dead from here on.
@@ -76,6 +79,7 @@ impl Watch {
         if self.heard {
             self.state = State::Down { good: 0 };
         }
+        self.left |= died;
         died
     }
 }
@@ -94,7 +98,7 @@ impl Endpoint {
     pub(super) fn node_works(&mut self, now: Instant, node: usize) {
         let Some(watch) = self.watches.get_mut(node) else { return };
         let before = std::mem::replace(&mut watch.state, State::Up);
-        watch.unheard = 0;
+        (watch.unheard, watch.left) = (0, false);
         if before != State::Up {
             self.nodes_changed(now);
             self.plan_watch(now, node);
@@ -108,12 +112,14 @@ impl Endpoint {
         }
         let Some(watch) = self.watches.get_mut(node) else { return };
         let before = std::mem::replace(&mut watch.state, State::Down { good: 0 });
-        if matches!(before, State::Down { .. }) {
-            return;
+        // It may have refused one port before, and be silent only now.
+        let leave = silent && !watch.left;
+        watch.left |= silent;
+        if !matches!(before, State::Down { .. }) {
+            self.nodes_changed(now);
+            self.plan_watch(now, node);
         }
-        self.nodes_changed(now);
-        self.plan_watch(now, node);
-        if silent {
+        if leave {
             self.node_down(now, node);
         }
     }

@@ -358,6 +358,29 @@ fn sip_r9_a_lone_node_whose_options_fall_silent_is_found_unreachable_before_half
 }
 
 #[test]
+fn sip_r9_a_node_that_refused_one_port_and_fell_silent_then_is_left_by_all() {
+    let (mut bench, soon) = started(&[TWO_NODES]);
+    bench.reply(&soon, 200, &[("Expires", "120")]);
+    let register = |bench: &mut Bench, port| {
+        bench.command(Command::Register { port: PortId(port) });
+        bench.millis(0);
+        bench.request(Method::Register)
+    };
+    let late = register(&mut bench, 1);
+    bench.reply(&late, 200, &[("Expires", "3600")]);
+    let refused = register(&mut bench, 2);
+    bench.reply(&refused, 500, &[]);
+    bench.millis(0);
+    assert_eq!(answer_all(&mut bench, None), ["10.0.0.6:5060"]);
+    for _ in 0..1_000 {
+        bench.millis(100);
+        answer_all(&mut bench, Some(PBX));
+    }
+    assert_eq!(state(&bench), registered(3_600, 1), "it found the silence");
+    assert_eq!(bench.endpoint.registration(PortId(1)), registered(3_600, 1), "and told it");
+}
+
+#[test]
 fn sip_r9_a_lone_node_is_found_dead_soon_after_a_false_alarm_too() {
     let watched = ("options_interval = \"off\"", "options_interval = \"30s\"");
     let mut bench = Bench::with(GENERIC, &[watched]);
