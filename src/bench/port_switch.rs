@@ -11,8 +11,8 @@
 //! the end. Late packets are counted by the kernel's receive time in the 200 ms after a verdict,
 //! and in as long a time with the same keys and no switch, so that what neighbours on the machine
 //! do to both is taken off. Bare real-time threads that do nothing but sleep, one on each core,
-//! tell how often the machine woke anybody so late in the same windows; one such wake-up of a
-//! media worker makes all packets of a tick late, those of a quarter of the ports.
+//! tell when the machine woke nobody; one such stall makes all packets of a tick late, those of a
+//! quarter of the ports. Late packets outside of stalls are the node's own.
 //!
 //! Beside the detection of a crash stands its floor: the time until the end of a bare connection is
 //! seen when the bare process behind it is killed.
@@ -37,7 +37,7 @@ use crate::stage::figures::{Digits, Durations, late_in};
 use crate::stage::node::pause;
 use crate::stage::pbx::{Command, LineState, Report as PbxReport};
 use crate::timers::{Duration, Instant};
-use sleepers::Sleepers;
+use sleepers::{Sleepers, Stall};
 
 /// An instance that has just connected shows that it answers pings.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -77,6 +77,8 @@ pub struct Report {
     pub rtp_late_over_5ms: i64,
     /// Late packets after switches, and in windows without one.
     pub rtp_late: [usize; 2],
+    /// Those of them that no stall of the machine explains.
+    pub rtp_late_without_stall: [usize; 2],
     /// Late wake-ups of bare real-time threads after switches, and in windows without one.
     pub floor_late_wakes: [usize; 2],
     /// Packets that never came, in all.
@@ -123,7 +125,7 @@ struct Found {
     floor: Vec<Duration>,
     switched: Vec<Instant>,
     calm: Vec<Instant>,
-    late_wakes: Vec<Instant>,
+    stalls: Vec<Stall>,
     false_verdicts: usize,
 }
 
@@ -145,7 +147,7 @@ fn measure(options: Options, directory: &Path) -> io::Result<Report> {
         }
     }
     pause(SWITCHES_WITHIN);
-    found.late_wakes = sleepers.finish();
+    found.stalls = sleepers.finish();
     let other_cpu_cores = surroundings.other_cores(&troupe.pids());
     let report = troupe.report();
     let digits = count_digits(&mut troupe, &report)?;
@@ -235,7 +237,13 @@ impl Found {
         other_cpu_cores: f64,
     ) -> Report {
         let late = [late(pbx, &self.switched), late(pbx, &self.calm)];
-        let wakes = |windows: &[Instant]| sleepers::within(&self.late_wakes, windows, WINDOW);
+        let unexplained = |arrivals: &[Instant]| {
+            let is_explained = |at| self.stalls.iter().any(|stall| stall.explains(at));
+            arrivals.iter().filter(|at| !is_explained(**at)).count()
+        };
+        let rtp_late_without_stall = [unexplained(&late[0]), unexplained(&late[1])];
+        let late = [late[0].len(), late[1].len()];
+        let wakes = |windows: &[Instant]| sleepers::within(&self.stalls, windows, WINDOW);
         let lines = pbx.lines.values();
         Report {
             ports: options.ports,
@@ -244,6 +252,7 @@ impl Found {
             crash: self.crash.json(),
             rtp_late_over_5ms: late[0] as i64 - late[1] as i64,
             rtp_late: late,
+            rtp_late_without_stall,
             floor_late_wakes: [wakes(&self.switched), wakes(&self.calm)],
             rtp_skipped: lines.clone().map(|line| line.heard.skipped).sum(),
             calls_lost: lines.filter(|line| line.state != LineState::Up).count(),
@@ -260,11 +269,11 @@ impl Found {
 }
 
 /// Late packets of all callers in the windows that begin at these instants.
-fn late(pbx: &PbxReport, windows: &[Instant]) -> usize {
-    let of_line = |arrivals: &[Instant]| -> usize {
-        windows.iter().map(|&from| late_in(arrivals, from, from + WINDOW)).sum()
+fn late(pbx: &PbxReport, windows: &[Instant]) -> Vec<Instant> {
+    let of_line = |arrivals: &[Instant]| -> Vec<Instant> {
+        windows.iter().flat_map(|&from| late_in(arrivals, from, from + WINDOW)).collect()
     };
-    pbx.lines.values().map(|line| of_line(&line.arrivals)).sum()
+    pbx.lines.values().flat_map(|line| of_line(&line.arrivals)).collect()
 }
 
 fn median(durations: &[Duration]) -> f64 {
@@ -301,12 +310,15 @@ impl Report {
             "floor: the end of a bare killed process is seen after {floor:.3} ms; a crash takes \
              {:.1} times that\n\
              late packets after switches: {}, in windows without: {}; skipped: {}\n\
+             of these outside of stalls of the machine: {} and {}\n\
              floor: late wake-ups of bare real-time threads in the same windows: {} and {}\n\
              calls lost: {}; digits: {} sent, {} lost, {} doubled; false verdicts: {}\n",
             self.crash_detect_over_floor,
             self.rtp_late[0],
             self.rtp_late[1],
             self.rtp_skipped,
+            self.rtp_late_without_stall[0],
+            self.rtp_late_without_stall[1],
             self.floor_late_wakes[0],
             self.floor_late_wakes[1],
             self.calls_lost,
@@ -355,7 +367,15 @@ mod tests {
         (arrivals[10], arrivals[60]) = (at(1_208), at(2_211));
         let line = crate::stage::pbx::LineReport { arrivals, ..Default::default() };
         let pbx = PbxReport { registered: 1, lines: [(LineId(1), line)].into() };
-        assert_eq!(late(&pbx, &[at(1_100), at(2_200)]), 2);
-        assert_eq!(late(&pbx, &[at(1_400)]), 0);
+        assert_eq!(late(&pbx, &[at(1_100), at(2_200)]), [at(1_208), at(2_211)]);
+        assert_eq!(late(&pbx, &[at(1_400)]), []);
+        let stalls = vec![Stall { from: at(1_200), until: at(1_207) }];
+        let switched = vec![at(1_100), at(2_200)];
+        let found = Found { switched, stalls, ..Found::default() };
+        let options = Options { ports: 1, runs: 1, json: true };
+        let report = found.report(options, &pbx, Digits::default(), "fifo".to_owned(), 0.0);
+        assert_eq!((report.rtp_late_over_5ms, report.rtp_late), (2, [2, 0]));
+        assert_eq!(report.rtp_late_without_stall, [1, 0], "the machine explains the other one");
+        assert_eq!(report.floor_late_wakes, [1, 0]);
     }
 }

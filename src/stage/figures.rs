@@ -102,10 +102,10 @@ fn common_subsequence(a: &[u8], b: &[u8]) -> usize {
 /// Time before a window whose packets tell the stream's clock.
 const CLOCK_FROM: Duration = Duration::from_secs(1);
 
-/// How many of a stream's packets in a window came over 5 ms after their time. The earliest packet
+/// A stream's packets in a window that came over 5 ms after their time. The earliest packet
 /// of the window and the second before it sets the clock, so that one packet that is missing long
 /// before does not count for ever.
-pub fn late_in(arrivals: &[Instant], from: Instant, until: Instant) -> usize {
+pub fn late_in(arrivals: &[Instant], from: Instant, until: Instant) -> Vec<Instant> {
     const FRAME: u64 = 20_000_000;
     const LATE: u64 = 5_000_000;
     let first = arrivals.partition_point(|at| *at + CLOCK_FROM < from);
@@ -114,9 +114,12 @@ pub fn late_in(arrivals: &[Instant], from: Instant, until: Instant) -> usize {
     // Counted from the end: a frame later is at most that much later.
     let frames = near.len() as u64;
     let offset = |(n, at): (usize, &Instant)| at.as_nanos() + (frames - n as u64) * FRAME;
-    let Some(base) = near.iter().enumerate().map(offset).min() else { return 0 };
+    let Some(base) = near.iter().enumerate().map(offset).min() else {
+        return Vec::new();
+    };
     let is_late = |&(n, at): &(usize, &Instant)| offset((n, at)) - base > LATE;
-    near.iter().enumerate().filter(|(_, at)| **at >= from).filter(is_late).count()
+    let in_window = near.iter().enumerate().filter(|(_, at)| **at >= from);
+    in_window.filter(is_late).map(|(_, at)| *at).collect()
 }
 
 #[cfg(test)]
@@ -139,9 +142,9 @@ mod tests {
     fn lateness_is_measured_against_the_streams_own_clock() {
         let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
         let arrivals = [at(1_001), at(1_020), at(1_048), at(1_060), at(1_086)];
-        assert_eq!(late_in(&arrivals, at(1_000), at(1_100)), 2);
-        assert_eq!(late_in(&arrivals, at(1_050), at(1_100)), 1);
-        assert_eq!(late_in(&[], at(0), at(9)), 0);
+        assert_eq!(late_in(&arrivals, at(1_000), at(1_100)).len(), 2);
+        assert_eq!(late_in(&arrivals, at(1_050), at(1_100)), [at(1_086)]);
+        assert_eq!(late_in(&[], at(0), at(9)).len(), 0);
     }
 
     #[test]
@@ -149,7 +152,11 @@ mod tests {
         let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
         let mut arrivals: Vec<Instant> = (0..200).map(|n| at(10_000 + n * 20)).collect();
         arrivals.remove(10);
-        assert_eq!(late_in(&arrivals, at(12_000), at(12_200)), 0);
-        assert_eq!(late_in(&arrivals, at(10_210), at(10_300)), 4, "but it counts where it was");
+        assert_eq!(late_in(&arrivals, at(12_000), at(12_200)).len(), 0);
+        assert_eq!(
+            late_in(&arrivals, at(10_210), at(10_300)).len(),
+            4,
+            "but it counts where it was"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Bare real-time threads that sleep on a worker's ticks, one on each core: how late the machine
-//! wakes anybody, whatever he does.
+//! wakes anybody, whatever he does. They stand above the workers, which therefore cannot delay
+//! them: a packet that was due while one of them was not woken is late by the machine's fault.
 
 #![expect(clippy::disallowed_methods, reason = "a thread sleeps")]
 
@@ -18,13 +19,33 @@ use crate::timers::{Duration, Instant};
 /// Ticks of a worker with as many ports as this bench has.
 const TICK: Duration = Duration::from_millis(5);
 
-/// What counts as late, for packets as well.
-const LATE: Duration = Duration::from_millis(5);
+/// What counts as late. A packet counts from 5 ms on; from its worker's wake-up to its arrival it
+/// is on its way for up to a millisecond, behind those of its tick.
+const LATE: Duration = Duration::from_millis(4);
+
+/// So long after the machine goes on, the packets arrive that waited for it.
+const AFTERMATH: Duration = Duration::from_millis(2);
+
+/// A time in which a core woke nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Stall {
+    /// When somebody should have been woken.
+    pub(super) from: Instant,
+    /// When he was.
+    pub(super) until: Instant,
+}
+
+impl Stall {
+    /// Whether a packet that arrived late at this moment may have waited for the machine.
+    pub(super) fn explains(&self, arrived: Instant) -> bool {
+        (self.from..self.until + AFTERMATH).contains(&arrived)
+    }
+}
 
 /// The threads.
 pub(super) struct Sleepers {
     stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<Vec<Instant>>>,
+    threads: Vec<JoinHandle<Vec<Stall>>>,
 }
 
 impl Sleepers {
@@ -40,8 +61,8 @@ impl Sleepers {
         Ok(Self { stop, threads })
     }
 
-    /// The ticks that somebody was late for.
-    pub(super) fn finish(self) -> Vec<Instant> {
+    /// The times in which somebody was not woken.
+    pub(super) fn finish(self) -> Vec<Stall> {
         self.stop.store(true, Ordering::Relaxed);
         let late = self.threads.into_iter().filter_map(|thread| thread.join().ok());
         let mut late: Vec<_> = late.flatten().collect();
@@ -50,28 +71,29 @@ impl Sleepers {
     }
 }
 
-fn sleep(core: usize, stop: &AtomicBool) -> Vec<Instant> {
+fn sleep(core: usize, stop: &AtomicBool) -> Vec<Stall> {
     let mut cores = CpuSet::new();
     cores.set(core);
     // Where it is not allowed it sleeps on any core.
     let _ = sched_setaffinity(None, &cores);
-    Scheduling::raise();
+    Scheduling::raise_above_workers();
     let mut late = Vec::new();
     let tick = TICK.as_nanos() as u64;
     while !stop.load(Ordering::Relaxed) {
         let at = Instant::from_nanos((clock::now().as_nanos() / tick + 1) * tick);
         clock::sleep_until(at);
-        if clock::now().saturating_duration_since(at) > LATE {
-            late.push(at);
+        let woken = clock::now();
+        if woken.saturating_duration_since(at) > LATE {
+            late.push(Stall { from: at, until: woken });
         }
     }
     late
 }
 
-/// How many ticks fall into windows of this length that begin at these instants.
-pub(super) fn within(ticks: &[Instant], windows: &[Instant], length: Duration) -> usize {
-    let is_within = |at: &&Instant| windows.iter().any(|&from| (from..from + length).contains(*at));
-    ticks.iter().filter(is_within).count()
+/// How many of them begin in windows of this length that begin at these instants.
+pub(super) fn within(stalls: &[Stall], windows: &[Instant], length: Duration) -> usize {
+    let holds = |at: Instant| windows.iter().any(|&from| (from..from + length).contains(&at));
+    stalls.iter().filter(|stall| holds(stall.from)).count()
 }
 
 #[cfg(test)]
@@ -79,11 +101,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_counted_within_windows_only() {
+    fn stalls_are_counted_within_windows_only() {
         let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
-        let ticks = [at(100), at(150), at(300), at(499)];
-        assert_eq!(within(&ticks, &[at(100), at(300)], Duration::from_millis(200)), 4);
-        assert_eq!(within(&ticks, &[at(101)], Duration::from_millis(50)), 1);
+        let stalls = [100, 150, 300, 499].map(|ms| Stall { from: at(ms), until: at(ms + 7) });
+        assert_eq!(within(&stalls, &[at(100), at(300)], Duration::from_millis(200)), 4);
+        assert_eq!(within(&stalls, &[at(101)], Duration::from_millis(50)), 1);
+    }
+
+    #[test]
+    fn a_stall_explains_what_arrives_until_shortly_after_it_and_nothing_else() {
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        let stall = Stall { from: at(100), until: at(107) };
+        let explained = [99, 100, 106, 108, 109].map(|ms| stall.explains(at(ms)));
+        assert_eq!(explained, [false, true, true, true, false]);
     }
 
     #[test]

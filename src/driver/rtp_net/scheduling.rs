@@ -17,6 +17,9 @@ use thread_priority::{
 /// Above every ordinary thread, below the kernel's own.
 const FIFO_PRIORITY: u8 = 10;
 
+/// Above the workers, for who watches how late the machine wakes anybody.
+const WATCHER_PRIORITY: u8 = 11;
+
 const NICE: i32 = -10;
 
 /// The class that a worker got.
@@ -35,13 +38,23 @@ impl Scheduling {
     pub(crate) fn raise() -> Self {
         // A sleep may else end 50 us late. Without it everything works, a little later.
         let _ = set_current_timer_slack(NonZeroU64::new(1));
-        if ask_for_fifo() {
+        if ask_for_fifo(FIFO_PRIORITY) {
             Self::Fifo
         } else if setpriority_process(Some(gettid()), NICE).is_ok() {
             Self::Nice
         } else {
             Self::Default
         }
+    }
+
+    /// Raises the calling thread above the workers, so that none of them can make it late.
+    pub(crate) fn raise_above_workers() -> Self {
+        let raised = Self::raise();
+        // Where the first was allowed this is too.
+        if raised == Self::Fifo && !ask_for_fifo(WATCHER_PRIORITY) {
+            tracing::debug!("no thread may be above the media workers");
+        }
+        raised
     }
 
     pub(super) fn code(self) -> u8 {
@@ -71,8 +84,8 @@ impl fmt::Display for Scheduling {
     }
 }
 
-fn ask_for_fifo() -> bool {
-    let Ok(priority) = ThreadPriorityValue::try_from(FIFO_PRIORITY) else { return false };
+fn ask_for_fifo(priority: u8) -> bool {
+    let Ok(priority) = ThreadPriorityValue::try_from(priority) else { return false };
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     let priority = ThreadPriority::Crossplatform(priority);
     set_thread_priority_and_policy(thread_native_id(), priority, policy).is_ok()
