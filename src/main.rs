@@ -136,7 +136,7 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
-    /// How fast a node registers all of its ports, without pacing.
+    /// How fast a node registers all of its ports.
     Register {
         /// Ports that register.
         #[arg(long, default_value_t = 1_000)]
@@ -144,6 +144,9 @@ enum Bench {
         /// Times that a node is started.
         #[arg(long, default_value_t = 5)]
         runs: u32,
+        /// Registrations that the node may begin in a second; 0: no pacing.
+        #[arg(long, default_value_t = 0)]
+        rate: u32,
         /// One JSON object.
         #[arg(long)]
         json: bool,
@@ -349,17 +352,20 @@ fn measured(bench: Bench) -> Result<String, Failure> {
         Bench::Media { calls, seconds, json } => {
             media::run(media::Options { calls, seconds, json }).map(|_| true)
         }
-        Bench::Register { ports, runs, json } => {
-            register::run(register::Options { ports, runs, json }).map(|_| true)
+        Bench::Register { ports, runs, rate, json } => {
+            register::run(register::Options { ports, runs, rate, json }).map(|_| true)
         }
         Bench::FalseVerdicts { seconds, hogs, json } => {
-            false_verdicts::run(false_verdicts::Options { seconds, hogs, json }).map(|_| true)
+            let report = false_verdicts::run(false_verdicts::Options { seconds, hogs, json });
+            report.map(|report| report.none_was_false())
         }
         Bench::Ari { ports, seconds, json } => {
-            ari::run(ari::Options { ports, seconds, json }).map(|_| true)
+            let report = ari::run(ari::Options { ports, seconds, json });
+            report.map(|report| report.nothing_lost())
         }
         Bench::Livelock { ports, json } => {
-            livelock::run(livelock::Options { ports, json }).map(|_| true)
+            let report = livelock::run(livelock::Options { ports, json });
+            report.map(|report| report.nothing_lost())
         }
         Bench::Peer { calls, seconds, json } => {
             peer::run(peer::Options { calls, seconds, json }).map(|_| true)
@@ -368,11 +374,14 @@ fn measured(bench: Bench) -> Result<String, Failure> {
     played(nothing_lost)
 }
 
+/// What no play may end with.
+const LOSS: &str = "a call or a digit was lost or doubled, or a verdict was false";
+
 /// A play has ended: well, or with something lost.
 fn played(outcome: io::Result<bool>) -> Result<String, Failure> {
     match outcome {
         Ok(true) => Ok(String::new()),
-        Ok(false) => Err(Failure::Refused("a call or a digit was lost or doubled".to_owned())),
+        Ok(false) => Err(Failure::Refused(LOSS.to_owned())),
         Err(error) => Err(Failure::Node(error.to_string())),
     }
 }

@@ -183,6 +183,11 @@ fn median(durations: &[Duration]) -> f64 {
 }
 
 impl Report {
+    /// Every key had its event.
+    pub fn nothing_lost(&self) -> bool {
+        self.digits_lost == 0
+    }
+
     fn text(&self) -> String {
         let row = |name: &str, of: &Value| {
             let number = |key: &str| of[key].as_f64().unwrap_or(f64::NAN);
@@ -235,5 +240,6 @@ mod tests {
         let report = samples.report(options, "fifo".to_owned(), 0.0);
         assert_eq!(report.digit_ms["max"], 7.0);
         assert!(report.text().contains("digits lost: 1"), "{}", report.text());
+        assert!(!report.nothing_lost(), "the command has to fail");
     }
 }

@@ -3,9 +3,12 @@
 //! A node with the default settings, three instances with calls whose callers key digits, and
 //! threads that burn every core, or more threads than there are cores. Nothing is wrong with any
 //! instance, so every verdict is false. How near the detector came to one is told by the longest
-//! silence of an instance, beside `hang_after`.
+//! silence of an instance, beside `hang_after`; its floor is the longest silence of a bare echo
+//! between two threads that is asked as often.
 
 #![expect(clippy::disallowed_methods, reason = "a thread burns time")]
+
+mod floor;
 
 use std::io;
 use std::num::NonZero;
@@ -23,6 +26,7 @@ use crate::sim::pbx::LineId;
 use crate::stage::cast::{Cast, Troupe};
 use crate::stage::node::pause;
 use crate::timers::Duration;
+use floor::Echo;
 
 const INSTANCES: usize = 3;
 const CALLS: u32 = 12;
@@ -58,6 +62,10 @@ pub struct Report {
     pub suspects_seen: usize,
     /// The longest silence of an instance.
     pub longest_pong_gap_ms: f64,
+    /// The longest silence of a bare echo.
+    pub floor_longest_gap_ms: f64,
+    /// One over the other.
+    pub gap_over_floor: f64,
     /// The silence that means a hang, the largest of the instances.
     pub hang_after_ms: f64,
     /// Scheduling class of the media workers; the control thread has the default one.
@@ -82,6 +90,7 @@ fn measure(options: Options, directory: &Path) -> io::Result<Report> {
     let lines = troupe.call(CALLS, 0)?;
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let hogs = Hogs::start(options.hogs.unwrap_or(cores))?;
+    let echo = Echo::start()?;
     let surroundings = Surroundings::begin(&troupe.pids());
     let mut seen = Seen::default();
     let until = clock::now() + Duration::from_secs(options.seconds);
@@ -90,6 +99,7 @@ fn measure(options: Options, directory: &Path) -> io::Result<Report> {
     }
     let status = troupe.status()?;
     let other_cpu_cores = surroundings.other_cores(&troupe.pids());
+    let floor_longest_gap_ms = echo.finish()?.as_secs_f64() * 1e3;
     let report = Report {
         seconds: options.seconds,
         hogs: hogs.count,
@@ -98,6 +108,8 @@ fn measure(options: Options, directory: &Path) -> io::Result<Report> {
         false_verdicts: taken(&status) + seen.hung,
         suspects_seen: seen.suspects,
         longest_pong_gap_ms: seen.longest_gap_ms,
+        floor_longest_gap_ms,
+        gap_over_floor: seen.longest_gap_ms / floor_longest_gap_ms,
         hang_after_ms: seen.hang_after_ms,
         scheduling: status["media"]["scheduling"].as_str().unwrap_or("unknown").to_owned(),
         other_cpu_cores,
@@ -170,10 +182,16 @@ impl Drop for Hogs {
 }
 
 impl Report {
+    /// No healthy instance was taken for one that hangs.
+    pub fn none_was_false(&self) -> bool {
+        self.false_verdicts == 0
+    }
+
     fn text(&self) -> String {
         format!(
             "{} s with {} hogs, {} instances with {} calls: {} false verdicts\n\
              longest silence {:.1} ms, a hang is {:.0} ms; seen as suspect {} times\n\
+             floor: a bare echo was silent for {:.1} ms; an instance for {:.1} times that\n\
              media scheduling {}, other processes {:.2} cores\n",
             self.seconds,
             self.hogs,
@@ -183,6 +201,8 @@ impl Report {
             self.longest_pong_gap_ms,
             self.hang_after_ms,
             self.suspects_seen,
+            self.floor_longest_gap_ms,
+            self.gap_over_floor,
             self.scheduling,
             self.other_cpu_cores,
         )

@@ -108,6 +108,11 @@ impl Report {
         }
     }
 
+    /// Every call was answered in the end.
+    pub fn nothing_lost(&self) -> bool {
+        self.calls_lost == 0
+    }
+
     fn text(&self) -> String {
         let row = |name: &str, of: &Value| {
             let number = |key: &str| of[key].as_f64().unwrap_or(f64::NAN);
@@ -157,10 +162,13 @@ mod tests {
             ..LineReport::default()
         };
         let lines = [(LineId(1), line("6001", 1)), (LineId(4), line("6004", 7_000))].into();
-        let report = Report::of(1, &[switch], &PbxReport { registered: 4, lines });
+        let mut report = Report::of(1, &[switch], &PbxReport { registered: 4, lines });
         assert_eq!(report.detect_ms["max"], 2_000.0);
         assert_eq!(report.decide_ms["max"], 1.0);
         assert_eq!(report.claimed_ms["max"], 2_003.0);
         assert!(report.text().contains("1.000 times"), "{}", report.text());
+        assert!(report.nothing_lost());
+        report.calls_lost = 1;
+        assert!(!report.nothing_lost(), "the command has to fail");
     }
 }
