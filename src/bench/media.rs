@@ -87,6 +87,8 @@ pub struct Lateness {
     pub p50: f64,
     /// 99 of 100 were earlier.
     pub p99: f64,
+    /// 999 of 1,000 were earlier.
+    pub p999: f64,
     /// The worst.
     pub max: f64,
     /// Packets.
@@ -260,12 +262,12 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 impl Report {
     fn text(&self) -> String {
-        let Lateness { p50, p99, max, n } = self.lateness_ms;
+        let Lateness { p50, p99, p999, max, n } = self.lateness_ms;
         format!(
             "{} calls, worker scheduling {}, other processes {:.2} cores\n\
              cpu: {:.3} cores per 1,000 calls, floor {:.3}: {:.2} times the floor\n\
-             lateness of {n} packets: p50 {p50:.3} ms, p99 {p99:.3} ms, max {max:.3} ms; \
-             {:.3} % over 5 ms; {} left out\n\
+             lateness of {n} packets: p50 {p50:.3} ms, p99 {p99:.3} ms, p99.9 {p999:.3} ms, \
+             max {max:.3} ms; {:.3} % over 5 ms; {} left out\n\
              memory of a node: {} KiB for a port in a call, {} KiB for an idle one\n",
             self.calls,
             self.scheduling,
@@ -295,7 +297,7 @@ mod tests {
         for key in ["calls", "cpu_over_floor", "late_over_5ms_share", "rss_bytes_per_call"] {
             assert!(json.get(key).is_some_and(serde_json::Value::is_number), "{key}: {json}");
         }
-        assert!(json["lateness_ms"]["p99"].is_number());
+        assert!(json["lateness_ms"]["p99"].is_number() && json["lateness_ms"]["p999"].is_number());
         assert!(report.text().contains("times the floor"));
     }
 

@@ -103,7 +103,8 @@ impl FarEnd {
             let micros = self.lateness.get(index).or(self.lateness.last());
             f64::from(*micros.unwrap_or(&0)) / 1_000.0
         };
-        Lateness { p50: at(0.5), p99: at(0.99), max: at(1.0), n: self.lateness.len() }
+        let n = self.lateness.len();
+        Lateness { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1.0), n }
     }
 
     pub(super) fn late_share(&self, limit: Duration) -> f64 {

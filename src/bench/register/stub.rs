@@ -54,6 +54,34 @@ impl Stub {
     }
 }
 
+/// Registrations that have begun: REGISTERs without credentials.
+#[derive(Debug, Default)]
+struct Begun {
+    count: u32,
+    first: Instant,
+    last: Instant,
+}
+
+impl Begun {
+    fn add(&mut self, now: Instant, request: &[u8]) {
+        let signed = memchr::memmem::find(request, b"\r\nAuthorization:").is_some();
+        if !request.starts_with(b"REGISTER ") || signed {
+            return;
+        }
+        self.count += 1;
+        self.last = now;
+        if self.count == 1 {
+            self.first = now;
+        }
+    }
+
+    /// From the first to the last of them.
+    fn per_second(&self) -> f64 {
+        let lasted = self.last.saturating_duration_since(self.first).as_secs_f64();
+        if lasted > 0.0 { f64::from(self.count - 1) / lasted } else { 0.0 }
+    }
+}
+
 struct Desk {
     socket: UdpSocket,
     pbx: Pbx,
@@ -63,6 +91,7 @@ struct Desk {
 impl Desk {
     fn serve(mut self) -> io::Result<Seen> {
         let (mut registered, mut requests) = (0, 0);
+        let mut begun = Begun::default();
         let mut first: Option<(Instant, u64)> = None;
         let mut buffer = [0; 4_096];
         while registered < self.ports {
@@ -70,6 +99,7 @@ impl Desk {
             let now = clock::now();
             first.get_or_insert_with(|| (now, clock::thread_cpu_nanos()));
             requests += u64::from(buffer.starts_with(b"REGISTER "));
+            begun.add(now, &buffer[..length]);
             let bytes = Bytes::copy_from_slice(&buffer[..length]);
             self.pbx.handle_input(now, Input::Datagram { from, bytes });
             registered += self.answer()?;
@@ -79,6 +109,7 @@ impl Desk {
             total: clock::now().saturating_duration_since(began),
             cpu: Duration::from_nanos(clock::thread_cpu_nanos() - cpu),
             control_cpu: Duration::ZERO,
+            begun_per_second: begun.per_second(),
             repeated: requests.saturating_sub(REQUESTS * self.ports),
         })
     }
@@ -94,5 +125,25 @@ impl Desk {
             }
         }
         Ok(registered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_requests_without_credentials_begin_a_registration() {
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        let mut begun = Begun::default();
+        for (ms, request) in [
+            (1_000, "REGISTER sip:a SIP/2.0\r\nTo: <sip:1@a>\r\n\r\n"),
+            (1_001, "REGISTER sip:a SIP/2.0\r\nAuthorization: Digest\r\n\r\n"),
+            (1_010, "REGISTER sip:a SIP/2.0\r\nTo: <sip:2@a>\r\n\r\n"),
+            (1_020, "REGISTER sip:a SIP/2.0\r\nTo: <sip:3@a>\r\n\r\n"),
+        ] {
+            begun.add(at(ms), request.as_bytes());
+        }
+        assert_eq!(begun.per_second(), 100.0);
     }
 }
