@@ -1,11 +1,13 @@
 //! What one port costs a media thread each 20 ms, system calls aside: a frame out, a packet in, and
-//! a packet in that is listened to for tones.
+//! a packet in that is listened to for tones. The floor is a copy of a packet's octets.
+
+mod surroundings;
 
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use portkeeper::codecs::g711::Law;
 use portkeeper::ids::{CallId, MediaId};
 use portkeeper::media::{
@@ -110,11 +112,25 @@ fn packet_in(c: &mut Criterion, name: &str, detect_tones: bool) {
     });
 }
 
+fn floor(c: &mut Criterion) {
+    let mut far = Far::new();
+    let mut packet = [0; 172];
+    c.bench_function("floor_copy", |b| {
+        b.iter(|| {
+            packet.copy_from_slice(black_box(far.next()));
+            black_box(&mut packet);
+        });
+    });
+}
+
 fn all(c: &mut Criterion) {
+    floor(c);
     frame_out(c);
     packet_in(c, "packet_in", false);
     packet_in(c, "packet_in_listening", true);
 }
 
 criterion_group!(benches, all);
-criterion_main!(benches);
+fn main() {
+    surroundings::told(&[benches]);
+}

@@ -1,11 +1,16 @@
 //! The decision of a port switch: an instance fails, and every call of it is revoked and offered
-//! to another one. From the verdict to the last output, without a socket.
+//! to another one. From the verdict to the last output, without a socket. The floor is a loop that
+//! gives each port of a bare table another owner and queues that.
 
+mod surroundings;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::BatchSize::SmallInput;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use portkeeper::config::{Config, Source, parse};
 use portkeeper::ids::{CallId, Generation, InstanceId, PortId};
 use portkeeper::pool::{Input, Output, Pool};
@@ -55,18 +60,32 @@ fn loaded(ports: u16) -> (Pool, Instant) {
     (pool, now)
 }
 
+/// Each port's next owner, in turn.
+fn reassign(mut table: BTreeMap<PortId, InstanceId>) -> usize {
+    let mut offers = VecDeque::new();
+    for ((port, owner), next) in table.iter_mut().zip((2..6).cycle()) {
+        *owner = InstanceId(next);
+        offers.push_back((*port, *owner));
+    }
+    std::iter::from_fn(|| black_box(offers.pop_front())).count()
+}
+
 fn verdicts(c: &mut Criterion) {
     let mut group = c.benchmark_group("port_switch");
-    for ports in [100, 500] {
+    for ports in [100, 500, 1_000, 10_000] {
         let (pool, now) = loaded(ports);
         group.throughput(Throughput::Elements(ports.into()));
+        let table: BTreeMap<_, _> = (0..ports).map(|port| (PortId(port), OLD)).collect();
+        group.bench_function(BenchmarkId::new("floor", ports), |b| {
+            b.iter_batched(|| table.clone(), |table| black_box(reassign(table)), SmallInput);
+        });
         group.bench_function(BenchmarkId::new("crash", ports), |b| {
             let run = |mut pool: Pool| {
                 pool.handle_input(now, Input::InstanceDown { instance: OLD });
                 assert_eq!(drain(&mut pool), usize::from(ports));
                 black_box(pool)
             };
-            b.iter_batched(|| pool.clone(), run, BatchSize::SmallInput);
+            b.iter_batched(|| pool.clone(), run, SmallInput);
         });
         let (pool, now) = silent(pool, now);
         group.bench_function(BenchmarkId::new("hang", ports), |b| {
@@ -75,7 +94,7 @@ fn verdicts(c: &mut Criterion) {
                 assert_eq!(drain(&mut pool), usize::from(ports));
                 black_box(pool)
             };
-            b.iter_batched(|| pool.clone(), run, BatchSize::SmallInput);
+            b.iter_batched(|| pool.clone(), run, SmallInput);
         });
     }
     group.finish();
@@ -92,4 +111,6 @@ fn silent(mut pool: Pool, start: Instant) -> (Pool, Instant) {
 }
 
 criterion_group!(benches, verdicts);
-criterion_main!(benches);
+fn main() {
+    surroundings::told(&[benches]);
+}

@@ -1,10 +1,12 @@
 //! What one SIP message costs: read, answered, printed; beside it a floor (looking at each byte
-//! once) and a peer (`sipx-sip`) on the same bytes.
+//! once, or copying it) and a peer (`sipx-sip`) on the same bytes.
+
+mod surroundings;
 
 use std::hint::black_box;
 
 use bytes::Bytes;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use portkeeper::ids::Rng;
 use portkeeper::redact::Redacted;
 use portkeeper::sdp::{self, Codec, Direction, LocalMedia, Origin};
@@ -51,6 +53,7 @@ fn reading(c: &mut Criterion) {
 
 fn writing(c: &mut Criterion) {
     let (request, response) = (invite(), message(REGISTERED));
+    c.bench_function("print_floor", |b| b.iter(|| black_box(REGISTERED).to_vec()));
     c.bench_function("print_register_200", |b| b.iter(|| black_box(&response).to_bytes()));
     c.bench_function("answer_invite", |b| {
         b.iter(|| {
@@ -93,4 +96,6 @@ fn negotiating(c: &mut Criterion) {
 }
 
 criterion_group!(benches, reading, writing, negotiating);
-criterion_main!(benches);
+fn main() {
+    surroundings::told(&[benches]);
+}

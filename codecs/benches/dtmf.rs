@@ -1,10 +1,14 @@
 //! Cost of the in-band key detector for a 20 ms frame of mu-law, decoding included.
 //!
-//! Silence is what most frames are, talk is what every block's filters run on, a key adds the fit.
+//! Silence is what most frames are, talk is what every block's filters run on, a key adds the fit. The
+//! floor decodes the frame and adds up its energy.
+
+#[path = "../../benches/surroundings/mod.rs"]
+mod surroundings;
 
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use portkeeper_codecs::dtmf_detect::Detector;
 use portkeeper_codecs::g711::Law;
 use portkeeper_codecs::tone::Generator;
@@ -43,6 +47,18 @@ fn keys() -> Vec<u8> {
     mu_law(&samples)
 }
 
+fn floor(c: &mut Criterion) {
+    let octets = talk();
+    let mut frames = octets.chunks_exact(FRAME_SAMPLES).cycle();
+    c.bench_function("dtmf floor, 20 ms", |b| {
+        b.iter(|| {
+            let mut samples = [0_i16; FRAME_SAMPLES];
+            Law::Mu.decode(black_box(frames.next().unwrap_or_default()), &mut samples);
+            samples.iter().map(|&sample| i64::from(sample).pow(2)).sum::<i64>()
+        });
+    });
+}
+
 fn dtmf(c: &mut Criterion) {
     let silence = vec![Law::Mu.silence(); FRAMES * FRAME_SAMPLES];
     for (name, octets) in [("silence", silence), ("talk", talk()), ("keys", keys())] {
@@ -58,5 +74,7 @@ fn dtmf(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, dtmf);
-criterion_main!(benches);
+criterion_group!(benches, floor, dtmf);
+fn main() {
+    surroundings::told(&[benches]);
+}
