@@ -1,7 +1,7 @@
 //! Cost of the in-band key detector for a 20 ms frame of mu-law, decoding included.
 //!
-//! Silence is what most frames are, talk is what every block's filters run on, a key adds the fit. The
-//! floor decodes the frame and adds up its energy.
+//! Silence is what most frames are, talk is what every block's filters run on, a key adds the fit.
+//! The floor decodes the frame and adds up its energy.
 
 #[path = "../../benches/surroundings/mod.rs"]
 mod surroundings;

@@ -1,10 +1,10 @@
 //! `portkeeper bench register`: how fast a node registers all of its ports.
 //!
-//! A node, without pacing unless it is asked for, against a stub registrar that challenges every REGISTER, checks the
-//! digest and answers at once, on a blocking socket of its own. Counted is the time from the first
-//! datagram that reaches the stub to the 200 of the last port. The floor is the same number of
-//! round trips with datagrams of the same size and the same window between two bare threads.
-
+//! A node, without pacing unless it is asked for, against a stub registrar that challenges every
+//! REGISTER, checks the digest and answers at once, on a blocking socket of its own. Counted is the
+//! time from the first datagram that reaches the stub to the 200 of the last port. The floor is the
+//! same number of round trips with datagrams of the same size and the same window between two bare
+//! threads.
 mod floor;
 mod stub;
 
