@@ -20,7 +20,9 @@ pub mod timers;
 
 pub mod config;
 pub mod sdp;
+pub mod store;
 
+pub mod ha;
 pub mod ivr;
 pub mod media;
 pub mod pool;

@@ -1,0 +1,70 @@
+//! What outlives the process: facts, and what a voter has promised. Shapes and rules only; whoever
+//! writes them to a disk is a driver.
+//!
+//! A [`Record`] is handed out with a [`Ticket`] and is durable once the ticket comes back. Records
+//! become durable in the order in which they were handed out: there is one writer.
+
+mod facts;
+
+pub use facts::{Action, Agent, Audit, Body, Cdr, Fact, FactId, Lane, Outage, Pin, Standing, Who};
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Epoch, NodeId};
+
+/// A write that was ordered; it comes back when the write is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// One write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Append a fact. One that is there already is left as it is.
+    Fact(Box<Fact>),
+    /// A voter's whole state, in place of the one before.
+    Vote(Vote),
+}
+
+/// What a voter must not forget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// Highest epoch that it promised.
+    pub promised: Epoch,
+    /// Whom it promised that epoch to.
+    pub holder: Option<NodeId>,
+    /// Latest epoch under which this node itself was primary.
+    pub held: Epoch,
+    /// On the witness: the holder goes on alone in this epoch, and facts may exist there only.
+    pub solo: Option<Solo>,
+    /// On a data node: facts may exist elsewhere that it does not have; never promoted by itself.
+    pub behind: bool,
+}
+
+/// The witness's note that one node acknowledges facts alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Solo {
+    /// Who.
+    pub node: NodeId,
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// Counter of the change, within the epoch: a lower one is late and has no effect.
+    pub counter: u64,
+    /// Alone, or together again.
+    pub on: bool,
+}
+
+/// What a start finds on the disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Which start of this node it is, from 1; durable before anything else is.
+    pub boot: u32,
+    /// Its voter's state.
+    pub vote: Vote,
+    /// For each lane, the counter up to which every fact is here.
+    pub marks: BTreeMap<Lane, u64>,
+    /// Every agent fact and every audit fact of the last day, oldest first: agents and their locks
+    /// are what follows from them.
+    pub facts: Vec<Fact>,
+}
