@@ -9,13 +9,25 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{CallId, Epoch, NodeId, PortId};
 use crate::redact::Redacted;
 
-/// The facts that one node wrote in one of its starts.
+/// The facts of one stream that one node wrote in one of its starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lane {
     /// Who wrote them.
     pub node: NodeId,
     /// In which of its starts.
     pub boot: u32,
+    /// What they are about.
+    pub stream: Stream,
+}
+
+/// Facts that go to the same nodes. Each stream counts by itself, so that a node that has no
+/// business with one of them still has the other without a hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Stream {
+    /// CDRs: for the data nodes.
+    Calls,
+    /// Audit records, agents and outages: for every node.
+    Control,
 }
 
 /// Names a fact, for ever.
@@ -53,6 +65,16 @@ pub enum Body {
     Outage(Outage),
 }
 
+impl Body {
+    /// The stream that it belongs to.
+    pub const fn stream(&self) -> Stream {
+        match self {
+            Self::Cdr(_) => Stream::Calls,
+            Self::Audit(_) | Self::Agent(_) | Self::Outage(_) => Stream::Control,
+        }
+    }
+}
+
 /// Who did something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Who {
@@ -85,8 +107,11 @@ pub enum Action {
     Pause(bool),
     /// Allowed a fenced node to follow again.
     Rejoin,
-    /// Keyed agent number and PIN.
+    /// Keyed agent number and PIN, which were compared: a failure counts towards a lock.
     Login,
+    /// Called the menu and was not let in before a PIN was compared: locked, nothing keyed, or a
+    /// caller that may not.
+    Call,
     /// Cleared an agent's locks.
     Unlock {
         /// Whose.

@@ -4,9 +4,13 @@
 //! A [`Record`] is handed out with a [`Ticket`] and is durable once the ticket comes back. Records
 //! become durable in the order in which they were handed out: there is one writer.
 
+mod agents;
 mod facts;
 
-pub use facts::{Action, Agent, Audit, Body, Cdr, Fact, FactId, Lane, Outage, Pin, Standing, Who};
+pub use agents::{AGENT_FAILURES_KEPT, Access, Agents};
+pub use facts::{
+    Action, Agent, Audit, Body, Cdr, Fact, FactId, Lane, Outage, Pin, Standing, Stream, Who,
+};
 
 use std::collections::BTreeMap;
 
@@ -23,6 +27,8 @@ pub struct Ticket(pub u64);
 pub enum Record {
     /// Append a fact. One that is there already is left as it is.
     Fact(Box<Fact>),
+    /// Append a fact that came after its epoch had ended: its writer may not have acknowledged it.
+    Late(Box<Fact>),
     /// A voter's whole state, in place of the one before.
     Vote(Vote),
 }
@@ -58,13 +64,13 @@ pub struct Solo {
 /// What a start finds on the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
-    /// Which start of this node it is, from 1; durable before anything else is.
+    /// Which start of this node it is: higher than any before, durable before anything else is.
     pub boot: u32,
     /// Its voter's state.
     pub vote: Vote,
     /// For each lane, the counter up to which every fact is here.
     pub marks: BTreeMap<Lane, u64>,
-    /// Every agent fact and every audit fact of the last day, oldest first: agents and their locks
-    /// are what follows from them.
+    /// Every agent fact, every audit fact of the last day, and what locks an agent however old it
+    /// is, oldest first: enough for [`Agents`].
     pub facts: Vec<Fact>,
 }
