@@ -40,7 +40,12 @@ pub(super) fn entropy_bits(secret: &str) -> u32 {
 }
 
 fn check_ports(reader: &mut Reader<'_>, config: &Config) {
-    if config.ports.is_empty() && !reader.written("ports") {
+    let witness = config.cluster.is_witness();
+    if witness && !config.pool_ports().is_empty() {
+        let text = "is for nodes with role \"data\": a witness has no voice ports but [control]";
+        reader.error("ports", text);
+    }
+    if config.pool_ports().is_empty() && !reader.written("ports") && !witness {
         reader.error("", "no voice port: write [[ports]] with extensions, password, applications");
     }
 }
@@ -161,7 +166,7 @@ fn check_applications(reader: &mut Reader<'_>, config: &Config) {
             reader.error(&format!("{path}.overflow"), text);
         }
     }
-    if config.ari.users.is_empty() {
+    if config.ari.users.is_empty() && !config.cluster.is_witness() {
         let text = "nobody can connect: write [ari.users.NAME] with a password";
         reader.warning("ari.users", text);
     }
@@ -192,7 +197,7 @@ fn check_listeners(reader: &mut Reader<'_>, config: &Config) {
 }
 
 fn check_outbound(reader: &mut Reader<'_>, config: &Config) {
-    let may_call = config.ports.iter().any(|port| port.outbound);
+    let may_call = config.pool_ports().iter().any(|port| port.outbound);
     match (may_call, config.outbound.allow.is_empty()) {
         (true, true) => reader.warning(
             "outbound.allow",

@@ -4,14 +4,18 @@
 //! its value and what is allowed.
 
 mod check;
+mod check_cluster;
+mod cluster;
 mod fault;
 mod parse;
 mod profile;
 mod reader;
 mod section_applications;
 mod section_ari;
+mod section_cluster;
 mod section_pbx;
 mod section_ports;
+mod shared;
 mod values;
 
 use std::collections::BTreeMap;
@@ -24,8 +28,13 @@ use crate::redact::Redacted;
 use crate::sdp::Codec;
 use crate::timers::Duration;
 
+pub use cluster::{
+    Cluster, ClusterProfile, Control, Member, MemberRole, Promotion, Rehearsal, Takeover,
+    TimerProfile, Timers,
+};
 pub use fault::{Fault, Report, Severity};
 pub use parse::{Parsed, Source, parse};
+pub use shared::{PARTS_MAX, Part, Shared};
 
 /// Everything an operator decides.
 #[derive(Clone, Debug)]
@@ -34,8 +43,13 @@ pub struct Config {
     pub node: Node,
     /// `[pbx]`
     pub pbx: Pbx,
-    /// `[[ports]]`, expanded: one entry a port, indexed by [`PortId`].
+    /// `[cluster]`
+    pub cluster: Cluster,
+    /// `[[ports]]`, expanded: one entry a port, indexed by [`PortId`]; the port of `[control]`, if
+    /// there is one, is the last.
     pub ports: Vec<Port>,
+    /// `[control]`
+    pub control: Option<Control>,
     /// `[applications.NAME]`
     pub applications: BTreeMap<String, Application>,
     /// `[announce]`, what `builtin:announce` does.
@@ -50,6 +64,19 @@ pub struct Config {
     pub admin: Admin,
     /// `[log]`
     pub log: Log,
+}
+
+impl Config {
+    /// The ports that serve callers: all but the control port, which nothing but the menu uses.
+    pub fn pool_ports(&self) -> &[Port] {
+        let pool = self.ports.iter().take_while(|port| port.kind == PortKind::Pool).count();
+        &self.ports[..pool]
+    }
+
+    /// Whether a port is the control port.
+    pub fn is_control(&self, port: PortId) -> bool {
+        self.control.as_ref().is_some_and(|control| control.port == port)
+    }
 }
 
 /// This process.
@@ -155,18 +182,29 @@ pub enum DigestAlgorithm {
     Sha512_256,
 }
 
+/// What a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortKind {
+    /// Its calls are lent to applications.
+    Pool,
+    /// Its calls go to the menu; applications never see it.
+    Control,
+}
+
 /// One voice port.
 #[derive(Clone, Debug)]
 pub struct Port {
     /// Its index.
     pub id: PortId,
+    /// What it is for.
+    pub kind: PortKind,
     /// User part of its AOR.
     pub extension: String,
     /// Name for digest; often the extension.
     pub auth_user: String,
     /// Password for digest.
     pub password: Redacted<String>,
-    /// Who serves its calls, in order.
+    /// Who serves its calls, in order; nobody, for a control port.
     pub applications: Vec<Entry>,
     /// Whether `POST /channels` may use it.
     pub outbound: bool,

@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::check;
+use super::check_cluster::check_cluster;
 use super::fault::{Fault, Severity};
 use super::reader::{Reader, Section};
+use super::section_cluster::{read_cluster, read_control};
 use super::section_pbx::read_pbx;
 use super::section_ports::read_ports;
 use super::values::{boolean, listener, log_filter, number, pattern, text, udp_range};
@@ -68,16 +70,34 @@ fn read_config<'t>(
     let pbx = read_pbx(reader, &mut root);
     let applications = applications::read_applications(reader, &mut root);
     let announce = applications::read_announce(reader, &mut root);
-    let ports = read_ports(reader, &mut root, source, &applications);
+    let cluster = read_cluster(reader, &mut root, source.base, &node, &pbx);
+    let mut ports = read_ports(reader, &mut root, source, &applications);
+    let control = read_control(reader, &mut root, source, &ports).map(|(control, port)| {
+        ports.push(port);
+        control
+    });
     let media = read_media(reader, &mut root, source.base, pbx.local_address);
     let ari = section_ari::read_ari(reader, &mut root, source, &applications);
     let outbound = read_outbound(reader, &mut root);
     let admin = read_admin(reader, &mut root, source.base);
     let log = read_log(reader, &mut root);
     root.finish(reader);
-    let config =
-        Config { node, pbx, ports, applications, announce, media, ari, outbound, admin, log };
+    let config = Config {
+        node,
+        pbx,
+        cluster,
+        ports,
+        control,
+        applications,
+        announce,
+        media,
+        ari,
+        outbound,
+        admin,
+        log,
+    };
     check::check(reader, &config, source.exists);
+    check_cluster(reader, &config, source.exists);
     config
 }
 
@@ -139,7 +159,7 @@ fn read_log<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Log {
 }
 
 /// A path; a relative one starts at the directory of the file.
-fn path_value<'t>(
+pub(super) fn path_value<'t>(
     section: &mut Section<'t>,
     reader: &mut Reader<'t>,
     key: &'static str,

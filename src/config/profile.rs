@@ -26,6 +26,8 @@ pub(super) struct Profile {
     pub(super) symmetric_rtp: bool,
     pub(super) inband_dtmf: bool,
     pub(super) codecs: [Codec; 2],
+    /// A REGISTER that only asks does no harm: no lock-out, no alarm at the PBX.
+    pub(super) rehearsal: bool,
 }
 
 const MU_LAW_FIRST: [Codec; 2] = [Codec::Pcmu, Codec::Pcma];
@@ -46,6 +48,7 @@ const GENERIC: Profile = Profile {
     symmetric_rtp: false,
     inband_dtmf: true,
     codecs: A_LAW_FIRST,
+    rehearsal: true,
 };
 
 /// All profiles; the first is the default.
@@ -70,6 +73,7 @@ pub(super) const PROFILES: [Profile; 6] = [
         options_interval: None,
         inband_dtmf: false,
         codecs: MU_LAW_FIRST,
+        rehearsal: false,
         ..GENERIC
     },
     Profile {
@@ -81,6 +85,7 @@ pub(super) const PROFILES: [Profile; 6] = [
         min_digest: DigestAlgorithm::Md5,
         options_interval: None,
         symmetric_rtp: true,
+        rehearsal: false,
         ..GENERIC
     },
     Profile {

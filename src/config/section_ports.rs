@@ -8,7 +8,7 @@ use super::fault::nearest;
 use super::parse::{PasswordSource, Source, read_password, read_secret_file};
 use super::reader::{Meaning, Reader, Section};
 use super::values::{boolean, extensions, is_application_name, text};
-use super::{Application, Entry, Port};
+use super::{Application, Entry, Port, PortKind};
 use crate::ids::PortId;
 use crate::redact::Redacted;
 
@@ -72,6 +72,7 @@ fn read_block<'t>(
     extensions
         .map(|extension| Port {
             id: PortId(0),
+            kind: PortKind::Pool,
             auth_user: auth_user.replace(PLACEHOLDER, &extension),
             password: Redacted::new(passwords.of(reader, &extension)),
             applications: applications.clone(),
@@ -79,6 +80,25 @@ fn read_block<'t>(
             extension,
         })
         .collect()
+}
+
+/// The password of one extension that is no block of [[ports]]; empty after a fault.
+pub(super) fn read_extension_password<'t>(
+    reader: &mut Reader<'t>,
+    section: &mut Section<'t>,
+    source: Source<'_>,
+    extension: &str,
+) -> String {
+    let from = read_password(reader, section);
+    let passwords = Passwords { source, from, at: section.at("password_file") };
+    passwords.check_entropy(reader, &section.at("password"));
+    passwords.of(reader, extension)
+}
+
+/// One extension, not a range.
+pub(super) fn single_extension(value: &DeValue<'_>) -> Meaning<String> {
+    let one = extensions(value).ok().filter(|all| all.len() == 1).and_then(|mut all| all.pop());
+    one.ok_or_else(|| "write one extension in quotes, as \"6090\"".to_owned())
 }
 
 /// Two ports with one extension would take each other's registration away.

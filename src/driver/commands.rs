@@ -101,7 +101,7 @@ pub fn run(path: &Path) -> Result<String, Failure> {
 /// [`Failure::Configuration`] with every fault.
 pub fn check_config(path: &Path) -> Result<String, Failure> {
     let Loaded { config, warnings } = load_config(path)?;
-    let (ports, applications) = (config.ports.len(), config.applications.len());
+    let (ports, applications) = (config.pool_ports().len(), config.applications.len());
     let fine = format!("{}: fine, {ports} ports, {applications} applications", path.display());
     Ok(warnings + &fine)
 }

@@ -18,8 +18,9 @@ use serde_json::Value;
 use super::{ChannelCommand, ChannelState, Input, Ivr, NewCall, Offer, Output, Request, Response};
 use crate::codecs::Digit;
 use crate::config::{
-    Admin, Announce, Application, Ari, AriUser, Config, ContactSecret, Continue, DigestAlgorithm,
-    Log, Media, Node, Outbound, Overflow, Pbx, Port, Replay, SipPorts, Transport,
+    Admin, Announce, Application, Ari, AriUser, Cluster, Config, ContactSecret, Continue,
+    DigestAlgorithm, Log, Media, Node, Outbound, Overflow, Pbx, Port, PortKind, Replay, SipPorts,
+    Transport,
 };
 use crate::ids::{CallId, Generation, InstanceId, MediaId, PortId, RequestId};
 use crate::redact::Redacted;
@@ -94,8 +95,11 @@ fn config() -> Config {
     Config {
         node: Node { name: "a".into(), entity_id: "pk-cluster".into() },
         pbx: pbx(),
+        cluster: Cluster::single("a", "pbx"),
+        control: None,
         ports: vec![Port {
             id: PortId(0),
+            kind: PortKind::Pool,
             extension: "201".into(),
             auth_user: "201".into(),
             password: Redacted::default(),

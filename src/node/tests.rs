@@ -3,6 +3,7 @@
 
 mod alarms;
 mod announce;
+mod control;
 mod dead_pbx;
 mod digits;
 mod digits_out;
@@ -118,6 +119,8 @@ struct Bench {
     ok: String,
     /// Request-URI of the port, as registered.
     contact: String,
+    /// Of every port.
+    contacts: Vec<String>,
     /// They answer no pings.
     frozen: BTreeSet<InstanceId>,
     /// The PBX answers nothing that it would answer by itself.
@@ -152,6 +155,7 @@ impl Bench {
             calls: 0,
             ok: String::new(),
             contact: String::new(),
+            contacts: Vec::new(),
             frozen: BTreeSet::new(),
             pbx_dead: false,
         };

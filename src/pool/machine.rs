@@ -63,7 +63,9 @@ impl Pool {
             outputs: VecDeque::new(),
             config,
         };
-        let ports = pool.config.ports.iter();
+        // The control port comes last and is the menu's: without it, indexes stay those of the
+        // configuration.
+        let ports = pool.config.pool_ports().iter();
         let routes = ports.map(|port| pool.route(&port.applications)).collect::<Vec<_>>();
         let idle_since = Instant::ZERO;
         pool.ports = routes

@@ -18,6 +18,11 @@ impl Node {
     /// A call from the PBX: it rings at once; the pool decides who gets it.
     pub(in crate::node) fn incoming(&mut self, now: Instant, incoming: sip::Incoming) {
         let sip::Incoming { call, port, caller, called, .. } = incoming;
+        if self.config.is_control(port) {
+            // Nobody answers there; 480 lets the PBX go on to another node's control extension.
+            self.sip_command(now, sip::Command::Refuse { call, status: 480 });
+            return;
+        }
         let free = self.call_of(port).is_none() && self.phase == Phase::Running;
         let Some(udp_port) = free.then(|| self.open_udp_port(now, call, port)).flatten() else {
             let status = self.config.pbx.refuse_status;

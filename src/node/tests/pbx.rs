@@ -29,9 +29,14 @@ fn answer(request: &str, status: &str, more: &str, body: &str) -> String {
 impl Bench {
     /// The PBX takes the registration that the node has just asked for.
     pub(super) fn register(&mut self) {
-        let made = self.run(Duration::from_millis(100));
-        let register = made.to_pbx("REGISTER ").to_owned();
-        self.grant(&register, "");
+        let mut made = self.run(Duration::from_millis(100));
+        // From the last port down, so that `contact` is left to the first one.
+        made.sip.sort_by_key(|register| header(register, "To")[0].to_owned());
+        for register in made.sip.iter().rev() {
+            assert!(register.starts_with("REGISTER "), "{register}");
+            self.grant(register, "");
+            self.contacts.insert(0, self.contact.clone());
+        }
     }
 
     /// The PBX grants a REGISTER, and lists more Contacts.

@@ -164,10 +164,13 @@ pub fn fuzz_configuration(data: &[u8]) {
 }
 
 fn check_usable(config: &Config) {
-    assert!(!config.ports.is_empty() && !config.pbx.registrars.is_empty());
+    assert!(!config.pool_ports().is_empty() || config.cluster.is_witness());
+    assert!(!config.pbx.registrars.is_empty());
+    assert!(config.cluster.member(config.cluster.me).is_some());
     assert!(config.media.udp_first < config.media.udp_last);
     for (index, port) in config.ports.iter().enumerate() {
         assert_eq!(usize::from(port.id.0), index);
-        assert!(!port.extension.is_empty() && !port.applications.is_empty());
+        assert!(!port.extension.is_empty());
+        assert_eq!(port.applications.is_empty(), config.is_control(port.id));
     }
 }

@@ -1,0 +1,161 @@
+//! Checks of `[cluster]`, its nodes and `[control]` against each other.
+
+use std::path::Path;
+
+use super::reader::Reader;
+use super::{Cluster, ClusterProfile, Config, Member, MemberRole, Promotion, Takeover, Transport};
+
+/// Checks the cluster as a whole. `exists` tells whether a file is there.
+pub(super) fn check_cluster(
+    reader: &mut Reader<'_>,
+    config: &Config,
+    exists: &dyn Fn(&Path) -> bool,
+) {
+    let cluster = &config.cluster;
+    if cluster.profile == ClusterProfile::Single {
+        return check_single(reader);
+    }
+    check_count(reader, cluster);
+    check_unique(reader, &cluster.nodes);
+    check_loopback(reader, cluster);
+    check_pbx(reader, config);
+    check_promotion(reader, cluster);
+    check_takeover(reader, config);
+    check_credentials(reader, cluster, exists);
+    check_control(reader, config);
+}
+
+fn check_single(reader: &mut Reader<'_>) {
+    if reader.written("cluster.nodes[0]") {
+        let text = "names other nodes, and cluster.profile is \"single\": write profile = \
+                    \"pair\" or \"trio\", or take them out";
+        reader.error("cluster.nodes", text);
+    }
+}
+
+fn check_count(reader: &mut Reader<'_>, cluster: &Cluster) {
+    let count = |role| cluster.nodes.iter().filter(|member| member.role == role).count();
+    let (data, witnesses) = (count(MemberRole::Data), count(MemberRole::Witness));
+    if cluster.nodes.is_empty() {
+        // Said already, at node.name.
+        return;
+    }
+    if data != 2 {
+        let profile = cluster.profile.name();
+        let text = format!(
+            "has {data} nodes with role \"data\", profile \"{profile}\" has two: write \
+             [[cluster.nodes]] for each"
+        );
+        reader.error("cluster.nodes", text);
+    }
+    match (cluster.profile, witnesses) {
+        (ClusterProfile::Pair, 1..) => reader.error(
+            "cluster.profile",
+            "has no witness, and a node has role = \"witness\": write \"trio\", or take it out",
+        ),
+        (ClusterProfile::Trio, 0) => reader.error(
+            "cluster.profile",
+            "needs a witness: write [[cluster.nodes]] with role = \"witness\" for it, on a third \
+             machine, or \"pair\"",
+        ),
+        (ClusterProfile::Trio, 2..) => {
+            reader
+                .error("cluster.nodes", "has more than one witness: one votes, take the rest out");
+        }
+        _ => {}
+    }
+}
+
+fn check_unique(reader: &mut Reader<'_>, nodes: &[Member]) {
+    for (n, member) in nodes.iter().enumerate() {
+        let before = &nodes[..n];
+        let same_name = before.iter().find(|other| other.name == member.name);
+        if let Some(other) = same_name.filter(|other| !other.name.is_empty()) {
+            let text =
+                format!("is the name of cluster.nodes[{}] too: each has its own", other.id.0);
+            reader.error(&format!("cluster.nodes[{n}].name"), text);
+        }
+        let same_link = before.iter().find(|other| other.link == member.link);
+        if let Some(other) = same_link.filter(|other| other.link.is_some()) {
+            let text = format!("is where \"{}\" listens too: each has its own", other.name);
+            reader.error(&format!("cluster.nodes[{n}].link"), text);
+        }
+    }
+}
+
+fn check_loopback(reader: &mut Reader<'_>, cluster: &Cluster) {
+    let is = |loopback: bool| {
+        let links = cluster.nodes.iter().filter_map(|member| member.link);
+        links.clone().any(|link| link.ip().is_loopback() == loopback)
+    };
+    if !(is(true) && is(false)) {
+        return;
+    }
+    for (n, member) in cluster.nodes.iter().enumerate() {
+        if member.link.is_some_and(|link| link.ip().is_loopback()) {
+            let text = "is of one machine only, and other nodes are elsewhere: write the address \
+                        of the network card";
+            reader.error(&format!("cluster.nodes[{n}].link"), text);
+        }
+    }
+}
+
+fn check_pbx(reader: &mut Reader<'_>, config: &Config) {
+    let Some(me) = config.cluster.member(config.cluster.me) else { return };
+    if me.pbx != config.pbx.id {
+        let text = format!("is not pbx.id (\"{}\"): they name the same PBX", config.pbx.id);
+        reader.error(&format!("cluster.nodes[{}].pbx", me.id.0), text);
+    }
+}
+
+fn check_promotion(reader: &mut Reader<'_>, cluster: &Cluster) {
+    let pbx = |member: &Member| member.pbx.clone();
+    let one_pbx = cluster.nodes.windows(2).all(|pair| pbx(&pair[0]) == pbx(&pair[1]));
+    if cluster.profile == ClusterProfile::Pair && cluster.promotion != Promotion::Manual && one_pbx
+    {
+        reader.warning(
+            "cluster.promotion",
+            "without a witness nobody can tell a dead primary from a cut link: the backup promotes \
+             itself only after an orderly stop of the primary; otherwise it waits for \
+             `portkeeper promote`",
+        );
+    }
+}
+
+fn check_takeover(reader: &mut Reader<'_>, config: &Config) {
+    let takeover = config.cluster.takeover;
+    if config.pbx.transport == Transport::Tcp && takeover == Takeover::SharedAddress {
+        let text = "moves an address, not a connection: with pbx.transport = \"tcp\" the ports \
+                    connect and register again before they take calls";
+        reader.warning("cluster.takeover", text);
+    }
+    if config.pbx.profile == "cucm" && takeover == Takeover::Reinvite {
+        let text = "CUCM binds a device to its Contact address and may refuse a re-INVITE from \
+                    another one: write \"shared_address\" or \"dual_devices\"";
+        reader.warning("cluster.takeover", text);
+    }
+}
+
+fn check_credentials(reader: &mut Reader<'_>, cluster: &Cluster, exists: &dyn Fn(&Path) -> bool) {
+    let missing: Vec<_> = ["ca.pem", "node.pem", "node.key"]
+        .into_iter()
+        .filter(|file| !exists(&cluster.credentials.join(file)))
+        .collect();
+    if !missing.is_empty() && reader.written("cluster.credentials") {
+        let text = format!(
+            "lacks {}: run `portkeeper cluster init` on the first node, `portkeeper cluster join` \
+             on the others",
+            missing.join(", ")
+        );
+        reader.warning("cluster.credentials", text);
+    }
+}
+
+fn check_control(reader: &mut Reader<'_>, config: &Config) {
+    let cluster = &config.cluster;
+    let wanted = cluster.is_witness() || cluster.profile == ClusterProfile::Pair;
+    if wanted && config.control.is_none() && !reader.written("control") {
+        let text = "there is no [control]: nobody can promote by phone through this node";
+        reader.warning("control", text);
+    }
+}

@@ -1,0 +1,154 @@
+//! What the nodes of a cluster must have in common, in a form that two of them can compare.
+//!
+//! A [`Shared`] is a list of named parts, each with its meaning in short words and a hash of all of
+//! it, so that a node which refuses another one can say what differs and not only that something
+//! does. A part that a node does not have (a witness has no extensions) is not compared.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::values::show_duration;
+use super::{Config, MemberRole, Promotion, Takeover};
+
+/// Parts in a list that came from elsewhere at most: there are nine.
+pub const PARTS_MAX: usize = 32;
+
+/// Characters of a part that are shown at most.
+const SHOWN_MAX: usize = 160;
+
+/// Everything that must be equal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shared {
+    /// The parts, in the order in which they are compared.
+    pub parts: Vec<Part>,
+}
+
+/// One thing that must be equal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name, as an operator knows it.
+    pub name: String,
+    /// What it says, shortened.
+    pub shown: String,
+    /// The first 16 hexadecimal digits of the SHA-256 of all that it says.
+    pub hash: String,
+}
+
+impl Part {
+    fn new(name: &str, whole: &str) -> Self {
+        let mut shown: String = whole.chars().take(SHOWN_MAX).collect();
+        if shown.len() < whole.len() {
+            shown.push_str("...");
+        }
+        Self { name: name.to_owned(), shown, hash: hash_of(whole.as_bytes()) }
+    }
+}
+
+impl Shared {
+    /// What this node must have in common with the others.
+    pub fn of(config: &Config) -> Self {
+        let cluster = &config.cluster;
+        let mut parts = vec![
+            Part::new("cluster.id", &cluster.id),
+            Part::new("cluster.profile", cluster.profile.name()),
+            Part::new("cluster.nodes", &nodes(config)),
+            Part::new("cluster.timers", cluster.timer_profile.name()),
+            Part::new("cluster.promotion", &promotion(cluster.promotion)),
+            Part::new("cluster.takeover", cluster.takeover.name()),
+        ];
+        if !cluster.is_witness() {
+            // Nodes at different PBXs, or with devices of their own, have other extensions.
+            if comparable(config) {
+                parts.push(Part::new("extensions", &extensions(config)));
+            }
+            let names: Vec<_> = config.applications.keys().map(String::as_str).collect();
+            parts.push(Part::new("applications", &names.join(", ")));
+        }
+        Self { parts }
+    }
+
+    /// The short SHA-256 of all parts, for `status`.
+    pub fn digest(&self) -> String {
+        let mut all = String::new();
+        for part in &self.parts {
+            let _ = writeln!(all, "{} {}", part.name, part.hash);
+        }
+        hash_of(all.as_bytes())
+    }
+
+    /// The first part in which `other`, as node `name` has it, differs from this, in words.
+    pub fn disagreement(&self, other: &Self, name: &str) -> Option<String> {
+        let pairs = self.parts.iter().filter_map(|mine| {
+            let theirs = other.parts.iter().find(|part| part.name == mine.name)?;
+            Some((mine, theirs))
+        });
+        let (mine, theirs) = pairs.into_iter().find(|(mine, theirs)| mine.hash != theirs.hash)?;
+        let shown: String = theirs.shown.chars().take(SHOWN_MAX + 3).collect();
+        let what = &mine.name;
+        if mine.shown == shown {
+            return Some(format!("{what} differ after what both begin with: {shown}"));
+        }
+        Some(format!("{what} differ: {} here, {shown} at {name}", mine.shown))
+    }
+}
+
+/// Sixty-four bits suffice against accidents, and a peer that wants to lie may as well send ours.
+fn hash_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn nodes(config: &Config) -> String {
+    let one = |member: &super::Member| {
+        let role = match member.role {
+            MemberRole::Data => "",
+            MemberRole::Witness => " (witness)",
+        };
+        let link = member.link.map_or_else(String::new, |link| format!(" {link}"));
+        format!("{}{role}{link} at PBX {}", member.name, member.pbx)
+    };
+    config.cluster.nodes.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn promotion(promotion: Promotion) -> String {
+    match promotion {
+        Promotion::Manual => "manual".to_owned(),
+        Promotion::Auto => "auto".to_owned(),
+        Promotion::AutoAfter(wait) => show_duration(wait),
+    }
+}
+
+fn comparable(config: &Config) -> bool {
+    let cluster = &config.cluster;
+    let peer_elsewhere = cluster.data_peer().is_some_and(|peer| cluster.other_pbx(peer.id));
+    cluster.takeover != Takeover::DualDevices && !peer_elsewhere
+}
+
+/// The extensions in their order, runs of numbers as a range.
+fn extensions(config: &Config) -> String {
+    let mut runs: Vec<(&str, &str)> = Vec::new();
+    for port in config.pool_ports() {
+        match runs.last_mut() {
+            Some((_, last)) if follows(last, &port.extension) => *last = &port.extension,
+            _ => runs.push((&port.extension, &port.extension)),
+        }
+    }
+    let run = |(first, last): &(&str, &str)| {
+        if first == last { (*first).to_owned() } else { format!("{first}-{last}") }
+    };
+    runs.iter().map(run).collect::<Vec<_>>().join(", ")
+}
+
+fn follows(last: &str, next: &str) -> bool {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let number = |text: &str| text.parse::<u64>().ok();
+    last.len() == next.len()
+        && digits(last)
+        && digits(next)
+        && number(last).and_then(|n| n.checked_add(1)) == number(next)
+        && number(next).is_some()
+}

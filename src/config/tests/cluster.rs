@@ -1,0 +1,168 @@
+//! Clusters: who is in one, what they must share, and what is said about wrong ones.
+
+use super::*;
+use crate::ids::NodeId;
+
+/// What turns [`GOOD`] into node `a` of three.
+const TRIO: &str = r#"
+[cluster]
+id = "north"
+profile = "trio"
+credentials = "cluster"
+[[cluster.nodes]]
+name = "a"
+link = "192.0.2.10:7443"
+[[cluster.nodes]]
+name = "b"
+link = "192.0.2.11:7443"
+[[cluster.nodes]]
+name = "w"
+role = "witness"
+link = "192.0.2.12:7443"
+"#;
+
+fn node(name: &str, more: &str) -> String {
+    format!("[node]\nname = \"{name}\"\n{GOOD}{TRIO}{more}")
+}
+
+const CONTROL: &str = "[control]\nextension = \"6090\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n";
+
+/// A witness: no ports, no applications.
+fn witness() -> String {
+    let ports = GOOD.find("[[ports]]").expect("ports");
+    format!("[node]\nname = \"w\"\n{}{TRIO}{CONTROL}", &GOOD[..ports])
+}
+
+#[test]
+fn without_a_section_a_node_is_a_cluster_of_its_own() {
+    let config = parsed(GOOD).config.expect("usable");
+    assert_eq!(config.cluster.profile, ClusterProfile::Single);
+    assert_eq!(config.cluster.peers().count(), 0);
+    assert_eq!(config.cluster.name_of(config.cluster.me), "portkeeper");
+    assert!(config.control.is_none());
+}
+
+#[test]
+fn a_node_of_a_trio_knows_itself_and_its_peers() {
+    let parsed = parsed(&node("b", ""));
+    assert_eq!(parsed.faults, []);
+    let cluster = parsed.config.expect("usable").cluster;
+    assert_eq!((cluster.me, cluster.witness()), (NodeId(1), Some(NodeId(2))));
+    let peers: Vec<_> = cluster.peers().map(|peer| peer.name.as_str()).collect();
+    assert_eq!(peers, ["a", "w"]);
+    assert_eq!(cluster.data_peer().map(|peer| peer.id), Some(NodeId(0)));
+    assert_eq!(cluster.timers, TimerProfile::Lan.timers());
+    assert_eq!((cluster.promotion, cluster.rehearsal), (Promotion::Auto, Rehearsal::Query));
+    assert_eq!(cluster.credentials, Path::new("/etc/pk/cluster"));
+    assert!(!cluster.is_witness() && !cluster.other_pbx(NodeId(0)));
+}
+
+#[test]
+fn rehearsals_are_off_where_they_can_harm_the_pbx() {
+    let config = parsed(&GOOD.replace("generic", "nec")).config.expect("usable");
+    assert_eq!(config.cluster.rehearsal, Rehearsal::Off);
+}
+
+#[test]
+fn a_witness_needs_no_voice_ports_and_may_have_none() {
+    let parsed = parsed(&witness());
+    assert_eq!(parsed.faults, []);
+    let config = parsed.config.expect("usable");
+    assert!(config.cluster.is_witness() && config.pool_ports().is_empty());
+    assert_eq!(config.ports.len(), 1);
+    let with_ports = node("w", CONTROL);
+    assert!(
+        report(&with_ports).contains("a witness has no voice ports"),
+        "{}",
+        report(&with_ports)
+    );
+}
+
+#[test]
+fn the_control_port_comes_last_and_is_not_of_the_pool() {
+    let text = GOOD.replace("\"6001\"", "\"6001-6003\"") + CONTROL + "callers = [\"60XX\"]\n";
+    let config = parsed(&text).config.expect("usable");
+    let control = config.control.as_ref().expect("one");
+    assert_eq!((control.port, control.language.as_str()), (PortId(3), "en"));
+    assert_eq!(control.callers, ["60XX"]);
+    assert_eq!(config.pool_ports().len(), 3);
+    let port = &config.ports[3];
+    assert_eq!((port.id, port.kind), (PortId(3), PortKind::Control));
+    assert_eq!((port.extension.as_str(), port.auth_user.as_str()), ("6090", "6090"));
+    assert!(config.is_control(PortId(3)) && !config.is_control(PortId(2)));
+}
+
+#[test]
+fn automatic_promotion_of_a_pair_is_warned_of_unless_each_has_a_pbx_of_its_own() {
+    let pair = node("a", CONTROL)
+        .replace("profile = \"trio\"", "profile = \"pair\"\npromotion = \"auto\"")
+        .replace("[[cluster.nodes]]\nname = \"w\"\nrole = \"witness\"\n", "")
+        .replace("link = \"192.0.2.12:7443\"\n", "");
+    assert!(report(&pair).contains("only after an orderly stop"), "{}", report(&pair));
+    let apart = pair.replace("192.0.2.11:7443\"", "192.0.2.11:7443\"\npbx = \"south\"");
+    assert_eq!(report(&apart), "");
+}
+
+#[test]
+fn missing_credentials_are_warned_of_with_what_makes_them() {
+    let (text, base) = (node("a", ""), Path::new("/etc/pk"));
+    let parsed = parse(Source { text: &text, base, read_file: &read_file, exists: &|_| false });
+    let report = Report { file: "x.toml", faults: &parsed.faults }.to_string();
+    assert!(report.contains("lacks ca.pem, node.pem, node.key: run `portkeeper cluster init`"));
+    assert!(parsed.config.is_some());
+}
+
+fn shared(text: &str) -> Shared {
+    Shared::of(&parsed(text).config.expect("usable"))
+}
+
+#[test]
+fn nodes_with_one_configuration_agree() {
+    let (a, b, w) = (shared(&node("a", "")), shared(&node("b", "")), shared(&witness()));
+    assert_eq!(a, b);
+    assert_eq!(a.digest(), b.digest());
+    assert_eq!((a.disagreement(&b, "b"), a.disagreement(&w, "w")), (None, None));
+    assert_eq!(w.disagreement(&a, "a"), None);
+}
+
+#[test]
+fn a_disagreement_is_named_with_both_sides() {
+    let wide = |range: &str| node("a", "").replace("\"6001\"", range);
+    let a = shared(&wide("\"6001-6030\""));
+    let says = |other: &str| a.disagreement(&shared(other), "b");
+    assert_eq!(
+        says(&wide("\"6001-6020\"")).as_deref(),
+        Some("extensions differ: 6001-6030 here, 6001-6020 at b")
+    );
+    let order = wide("[\"6002-6030\", \"6001\"]");
+    assert!(says(&order).is_some_and(|text| text.contains("6002-6030, 6001 at b")));
+    let slow = wide("\"6001-6030\"").replace(
+        "[[cluster.nodes]]\nname = \"a\"",
+        "timers = \"vm\"\n\
+                                              [[cluster.nodes]]\nname = \"a\"",
+    );
+    assert_eq!(says(&slow).as_deref(), Some("cluster.timers differ: lan here, vm at b"));
+    let pbx = wide("\"6001-6030\"").replace("[pbx]", "[pbx]\nid = \"south\"");
+    assert!(says(&pbx).is_some_and(|text| text.starts_with("cluster.nodes differ: a ")));
+}
+
+#[test]
+fn long_parts_that_begin_alike_are_told_apart() {
+    let list = |last: &str| {
+        let odd: Vec<_> = (0..200).map(|n| format!("\"{}\"", 5000 + 2 * n)).collect();
+        node("a", "").replace("\"6001\"", &format!("[{}, \"{last}\"]", odd.join(", ")))
+    };
+    let text = shared(&list("7001")).disagreement(&shared(&list("7003")), "b").expect("one");
+    assert!(text.starts_with("extensions differ after what both begin with: 5000, 5002"), "{text}");
+    assert!(text.len() < 300, "{text}");
+}
+
+#[test]
+fn devices_of_their_own_have_extensions_of_their_own() {
+    let own = |range: &str| {
+        node("a", "")
+            .replace("\"6001\"", range)
+            .replace("credentials", "takeover = \"dual_devices\"\ncredentials")
+    };
+    assert_eq!(shared(&own("\"6001\"")).disagreement(&shared(&own("\"7001\"")), "b"), None);
+}
