@@ -200,6 +200,14 @@ impl Endpoint {
         self.plan_watch(now, node);
     }
 
+    /// An OPTIONS got no answer for a reason that says nothing of the node: the next one tells.
+    pub(super) fn watch_unheard(&mut self, now: Instant, node: usize) {
+        if let Some(watch) = self.watches.get_mut(node) {
+            watch.asking = false;
+        }
+        self.plan_watch(now, node);
+    }
+
     /// One port that is bound to a worse node tries this one.
     fn try_register(&mut self, now: Instant, node: usize) {
         let worse = |state: RegistrationState| match state {

@@ -13,6 +13,7 @@ mod early;
 mod far_end;
 mod in_dialog;
 mod lives;
+mod nodes;
 mod registration;
 mod routes;
 mod snapshots;
