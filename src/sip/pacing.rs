@@ -41,6 +41,8 @@ pub(crate) enum Outcome {
     Clean,
     /// 503, 500, 408 or silence.
     Distress { retry_after: Option<Duration> },
+    /// It did not leave, which says nothing of the registrar.
+    NotSent,
 }
 
 /// Queue, window and bucket of one registrar.
@@ -123,6 +125,7 @@ impl Pacing {
                 let pause = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
                 self.hold_until = self.hold_until.max(now + pause);
             }
+            Outcome::NotSent => {}
         }
         true
     }

@@ -161,10 +161,14 @@ impl Endpoint {
     }
 
     pub(super) fn register_failed(&mut self, now: Instant, port: PortId, why: Unanswered) {
-        let node = self.pacing_done(now, port, Outcome::Distress { retry_after: None });
+        let outcome = match why.was_sent() {
+            true => Outcome::Distress { retry_after: None },
+            false => Outcome::NotSent,
+        };
+        let node = self.pacing_done(now, port, outcome);
         let status = Some(why.status()).filter(|_| !why.is_silence());
         self.registration_input(now, port, Input::Failed { status });
-        if let Some(node) = node {
+        if let Some(node) = node.filter(|_| why.was_sent()) {
             self.node_fails(now, node, why.is_silence());
         }
     }

@@ -39,6 +39,11 @@ impl Unanswered {
     pub(super) const fn is_silence(self) -> bool {
         matches!(self, Self::TimedOut | Self::NotConnected)
     }
+
+    /// Whether the request left, so that its failure may be the doing of who was asked.
+    pub(super) const fn was_sent(self) -> bool {
+        !matches!(self, Self::Unprintable | Self::Full)
+    }
 }
 
 impl Endpoint {

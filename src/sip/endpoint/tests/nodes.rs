@@ -108,3 +108,24 @@ fn sip_r9_an_options_that_had_no_place_here_is_no_silence() {
     });
     assert!(asked, "the watch goes on");
 }
+
+#[test]
+fn sip_r9_a_register_that_had_no_place_here_leaves_pace_and_node_alone() {
+    let paced = ("register_rate = 0", "register_rate = 100");
+    let mut bench = Bench::with(GENERIC, &[TWO_NODES, paced]);
+    bench.command(Command::Register { port: PortId(0) });
+    while bench.sent.is_empty() {
+        bench.millis(10);
+    }
+    let register = bench.request(Method::Register);
+    bench.reply(&register, 200, &[("Expires", "3600")]);
+    fill(&mut bench);
+    bench.command(Command::Register { port: PortId(1) });
+    bench.secs(3);
+    let status = bench.endpoint.status();
+    let unreachable = RegistrationState::Unreachable { status: Some(503) };
+    assert_eq!(status.registrations.get(1), Some(&unreachable), "it was due");
+    assert_eq!(status.nodes_up, [Some(true), None]);
+    assert_eq!(status.register_rate, [Some(100), Some(100)]);
+    assert_eq!(node_of(&bench, 0), Some(0));
+}
