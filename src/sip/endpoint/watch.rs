@@ -85,10 +85,13 @@ impl Watch {
 }
 
 impl Endpoint {
-    /// A binding was renewed where it was. The only node of the list is good with that, so that its
-    /// next silence is one anew. One of several that refused another port with 5xx is not: it
-    /// would be asked again by that port at every renewal of any.
+    /// A binding was renewed where it was: the next silence of the node is news again. The only
+    /// node of the list is good with that. One of several that refused another port with 5xx is
+    /// not: it would be asked again by that port at every renewal of any.
     pub(super) fn node_renewed(&mut self, now: Instant, node: usize) {
+        if let Some(watch) = self.watches.get_mut(node) {
+            watch.left = false;
+        }
         if self.watches.len() == 1 {
             self.node_works(now, node);
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ids::PortId;
-use crate::sip::message::{Message, Method};
+use crate::sip::message::{Message, Method, Request};
 use crate::sip::{Command, Input, Output, RegistrationState, StreamId};
 
 const TWO_NODES: (&str, &str) = ("[\"10.0.0.5\"]", "[\"10.0.0.5\", \"10.0.0.6\"]");
@@ -128,4 +128,51 @@ fn sip_r9_a_register_that_had_no_place_here_leaves_pace_and_node_alone() {
     assert_eq!(status.nodes_up, [Some(true), None]);
     assert_eq!(status.register_rate, [Some(100), Some(100)]);
     assert_eq!(node_of(&bench, 0), Some(0));
+}
+
+/// Grants two minutes to every REGISTER but those of `deaf` ports at the first node; returns
+/// those.
+fn grant(bench: &mut Bench, deaf: &[u16]) -> Vec<(u16, Request)> {
+    let mut unanswered = vec![];
+    for sent in std::mem::take(&mut bench.sent) {
+        let Message::Request(request) = sent.message else { panic!("{sent:?}") };
+        if request.method != Method::Register {
+            continue;
+        }
+        let from = request.headers.get("From").expect("From");
+        let ported = |port: &u16| from.contains(&format!("sip:{}@", 6_001 + port));
+        match deaf.iter().find(|port| ported(port)) {
+            Some(port) if sent.to.to_string() == PBX => unanswered.push((*port, request)),
+            _ => bench.reply(&request, 200, &[("Expires", "120")]),
+        }
+    }
+    unanswered
+}
+
+#[test]
+fn sip_r9_a_silence_after_a_renewal_is_told_again() {
+    let mut bench = Bench::with(GENERIC, &[TWO_NODES]);
+    (0..3).for_each(|port| bench.command(Command::Register { port: PortId(port) }));
+    bench.millis(0);
+    assert!(grant(&mut bench, &[]).is_empty());
+    // All three renew; one gets no answer, the others get theirs after that was told.
+    let moved = |bench: &Bench| (0..3).find(|port| node_of(bench, *port) == Some(1));
+    let mut waiting = std::collections::BTreeMap::new();
+    while moved(&bench).is_none() {
+        bench.millis(100);
+        waiting.extend(grant(&mut bench, &[0, 1, 2]));
+    }
+    let moved = moved(&bench).expect("one");
+    waiting.remove(&moved);
+    waiting.values().for_each(|request| bench.reply(request, 200, &[("Expires", "120")]));
+    let rest: Vec<u16> = waiting.into_keys().collect();
+    assert_eq!(rest.iter().filter(|port| node_of(&bench, **port) == Some(0)).count(), 2);
+    // The next silence is found by one of them; the other is renewed until then.
+    while node_of(&bench, rest[0]) == Some(0) {
+        bench.millis(100);
+        grant(&mut bench, &rest[..1]);
+    }
+    bench.millis(0);
+    grant(&mut bench, &rest[..1]);
+    assert_eq!(node_of(&bench, rest[1]), Some(1), "it was told");
 }
