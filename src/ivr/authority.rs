@@ -4,8 +4,8 @@
 //! the instance that the call is bound to; an id of an older generation is dead, whoever sends it.
 //! So nothing here asks which process a request came from, and a fenced instance keeps its socket.
 //!
-//! Every request on a live id reaches the node as a command, a refused one as `Read`: it shows
-//! that the application is alive.
+//! Every request on a live id reaches the node as a command, a refused one as `Read`, also one
+//! above the rate: it shows that the application is alive.
 
 use super::fault::Fault;
 use super::machine::{Ask, Ivr};
@@ -52,7 +52,6 @@ impl Ivr {
         if self.channels.get_mut(&call).is_some_and(|c| c.pace.admits(ask.now)) {
             return Ok(());
         }
-        self.touched = None;
         Err(Fault::new(429, "More than 20 commands a second on this call"))
     }
 

@@ -21,6 +21,10 @@ const COMMAND_INTERVAL: Duration = Duration::from_millis(50);
 /// Commands at once: a burst of 20.
 const COMMAND_BURST: Duration = Duration::from_millis(20 * 50);
 
+/// Commands of a new owner beyond those: to answer, to read the variables and to play. All of them
+/// leave room in the queue to the media port, which holds 32, for what the node itself wants.
+const NEW_OWNER_RESERVE: u32 = 5;
+
 /// Finished playbacks that are remembered, so that a repeated `play/{id}` finds its first.
 const FINISHED_MAX: usize = 32;
 
@@ -133,11 +137,15 @@ impl Channel {
 
     /// A new offer of the call: all that it says replaces what was known. Its variables are all
     /// that the new owner may read: what the old one set is not always handed over. The pace goes
-    /// on as it was: what its owners ask for in a moment goes to the one port of the call.
+    /// on, for what all owners ask for in a moment goes to the one port of the call; but the new
+    /// owner has a few commands of its own, whatever the old one asked for.
     pub(super) fn take_over(&mut self, offer: Offer, owner: Owner) {
         if self.generation != offer.generation || self.id.is_empty() {
             self.id = format!("{}.{}", offer.call, offer.generation);
             self.media_count = 0;
+        }
+        if self.generation != offer.generation {
+            self.pace.next_owner();
         }
         self.generation = offer.generation;
         self.owner = owner;
@@ -296,22 +304,34 @@ impl Recording {
     }
 }
 
-/// The rate of commands of one call: 20 a second, 20 at once.
+/// The rate of commands of one call: 20 a second, 20 at once, and never more than 25 with what new
+/// owners have of their own.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
     /// When everything that came would be through at the sustained rate.
     clear_at: Instant,
+    /// What is left to a new owner beyond the burst.
+    reserve: u32,
 }
 
 impl Pace {
     /// Whether one more command fits; if so it is counted.
     pub(super) fn admits(&mut self, now: Instant) -> bool {
         let clear_at = self.clear_at.max(now) + COMMAND_INTERVAL;
-        let fits = clear_at.saturating_duration_since(now) <= COMMAND_BURST;
+        let backlog = clear_at.saturating_duration_since(now);
+        let all = COMMAND_BURST + COMMAND_INTERVAL * NEW_OWNER_RESERVE;
+        let reserved = backlog > COMMAND_BURST && backlog <= all && self.reserve > 0;
+        let fits = backlog <= COMMAND_BURST || reserved;
         if fits {
             self.clear_at = clear_at;
+            self.reserve -= u32::from(reserved);
         }
         fits
+    }
+
+    /// The call goes to another owner.
+    pub(super) const fn next_owner(&mut self) {
+        self.reserve = NEW_OWNER_RESERVE;
     }
 }
 
@@ -327,5 +347,19 @@ mod tests {
         let in_a_second =
             (1..=100).filter(|n| pace.admits(start + Duration::from_millis(10 * n))).count();
         assert_eq!((at_once, in_a_second), (20, 20));
+    }
+
+    #[test]
+    fn owners_in_quick_succession_never_have_more_than_25_commands_at_once() {
+        let mut pace = Pace::default();
+        let start = Instant::ZERO + Duration::from_secs(1);
+        let admitted: Vec<_> = (0..4)
+            .map(|_| {
+                let admitted = (0..30).filter(|_| pace.admits(start)).count();
+                pace.next_owner();
+                admitted
+            })
+            .collect();
+        assert_eq!(admitted, [20, 5, 0, 0]);
     }
 }

@@ -188,7 +188,10 @@ impl World {
                     self.note(Note::Stale(port, id, 404));
                 }
             }
-            (Some(_), Some(429)) => {
+            (Some(first), Some(429)) => {
+                if let (true, Some(port)) = (first, port) {
+                    self.note(Note::Claimed(port, id));
+                }
                 if let Some(check) = call.and_then(|call| self.checks.call(call)) {
                     check.was_throttled();
                 }
