@@ -25,6 +25,7 @@ pub mod store;
 pub mod ha;
 pub mod ivr;
 pub mod media;
+pub mod menu;
 pub mod pool;
 pub mod sip;
 

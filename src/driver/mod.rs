@@ -19,7 +19,6 @@ mod room;
 pub mod rtp_net;
 pub mod run;
 mod sip_net;
-pub mod sqlite;
 
 use std::sync::Arc;
 

@@ -12,8 +12,6 @@
 //! peer: frames between two nodes, and whether they belong together
 //! ```
 
-pub mod peer;
-
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Epoch;

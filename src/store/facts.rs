@@ -121,6 +121,8 @@ pub enum Action {
     Acknowledge,
     /// Went through the menu's drill.
     Drill,
+    /// Had the restart message sent to the telephones.
+    RestartMessage,
 }
 
 /// One line of the audit log.
