@@ -227,6 +227,25 @@ mod tests {
     }
 
     #[test]
+    fn one_false_verdict_fails_the_command() {
+        let with = |false_verdicts| Report {
+            seconds: 1,
+            hogs: 2,
+            instances: INSTANCES,
+            calls: CALLS,
+            false_verdicts,
+            suspects_seen: 3,
+            longest_pong_gap_ms: 100.0,
+            floor_longest_gap_ms: 50.0,
+            gap_over_floor: 2.0,
+            hang_after_ms: 250.0,
+            scheduling: "fifo".to_owned(),
+            other_cpu_cores: 0.0,
+        };
+        assert!(with(0).none_was_false() && !with(1).none_was_false());
+    }
+
+    #[test]
     fn hogs_end_with_their_owner() {
         let hogs = Hogs::start(1).expect("a thread");
         let stop = Arc::clone(&hogs.stop);

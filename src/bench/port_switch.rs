@@ -283,9 +283,10 @@ fn median(durations: &[Duration]) -> f64 {
 }
 
 impl Report {
-    /// Every call and every key came through, each key once.
+    /// Every call and every key came through, each key once, and no verdict was false.
     pub fn nothing_lost(&self) -> bool {
         (self.calls_lost, self.digits_lost, self.digits_doubled) == (0, 0, 0)
+            && self.false_verdicts == 0
     }
 
     fn text(&self) -> String {
@@ -358,6 +359,14 @@ mod tests {
             }
         }
         assert!(report.text().contains("false verdicts: 0"));
+        assert!(report.nothing_lost());
+        let spoiled = [
+            Report { calls_lost: 1, ..report.clone() },
+            Report { digits_lost: 1, ..report.clone() },
+            Report { digits_doubled: 1, ..report.clone() },
+            Report { false_verdicts: 1, ..report },
+        ];
+        assert!(spoiled.iter().all(|report| !report.nothing_lost()), "the command has to fail");
     }
 
     #[test]
