@@ -55,15 +55,18 @@ fn echo(mut stream: TcpStream) -> io::Result<()> {
 
 fn ask(mut stream: TcpStream, stop: &AtomicBool) -> io::Result<Duration> {
     let (mut heard, mut longest) = (clock::now(), Duration::ZERO);
-    while !stop.load(Ordering::Relaxed) {
+    // Once at least: a floor of nothing is none.
+    loop {
         clock::sleep_until(clock::now() + ASK_EVERY);
         stream.write_all(b"?")?;
         stream.read_exact(&mut [0])?;
         let now = clock::now();
         longest = longest.max(now.saturating_duration_since(heard));
         heard = now;
+        if stop.load(Ordering::Relaxed) {
+            return Ok(longest);
+        }
     }
-    Ok(longest)
 }
 
 #[cfg(test)]
@@ -75,5 +78,16 @@ mod tests {
         let echo = Echo::start().expect("a connection");
         clock::sleep_until(clock::now() + ASK_EVERY * 3);
         assert!(echo.finish().expect("answers") >= ASK_EVERY);
+    }
+
+    #[test]
+    fn an_echo_that_is_told_to_stop_before_it_began_has_asked_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let near = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        let (far, _) = listener.accept().expect("connected");
+        let answering = std::thread::spawn(move || echo(far));
+        let longest = ask(near, &AtomicBool::new(true)).expect("an answer");
+        assert!(longest >= ASK_EVERY, "{longest:?}");
+        assert!(answering.join().expect("no panic").is_err(), "it ends with the connection");
     }
 }
