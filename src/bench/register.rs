@@ -5,6 +5,7 @@
 //! time from the first datagram that reaches the stub to the 200 of the last port. The floor is the
 //! same number of round trips with datagrams of the same size and the same window between two bare
 //! threads.
+
 mod floor;
 mod stub;
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a socket of its own")]
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
@@ -54,10 +55,11 @@ impl Stub {
     }
 }
 
-/// Registrations that have begun: REGISTERs without credentials.
+/// Registrations that have begun: REGISTERs without credentials, each by Call-ID and CSeq, so that
+/// one that is repeated counts once.
 #[derive(Debug, Default)]
 struct Begun {
-    count: u32,
+    seen: BTreeSet<[Vec<u8>; 2]>,
     first: Instant,
     last: Instant,
 }
@@ -65,12 +67,12 @@ struct Begun {
 impl Begun {
     fn add(&mut self, now: Instant, request: &[u8]) {
         let signed = memchr::memmem::find(request, b"\r\nAuthorization:").is_some();
-        if !request.starts_with(b"REGISTER ") || signed {
+        let named = [field(request, b"\r\nCall-ID:"), field(request, b"\r\nCSeq:")];
+        if !request.starts_with(b"REGISTER ") || signed || !self.seen.insert(named) {
             return;
         }
-        self.count += 1;
         self.last = now;
-        if self.count == 1 {
+        if self.seen.len() == 1 {
             self.first = now;
         }
     }
@@ -78,8 +80,15 @@ impl Begun {
     /// From the first to the last of them.
     fn per_second(&self) -> f64 {
         let lasted = self.last.saturating_duration_since(self.first).as_secs_f64();
-        if lasted > 0.0 { f64::from(self.count - 1) / lasted } else { 0.0 }
+        if lasted > 0.0 { (self.seen.len() - 1) as f64 / lasted } else { 0.0 }
     }
+}
+
+/// What a header field says, as our own node writes it.
+fn field(request: &[u8], name: &[u8]) -> Vec<u8> {
+    let Some(at) = memchr::memmem::find(request, name) else { return Vec::new() };
+    let value = &request[at + name.len()..];
+    value[..memchr::memchr(b'\r', value).unwrap_or(value.len())].to_vec()
 }
 
 struct Desk {
@@ -133,17 +142,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_requests_without_credentials_begin_a_registration() {
+    fn each_request_without_credentials_begins_one_registration_however_often_it_comes() {
         let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
         let mut begun = Begun::default();
-        for (ms, request) in [
-            (1_000, "REGISTER sip:a SIP/2.0\r\nTo: <sip:1@a>\r\n\r\n"),
-            (1_001, "REGISTER sip:a SIP/2.0\r\nAuthorization: Digest\r\n\r\n"),
-            (1_010, "REGISTER sip:a SIP/2.0\r\nTo: <sip:2@a>\r\n\r\n"),
-            (1_020, "REGISTER sip:a SIP/2.0\r\nTo: <sip:3@a>\r\n\r\n"),
+        for (ms, call, more) in [
+            (1_000, "a", "CSeq: 1 REGISTER"),
+            (1_001, "a", "CSeq: 2 REGISTER\r\nAuthorization: Digest"),
+            (1_010, "b", "CSeq: 1 REGISTER"),
+            (1_015, "a", "CSeq: 1 REGISTER"),
+            (1_020, "c", "CSeq: 1 REGISTER"),
+            (1_050, "b", "CSeq: 1 REGISTER"),
         ] {
+            let request = format!("REGISTER sip:a SIP/2.0\r\nCall-ID: {call}\r\n{more}\r\n\r\n");
             begun.add(at(ms), request.as_bytes());
         }
-        assert_eq!(begun.per_second(), 100.0);
+        assert_eq!((begun.seen.len(), begun.per_second()), (3, 100.0));
     }
 }
