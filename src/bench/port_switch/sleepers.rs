@@ -1,6 +1,10 @@
 //! Bare real-time threads that sleep on a worker's ticks, one on each core: how late the machine
-//! wakes anybody, whatever he does. They stand above the workers, which therefore cannot delay
-//! them: a packet that was due while one of them was not woken is late by the machine's fault.
+//! wakes anybody, whatever he does. They stand above the workers, so that what a worker computes
+//! does not delay them: a packet that was due while one of them was not woken is most likely late
+//! by the machine's fault. It is no proof. A kernel that does not preempt itself (`PREEMPT_NONE`)
+//! finishes a worker's system call before it wakes anybody, and such a stall is the worker's own.
+//!
+//! Where no real-time class is to be had they tell nothing: anybody may delay them.
 
 #![expect(clippy::disallowed_methods, reason = "a thread sleeps")]
 
@@ -45,7 +49,8 @@ impl Stall {
 /// The threads.
 pub(super) struct Sleepers {
     stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<Vec<Stall>>>,
+    /// `None`: the thread did not stand above the workers.
+    threads: Vec<JoinHandle<Option<Vec<Stall>>>>,
 }
 
 impl Sleepers {
@@ -61,22 +66,29 @@ impl Sleepers {
         Ok(Self { stop, threads })
     }
 
-    /// The times in which somebody was not woken.
-    pub(super) fn finish(self) -> Vec<Stall> {
+    /// The times in which somebody was not woken; `None`: they did not stand above the workers.
+    pub(super) fn finish(self) -> Option<Vec<Stall>> {
         self.stop.store(true, Ordering::Relaxed);
-        let late = self.threads.into_iter().filter_map(|thread| thread.join().ok());
-        let mut late: Vec<_> = late.flatten().collect();
-        late.sort_unstable();
-        late
+        let told = self.threads.into_iter().map(|thread| thread.join().ok().flatten());
+        merged(told.collect::<Vec<_>>())
     }
 }
 
-fn sleep(core: usize, stop: &AtomicBool) -> Vec<Stall> {
+/// All stalls in order, where every thread tells of its own.
+fn merged(told: Vec<Option<Vec<Stall>>>) -> Option<Vec<Stall>> {
+    let mut stalls = told.into_iter().collect::<Option<Vec<_>>>()?.concat();
+    stalls.sort_unstable();
+    Some(stalls)
+}
+
+fn sleep(core: usize, stop: &AtomicBool) -> Option<Vec<Stall>> {
     let mut cores = CpuSet::new();
     cores.set(core);
     // Where it is not allowed it sleeps on any core.
     let _ = sched_setaffinity(None, &cores);
-    Scheduling::raise_above_workers();
+    if !Scheduling::raise_above_workers() {
+        return None;
+    }
     let mut late = Vec::new();
     let tick = TICK.as_nanos() as u64;
     while !stop.load(Ordering::Relaxed) {
@@ -87,7 +99,7 @@ fn sleep(core: usize, stop: &AtomicBool) -> Vec<Stall> {
             late.push(Stall { from: at, until: woken });
         }
     }
-    late
+    Some(late)
 }
 
 /// How many of them begin in windows of this length that begin at these instants.
@@ -114,6 +126,15 @@ mod tests {
         let stall = Stall { from: at(100), until: at(107) };
         let explained = [99, 100, 106, 108, 109].map(|ms| stall.explains(at(ms)));
         assert_eq!(explained, [false, true, true, true, false]);
+    }
+
+    #[test]
+    fn stalls_are_unknown_when_one_thread_did_not_stand_above_the_workers() {
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        let stall = |ms: u64| Stall { from: at(ms), until: at(ms + 7) };
+        let both = merged(vec![Some(vec![stall(20)]), Some(vec![stall(10)])]);
+        assert_eq!(both, Some(vec![stall(10), stall(20)]));
+        assert_eq!(merged(vec![Some(vec![stall(20)]), None]), None);
     }
 
     #[test]

@@ -47,14 +47,9 @@ impl Scheduling {
         }
     }
 
-    /// Raises the calling thread above the workers, so that none of them can make it late.
-    pub(crate) fn raise_above_workers() -> Self {
-        let raised = Self::raise();
-        // Where the first was allowed this is too.
-        if raised == Self::Fifo && !ask_for_fifo(WATCHER_PRIORITY) {
-            tracing::debug!("no thread may be above the media workers");
-        }
-        raised
+    /// Raises the calling thread above the workers. Returns whether it is.
+    pub(crate) fn raise_above_workers() -> bool {
+        Self::raise() == Self::Fifo && ask_for_fifo(WATCHER_PRIORITY)
     }
 
     pub(super) fn code(self) -> u8 {
