@@ -87,7 +87,7 @@ impl Node {
             sip::RegistrationState::Unreachable { status } => {
                 let detail = status.map_or_else(
                     || "no answer from any registrar".to_owned(),
-                    |status| format!("no registrar grants it, the last answer was {status}"),
+                    |status| format!("no registrar grants it, the last try ended with {status}"),
                 );
                 of(RegistrationState::Unreachable, detail)
             }

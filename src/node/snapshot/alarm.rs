@@ -28,7 +28,7 @@ pub enum AlarmKind {
         /// What it comes from, where that is neither password nor account.
         why: Option<&'static str>,
     },
-    /// No registrar answers.
+    /// No registrar grants a binding: it does not answer, or with 5xx.
     PbxUnreachable {
         /// The registrars that were tried.
         registrars: String,
@@ -121,8 +121,8 @@ impl fmt::Display for AlarmKind {
             ),
             Self::PbxUnreachable { registrars, ports } => write!(
                 f,
-                "no answer from the PBX at {registrars}: {ports} ports are not registered and \
-                 get no calls; check the network and pbx.registrars"
+                "the PBX at {registrars} does not answer, or not with a binding: {ports} ports are \
+                 not registered and get no calls; check the network, the PBX and pbx.registrars"
             ),
             Self::UdpPortInUse { udp_port } => write!(
                 f,

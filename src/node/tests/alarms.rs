@@ -91,3 +91,15 @@ fn a_challenge_with_another_realm_hides_no_other_device_and_passes() {
     assert!(told.iter().any(|text| text == device), "{told:?}");
     assert!(!told.iter().any(|text| text == realm), "{told:?}");
 }
+
+#[test]
+fn what_is_said_of_a_port_without_binding_claims_no_answer_that_there_may_not_have_been() {
+    let mut bench = Bench::with_call();
+    let mut detail = |status| {
+        bench.node.registrations[0] = sip::RegistrationState::Unreachable { status };
+        bench.node.snapshot(bench.now).ports[0].registration.detail.clone()
+    };
+    // 503 is also told for a connection that was lost and for what could not be sent.
+    assert_eq!(detail(Some(503)), "no registrar grants it, the last try ended with 503");
+    assert_eq!(detail(None), "no answer from any registrar");
+}
