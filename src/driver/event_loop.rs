@@ -107,10 +107,13 @@ impl EventLoop {
         tokio::time::Instant::now() + wait.min(TICK)
     }
 
-    /// What is looked at by the clock: wall time, and how many calls each instance has.
+    /// What is looked at by the clock: wall time, sound that the recorder did not take, and how
+    /// many calls each instance has.
     fn wall(&mut self) {
         let unix_ms = clock::unix_ms();
         self.node.handle_input(clock::now(), Input::Wall { unix_ms });
+        let pieces = self.rtp.counters().recorder_full;
+        self.node.handle_input(clock::now(), Input::RecorderFull { pieces });
         for status in self.node.pool().instances() {
             self.links.calls(status.instance, status.calls);
         }

@@ -81,6 +81,11 @@ pub enum Input {
         /// How many wait for it.
         events: usize,
     },
+    /// The recorder did not take all sound in time.
+    RecorderFull {
+        /// Pieces of 20 ms that were lost since the start, in all recordings together.
+        pieces: u64,
+    },
     /// A marked event was handed to the socket.
     Written {
         /// The mark of its `Output::Text`.
@@ -274,6 +279,7 @@ impl Node {
                 self.pool.handle_input(now, pool::Input::Unsent { instance, since });
             }
             Input::EventsFull { instance, events } => self.events_full(now, instance, events),
+            Input::RecorderFull { pieces } => self.recorder_full(now, pieces),
             Input::Written { mark, at } => self.written(mark, at),
             Input::Loaded { call, name, prompt } => self.loaded(now, call, &name, prompt),
             Input::Order(order) => self.order(now, order),

@@ -5,7 +5,7 @@
 //! ports), `dialog` (a call at the PBX), `owner` (whom a call belongs to), `command` (what an
 //! application wants; `play` and `digits_out` for sound and digits), `media_events` (what a port's
 //! media tells), `originate` (calls to the outside), `own_sound` (what the node itself plays) and
-//! `events_full` (an instance that takes no events).
+//! `full` (an instance that takes no events, a recorder that takes no sound).
 //!
 //! The order of the lines matters where two of them reach the same application: what it sees first
 //! stands first.
@@ -13,7 +13,7 @@
 mod command;
 mod dialog;
 mod digits_out;
-mod events_full;
+mod full;
 mod media_events;
 mod originate;
 mod own_sound;

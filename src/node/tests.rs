@@ -7,7 +7,7 @@ mod control;
 mod dead_pbx;
 mod digits;
 mod digits_out;
-mod events_full;
+mod full;
 mod originate;
 mod pbx;
 mod rebind;

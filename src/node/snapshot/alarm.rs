@@ -68,6 +68,8 @@ pub enum AlarmKind {
         /// How many waited.
         events: usize,
     },
+    /// Recordings lack sound, because the disk did not take it in time.
+    RecorderFull,
     /// Anything else, as one clear sentence.
     Other {
         /// The port's extension, if it is about one.
@@ -79,7 +81,7 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// Every name that [`Self::name`] gives.
-    pub const NAMES: [&str; 8] = [
+    pub const NAMES: [&str; 9] = [
         "pbx_refused",
         "pbx_unreachable",
         "udp_port_in_use",
@@ -87,6 +89,7 @@ impl AlarmKind {
         "prompt_missing",
         "digits_refused",
         "events_full",
+        "recorder_full",
         "other",
     ];
 
@@ -100,6 +103,7 @@ impl AlarmKind {
             Self::PromptMissing { .. } => "prompt_missing",
             Self::DigitsRefused { .. } => "digits_refused",
             Self::EventsFull { .. } => "events_full",
+            Self::RecorderFull => "recorder_full",
             Self::Other { .. } => "other",
         }
     }
@@ -153,6 +157,10 @@ impl fmt::Display for AlarmKind {
                 f,
                 "an instance of ARI user {user} took no events until {events} waited for it: \
                  its connection was ended and its calls were moved; look at its process and network"
+            ),
+            Self::RecorderFull => f.write_str(
+                "recordings lack sound that the disk did not take in time: look at the disk of \
+                 media.recordings; calls go on",
             ),
             Self::Other { extension: Some(extension), text } => {
                 write!(f, "extension {extension}: {text}")
