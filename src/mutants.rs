@@ -36,10 +36,34 @@ pub enum Mutant {
     SkipHold,
     /// Digits: the last of several that wait goes first.
     Reorder,
+    /// Lease: the holder counts from the answer instead of from its request.
+    CountFromAnswer,
+    /// Lease: the holder trusts its lease for longer than the voters grant it.
+    HoldTooLong,
+    /// Lease: a promise is granted before it is durable.
+    GrantBeforeDurable,
+    /// Lease: a voter speaks at once after its start, having forgotten what it granted.
+    NoBootWait,
+    /// Lease: a voter grants while another one's grant lasts.
+    GrantTwice,
+    /// Lease: a voter promises an epoch that is not higher than what it promised.
+    PromiseLower,
+    /// Lease: a candidate acts before its own promise is durable.
+    ActBeforeDurable,
+    /// Lease: the late release of an old epoch frees the present one.
+    ReleaseAnyEpoch,
+    /// Lease: in a pair, silence is proof.
+    PairWithoutProof,
+    /// Lease: a late mark overtakes a newer one at the witness.
+    SoloUnordered,
+    /// Lease: the witness takes marks from whoever does not hold.
+    SoloOfAnybody,
+    /// Lease: a candidate serves without the facts of the one who went on alone.
+    ServeWithoutFacts,
 }
 
 impl Mutant {
-    /// Each of them.
+    /// Each of those in the pool and the calls.
     pub const ALL: &[Self] = &[
         Self::KeepGeneration,
         Self::AcceptStale,
@@ -55,6 +79,22 @@ impl Mutant {
         Self::SkipPacing,
         Self::SkipHold,
         Self::Reorder,
+    ];
+
+    /// Each of those in the lease and the roles.
+    pub const OF_LEASE: &[Self] = &[
+        Self::CountFromAnswer,
+        Self::HoldTooLong,
+        Self::GrantBeforeDurable,
+        Self::NoBootWait,
+        Self::GrantTwice,
+        Self::PromiseLower,
+        Self::ActBeforeDurable,
+        Self::ReleaseAnyEpoch,
+        Self::PairWithoutProof,
+        Self::SoloUnordered,
+        Self::SoloOfAnybody,
+        Self::ServeWithoutFacts,
     ];
 }
 

@@ -12,6 +12,8 @@
 //! peer: frames between two nodes, and whether they belong together
 //! ```
 
+pub mod lease;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Epoch;
