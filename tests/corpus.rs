@@ -65,3 +65,8 @@ fn ari_requests_are_answered_once() {
 fn configurations_are_usable_or_told_why_not() {
     replay("configuration", fuzz::fuzz_configuration);
 }
+
+#[test]
+fn frames_of_a_peer_do_no_harm() {
+    replay("peer_frame", fuzz::fuzz_peer_frame);
+}

@@ -19,6 +19,7 @@ mod room;
 pub mod rtp_net;
 pub mod run;
 mod sip_net;
+pub mod sqlite;
 
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@
 //! ```
 
 pub mod lease;
+pub mod peer;
 
 use serde::{Deserialize, Serialize};
 

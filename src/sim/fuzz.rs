@@ -3,9 +3,11 @@
 
 mod faces;
 mod media;
+mod peer;
 
 pub use faces::{fuzz_ari_json, fuzz_configuration};
 pub use media::{fuzz_rtp, fuzz_telephone_event};
+pub use peer::fuzz_peer_frame;
 
 use bytes::Bytes;
 use rand_core::SeedableRng;

@@ -1,7 +1,8 @@
 //! Agents and their locks, folded from facts.
 //!
 //! Nothing here is state of its own: whoever has the same facts comes to the same answer, in
-//! whatever order they came, so that an agent who is locked at one node is locked at each of them.
+//! whatever order they came after the agent itself, so that an agent who is locked at one node is
+//! locked at each of them.
 //! A lock is therefore never written; it follows from the failures, which are kept by the time
 //! that their writer's clock said.
 //!

@@ -5,9 +5,13 @@
 //! become durable in the order in which they were handed out: there is one writer.
 
 mod agents;
+mod calls;
+mod chain;
 mod facts;
 
 pub use agents::{AGENT_FAILURES_KEPT, Access, Agents};
+pub use calls::final_cdrs;
+pub use chain::{CHAIN_START, Link};
 pub use facts::{
     Action, Agent, Audit, Body, Cdr, Fact, FactId, Lane, Outage, Pin, Standing, Stream, Who,
 };
@@ -71,6 +75,6 @@ pub struct Loaded {
     /// For each lane, the counter up to which every fact is here.
     pub marks: BTreeMap<Lane, u64>,
     /// Every agent fact, every audit fact of the last day, and what locks an agent however old it
-    /// is, oldest first: enough for [`Agents`].
+    /// is: agents first, then the rest, each oldest first. Enough for [`Agents`].
     pub facts: Vec<Fact>,
 }
