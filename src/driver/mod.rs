@@ -12,6 +12,7 @@ pub mod log;
 mod mailbox;
 pub mod notify;
 pub mod observe;
+pub mod pins;
 mod progress;
 mod prompts;
 mod recorder;

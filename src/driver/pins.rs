@@ -1,0 +1,236 @@
+//! PINs at rest, and the comparison of one that was keyed.
+//!
+//! A PIN of six digits is one of a million, so whoever has its hash finds it in hours however slow
+//! the hash is. What is stored is therefore argon2id, which makes a guess cost 19 MiB and tens of
+//! milliseconds, and then HMAC-SHA-256 under a *pepper* that is not in the store: a copy of the
+//! database alone gives up nothing. The pepper is a file beside it, the same on every node of a
+//! cluster, because every node compares.
+//!
+//! Comparing costs the same for a number that names nobody. Two are compared at once at most, off
+//! the control thread: 38 MiB, and two cores for a moment, is all that a flood of calls can take.
+
+#![expect(clippy::disallowed_methods, reason = "the driver reads files")]
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rand_core::TryRngCore as _;
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+use tokio::sync::Semaphore;
+
+use crate::redact::Redacted;
+use crate::store::Pin;
+
+/// Memory of argon2id in KiB, its passes and lanes.
+const MEMORY_KIB: u32 = 19_456;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+/// Bytes of a salt.
+const SALT: usize = 16;
+/// Bytes of a hash, and of the pepper.
+const HASH: usize = 32;
+/// Hashes at once.
+const AT_ONCE: usize = 2;
+/// Name of the pepper's file beside the store.
+const PEPPER: &str = "pepper";
+
+/// Makes and compares PINs at rest.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    pepper: Redacted<[u8; HASH]>,
+    room: Arc<Semaphore>,
+}
+
+impl Pins {
+    /// With the pepper in this directory; made there if there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read or made, others may read it, or it is no pepper. A wrong pepper
+    /// would make every PIN a wrong one, so none is made in its place.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        let path = directory.join(PEPPER);
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let pepper = match read_pepper(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make_pepper(&path),
+            read => read,
+        };
+        let pepper = pepper.map_err(named)?.into();
+        Ok(Self { pepper, room: Arc::new(Semaphore::new(AT_ONCE)) })
+    }
+
+    /// A PIN as it is stored, under a salt of its own.
+    ///
+    /// # Errors
+    /// The system has no random bytes, or no memory for the hash.
+    pub async fn store(&self, pin: Redacted<String>) -> io::Result<Pin> {
+        let mut salt = [0; SALT];
+        rand_core::OsRng.try_fill_bytes(&mut salt).map_err(io::Error::other)?;
+        let hash = self.hash(pin, salt.to_vec()).await?;
+        Ok(Pin { salt: salt.to_vec().into(), hash: hash.to_vec().into() })
+    }
+
+    /// Whether `pin` is the stored one. `None`, for a number that names nobody, costs as much and
+    /// is never equal.
+    ///
+    /// # Errors
+    /// The system has no memory for the hash: nothing is known of the PIN.
+    pub async fn is_right(&self, pin: Redacted<String>, stored: Option<Pin>) -> io::Result<bool> {
+        let salt = stored.as_ref().map_or(vec![0; SALT], |stored| stored.salt.reveal().clone());
+        let hash = self.hash(pin, salt).await?;
+        let wanted = stored.map_or(Vec::new(), |stored| stored.hash.reveal().clone());
+        Ok(bool::from(hash.as_slice().ct_eq(wanted.as_slice())))
+    }
+
+    async fn hash(&self, pin: Redacted<String>, salt: Vec<u8>) -> io::Result<[u8; HASH]> {
+        let _place = self.room.acquire().await.map_err(io::Error::other)?;
+        let pepper = self.pepper.clone();
+        let hashing = tokio::task::spawn_blocking(move || {
+            hash(pin.reveal().as_bytes(), &salt, pepper.reveal())
+        });
+        hashing.await.map_err(io::Error::other)?
+    }
+}
+
+/// argon2id, then HMAC-SHA-256 under the pepper.
+fn hash(pin: &[u8], salt: &[u8], pepper: &[u8; HASH]) -> io::Result<[u8; HASH]> {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH)).map_err(io::Error::other)?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let mut slow = [0; HASH];
+    argon2.hash_password_into(pin, salt, &mut slow).map_err(io::Error::other)?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(pepper).map_err(io::Error::other)?;
+    mac.update(&slow);
+    Ok(mac.finalize().into_bytes().into())
+}
+
+fn read_pepper(path: &Path) -> io::Result<[u8; HASH]> {
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let text = "others than its owner may read it: chmod 600, and have every PIN set anew";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    fs::read(path)?.try_into().map_err(|_: Vec<u8>| {
+        let text = "is no pepper of 32 bytes: bring it back from another node or from a backup";
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    })
+}
+
+fn make_pepper(path: &Path) -> io::Result<[u8; HASH]> {
+    let mut pepper = [0; HASH];
+    rand_core::OsRng.try_fill_bytes(&mut pepper).map_err(io::Error::other)?;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(&pepper)?;
+    file.sync_all()?;
+    // The name in the directory has to last as well: PINs are stored under this pepper next.
+    if let Some(directory) = path.parent() {
+        fs::File::open(directory)?.sync_all()?;
+    }
+    Ok(pepper)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_types, reason = "the time that work takes is what is tested")]
+
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn pin(digits: &str) -> Redacted<String> {
+        digits.to_owned().into()
+    }
+
+    fn opened() -> (tempfile::TempDir, Pins) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let pins = Pins::open(directory.path()).expect("a pepper");
+        (directory, pins)
+    }
+
+    #[tokio::test]
+    async fn the_right_pin_is_right_and_another_is_not() {
+        let (directory, pins) = opened();
+        let stored = pins.store(pin("190472")).await.expect("stored");
+        assert_eq!((stored.salt.reveal().len(), stored.hash.reveal().len()), (SALT, HASH));
+        let right = async |pins: &Pins, digits: &str| {
+            pins.is_right(pin(digits), Some(stored.clone())).await.expect("compared")
+        };
+        assert!(right(&pins, "190472").await);
+        assert!(!right(&pins, "190473").await);
+        assert!(!right(&pins, "").await);
+        let again = Pins::open(directory.path()).expect("the same pepper");
+        assert!(right(&again, "190472").await);
+        let (_other, elsewhere) = opened();
+        assert!(!right(&elsewhere, "190472").await, "another pepper");
+    }
+
+    #[tokio::test]
+    async fn the_same_pin_of_two_agents_is_stored_differently() {
+        let (_directory, pins) = opened();
+        let (a, b) = (pins.store(pin("190472")).await, pins.store(pin("190472")).await);
+        assert_ne!(a.expect("stored").hash, b.expect("stored").hash);
+    }
+
+    async fn fastest(pins: &Pins, stored: Option<&Pin>) -> Duration {
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            let began = Instant::now();
+            assert!(!pins.is_right(pin("555123"), stored.cloned()).await.expect("compared"));
+            times.push(began.elapsed());
+        }
+        times.into_iter().min().expect("five")
+    }
+
+    #[tokio::test]
+    async fn a_number_that_names_nobody_costs_as_much_and_is_never_right() {
+        let (_directory, pins) = opened();
+        let stored = pins.store(pin("190472")).await.expect("stored");
+        let (known, unknown) = (fastest(&pins, Some(&stored)).await, fastest(&pins, None).await);
+        assert!(unknown * 2 > known && known * 2 > unknown, "{known:?} and {unknown:?}");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_hash_is_never_right() {
+        let (_directory, pins) = opened();
+        for hash in [Vec::new(), vec![0; HASH], vec![0; 7]] {
+            let stored = Pin { salt: vec![0; SALT].into(), hash: hash.into() };
+            assert!(!pins.is_right(pin("190472"), Some(stored)).await.expect("compared"));
+        }
+        let stored = Pin { salt: vec![0; 2].into(), hash: vec![0; HASH].into() };
+        assert!(pins.is_right(pin("190472"), Some(stored)).await.is_err(), "no salt");
+    }
+
+    #[test]
+    fn a_pepper_that_others_may_read_is_refused_and_never_replaced() {
+        let (directory, _) = opened();
+        let path = directory.path().join(PEPPER);
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("changed");
+        let error = Pins::open(directory.path()).expect_err("readable").to_string();
+        assert!(error.contains("pepper") && error.contains("chmod 600"), "{error}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("changed");
+        fs::write(&path, "short").expect("written");
+        assert!(Pins::open(directory.path()).is_err());
+        assert_eq!(fs::read(&path).expect("there"), b"short");
+    }
+
+    #[test]
+    fn the_hash_is_the_one_of_its_definition() {
+        // By the reference implementation of argon2, and HMAC of another library.
+        let made = hash(b"190472", b"0123456789abcdef", &[7; HASH]).expect("hashed");
+        let hex: String = made.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "96ca40e5da0ae83c1c3138f33835383b6b8a72a3b032e17553f3bdc38679124e");
+    }
+
+    #[test]
+    fn neither_pin_nor_pepper_is_in_a_log() {
+        let (_directory, pins) = opened();
+        assert!(format!("{pins:?}").contains("pepper: ***"));
+    }
+}
