@@ -110,6 +110,9 @@ pub struct WaitingPlay {
     pub skip: Duration,
     /// Recordings that have been read, by name.
     pub loaded: Vec<(String, Option<Arc<media::Prompt>>)>,
+    /// It waited already when the caller's last key came, and listens for that key: if the key ends
+    /// what the caller hears, it ends this as well.
+    pub pressed: bool,
 }
 
 /// Digits for the far end.

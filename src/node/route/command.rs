@@ -34,7 +34,9 @@ impl Node {
             ChannelCommand::Ring(true) => self.sip_command(now, sip::Command::Ring { call }),
             ChannelCommand::Play { id, media, language, offset, skip } => {
                 let loaded = Vec::new();
-                self.play(now, call, WaitingPlay { id, media, language, offset, skip, loaded });
+                let pressed = false;
+                let play = WaitingPlay { id, media, language, offset, skip, loaded, pressed };
+                self.play(now, call, play);
             }
             ChannelCommand::Playback { id, control } => self.control(now, call, id, control),
             ChannelCommand::Record { .. } => self.record(now, call, command),

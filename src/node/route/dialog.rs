@@ -107,6 +107,7 @@ impl Node {
         entry.digits += 1;
         self.counters.digits_received_total += 1;
         let port = entry.port;
+        self.pressed_while_waiting(call, digit);
         self.pool.handle_input(now, pool::Input::Digit { port, digit, duration_ms });
     }
 

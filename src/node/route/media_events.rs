@@ -144,6 +144,9 @@ impl Node {
             let failed = false;
             self.ivr.handle_input(now, ivr::Input::PlaybackFinished { call, id, failed });
         }
+        if end == PlaybackEnd::BargedIn {
+            self.end_pressed(now, call);
+        }
         self.sounding(now, call);
     }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::codecs::Digit;
+use crate::config::Config;
 use crate::ids::{CallId, MediaId};
 use crate::ivr::{self, ChannelCommand};
 use crate::media::{self, DigitSet};
-use crate::node::call::WaitingPlay;
+use crate::node::call::{Call, WaitingPlay};
 use crate::node::prompts::{Gap, Row};
 use crate::node::{Node, Output};
 use crate::pool;
@@ -95,10 +96,7 @@ impl Node {
     fn playback(&mut self, call: CallId, row: Row) -> Option<media::Playback> {
         let entry = self.calls.get_mut(&call)?;
         let play = entry.waiting.front()?;
-        let barge_in = entry.barge_in.unwrap_or_else(|| {
-            let name = entry.application.as_deref().unwrap_or("");
-            self.config.applications.get(name).map_or(DigitSet::NONE, |a| keys(&a.barge_in))
-        });
+        let barge_in = barge_in_of(&self.config, entry);
         Some(media::Playback {
             id: play.id,
             pieces: row.pieces,
@@ -125,6 +123,35 @@ impl Node {
         self.play_waiting(now, call);
     }
 
+    /// A key of the caller, before anybody can answer it. Whether it ends what the caller hears is
+    /// known at the port, which tells next.
+    pub(super) fn pressed_while_waiting(&mut self, call: CallId, digit: Digit) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        let listens = barge_in_of(&self.config, entry).contains(digit);
+        entry.waiting.iter_mut().for_each(|play| play.pressed = listens);
+    }
+
+    /// The key ended what the caller heard, and with it what was to come after that.
+    pub(super) fn end_pressed(&mut self, now: Instant, call: CallId) {
+        self.end_waiting(now, call, |play| play.pressed);
+    }
+
+    /// Ends plays that wait for a recording to be read, and goes on with the next.
+    fn end_waiting(&mut self, now: Instant, call: CallId, over: impl Fn(&WaitingPlay) -> bool) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        let first_ended = entry.waiting.front().is_some_and(&over);
+        let ended: Vec<_> = entry.waiting.iter().filter(|p| over(p)).map(|p| p.id).collect();
+        entry.waiting.retain(|play| !over(play));
+        for id in ended {
+            entry.live.remove(&id);
+            let failed = false;
+            self.ivr.handle_input(now, ivr::Input::PlaybackFinished { call, id, failed });
+        }
+        if first_ended {
+            self.play_waiting(now, call);
+        }
+    }
+
     fn playback_failed(&mut self, now: Instant, call: CallId, id: MediaId) {
         if let Some(entry) = self.calls.get_mut(&call) {
             entry.live.remove(&id);
@@ -141,14 +168,10 @@ impl Node {
         id: MediaId,
         control: ivr::PlaybackControl,
     ) {
-        let Some(entry) = self.calls.get_mut(&call) else { return };
+        let Some(entry) = self.calls.get(&call) else { return };
         let stops = control == ivr::PlaybackControl::Stop;
         if stops && entry.waiting.iter().any(|play| play.id == id) {
-            entry.waiting.retain(|play| play.id != id);
-            entry.live.remove(&id);
-            let failed = false;
-            self.ivr.handle_input(now, ivr::Input::PlaybackFinished { call, id, failed });
-            self.play_waiting(now, call);
+            self.end_waiting(now, call, |play| play.id == id);
             self.sounding(now, call);
             return;
         }
@@ -200,13 +223,7 @@ impl Node {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         entry.inherited = false;
         let port = entry.port;
-        while let Some(play) = self.calls.get_mut(&call).and_then(|e| e.waiting.pop_front()) {
-            if let Some(entry) = self.calls.get_mut(&call) {
-                entry.live.remove(&play.id);
-            }
-            let finished = ivr::Input::PlaybackFinished { call, id: play.id, failed: false };
-            self.ivr.handle_input(now, finished);
-        }
+        self.end_waiting(now, call, |_| true);
         self.media(port, media::Command::StopAll);
         self.sounding(now, call);
     }
@@ -217,6 +234,14 @@ impl Node {
         let (port, on) = (entry.port, entry.sounds());
         self.pool.handle_input(now, pool::Input::Sounding { port, on });
     }
+}
+
+/// The keys that end a play of this call.
+fn barge_in_of(config: &Config, entry: &Call) -> DigitSet {
+    entry.barge_in.unwrap_or_else(|| {
+        let name = entry.application.as_deref().unwrap_or("");
+        config.applications.get(name).map_or(DigitSet::NONE, |a| keys(&a.barge_in))
+    })
 }
 
 fn control_of(control: ivr::PlaybackControl) -> media::PlaybackControl {

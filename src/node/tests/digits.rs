@@ -121,3 +121,26 @@ fn keys_that_were_lost_are_counted_even_when_their_call_is_over() {
     let alarms = bench.node.alarms(bench.now);
     assert!(alarms.iter().any(|alarm| alarm.kind.name() == "digits_refused"), "{alarms:?}");
 }
+
+#[test]
+fn a_key_that_ends_a_prompt_ends_what_waits_for_a_file_behind_it_and_nothing_asked_for_later() {
+    let mut bench = settled();
+    bench.set(FIRST, "GW_BARGE_IN", "5");
+    let menu =
+        |bench: &mut Bench| bench.post(FIRST, "channels/{id}/play?media=sound:menu").played()[0].id;
+    let (first, second) = (menu(&mut bench), menu(&mut bench));
+    let barged = |bench: &mut Bench, id| {
+        let end = PlaybackEnd::BargedIn;
+        let made = bench.media(media::Event::PlaybackFinished { id, end, position_ms: 0 });
+        made.types().iter().filter(|(_, kind)| *kind == "PlaybackFinished").count()
+    };
+    bench.post(FIRST, "channels/{id}/play?media=recording:pin");
+    bench.press("7");
+    assert_eq!(barged(&mut bench, first), 1, "it does not listen for that key");
+    bench.press("5");
+    let made = bench.post(FIRST, "channels/{id}/play?media=recording:late");
+    assert_eq!(made.loads, 0, "its turn comes later");
+    assert_eq!(barged(&mut bench, second), 2, "with the one that waited when the key came");
+    assert_eq!(bench.loaded("pin").played().len(), 0, "it is over");
+    assert_eq!(bench.loaded("late").played().len(), 1);
+}
