@@ -15,7 +15,7 @@ use crate::runner::Test;
 
 /// What this file proves.
 pub const TESTS: &[Test] = &[
-    ("takeover::a_frozen_program_that_answers_pings_is_replaced_within_hang_after", frozen),
+    ("takeover::a_frozen_program_that_pongs_is_replaced_in_hang_after_and_what_load_adds", frozen),
     ("takeover::a_frozen_program_that_answers_none_is_replaced_for_its_silence", frozen_mute),
     ("takeover::each_killed_program_is_replaced_in_mid_call", killed),
     ("takeover::examples_go_on_where_the_caller_was", examples_resume),
