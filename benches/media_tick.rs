@@ -132,5 +132,6 @@ fn all(c: &mut Criterion) {
 
 criterion_group!(benches, all);
 fn main() {
-    surroundings::told(&[benches]);
+    let over = ["frame_out", "packet_in", "packet_in_listening"];
+    surroundings::told(&[benches], &over.map(|name| (name, "floor_copy")));
 }

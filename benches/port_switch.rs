@@ -18,6 +18,8 @@ use portkeeper::timers::{Duration, Instant};
 
 const OLD: InstanceId = InstanceId(1);
 
+const PORTS: [u16; 4] = [100, 500, 1_000, 10_000];
+
 fn config(ports: u16) -> Arc<Config> {
     let text = format!(
         "[pbx]\nprofile = \"generic\"\nregistrars = [\"10.0.0.5\"]\nlocal_address = \"10.0.0.9\"\n\
@@ -72,7 +74,7 @@ fn reassign(mut table: BTreeMap<PortId, InstanceId>) -> usize {
 
 fn verdicts(c: &mut Criterion) {
     let mut group = c.benchmark_group("port_switch");
-    for ports in [100, 500, 1_000, 10_000] {
+    for ports in PORTS {
         let (pool, now) = loaded(ports);
         group.throughput(Throughput::Elements(ports.into()));
         let table: BTreeMap<_, _> = (0..ports).map(|port| (PortId(port), OLD)).collect();
@@ -112,5 +114,9 @@ fn silent(mut pool: Pool, start: Instant) -> (Pool, Instant) {
 
 criterion_group!(benches, verdicts);
 fn main() {
-    surroundings::told(&[benches]);
+    let names = |what: &str| PORTS.map(|ports| format!("port_switch/{what}/{ports}"));
+    let (crashes, hangs, floors) = (names("crash"), names("hang"), names("floor"));
+    let over = crashes.iter().zip(&floors).chain(hangs.iter().zip(&floors));
+    let pairs: Vec<_> = over.map(|(name, floor)| (name.as_str(), floor.as_str())).collect();
+    surroundings::told(&[benches], &pairs);
 }

@@ -97,5 +97,14 @@ fn negotiating(c: &mut Criterion) {
 
 criterion_group!(benches, reading, writing, negotiating);
 fn main() {
-    surroundings::told(&[benches]);
+    surroundings::told(
+        &[benches],
+        &[
+            ("read_invite/portkeeper", "read_invite/floor"),
+            ("read_invite/portkeeper", "read_invite/sipx_sip_lazy"),
+            ("read_register_200/portkeeper", "read_register_200/floor"),
+            ("read_register_200/portkeeper", "read_register_200/sipx_sip_lazy"),
+            ("print_register_200", "print_floor"),
+        ],
+    );
 }

@@ -76,5 +76,7 @@ fn dtmf(c: &mut Criterion) {
 
 criterion_group!(benches, floor, dtmf);
 fn main() {
-    surroundings::told(&[benches]);
+    let floor = "dtmf floor, 20 ms";
+    let over = ["silence", "talk", "keys"].map(|name| format!("dtmf detect {name}, 20 ms"));
+    surroundings::told(&[benches], &over.each_ref().map(|name| (name.as_str(), floor)));
 }

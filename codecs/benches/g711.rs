@@ -39,5 +39,8 @@ fn g711(c: &mut Criterion) {
 
 criterion_group!(benches, g711);
 fn main() {
-    surroundings::told(&[benches]);
+    let floor = "g711 floor, 20 ms";
+    let over = ["encode Mu", "decode Mu", "encode A", "decode A", "mu-law to A-law"]
+        .map(|name| format!("g711 {name}, 20 ms"));
+    surroundings::told(&[benches], &over.each_ref().map(|name| (name.as_str(), floor)));
 }
