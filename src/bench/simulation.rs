@@ -10,6 +10,7 @@ use std::thread;
 
 use serde::Serialize;
 
+use super::media::load::{self, Surroundings};
 use crate::driver::clock;
 use crate::sim::run::{self, Outcome};
 
@@ -43,7 +44,7 @@ pub struct Report {
 
 /// Runs seeds, and says which of them failed and how. Returns whether none did.
 pub fn run(options: Options) -> bool {
-    let began = clock::now();
+    let (began, surroundings) = (clock::now(), Surroundings::begin(&[]));
     let report = Report::default();
     let end = options.from.saturating_add(options.seeds);
     let parts = on_every_core(options.from, end, |next| {
@@ -55,6 +56,9 @@ pub fn run(options: Options) -> bool {
     });
     let mut report = parts.iter().fold(report, Report::with);
     report.wall_seconds = clock::now().saturating_duration_since(began).as_secs_f64();
+    // The JSON is what the worlds make of it; this is what the machine adds.
+    let cores = surroundings.other_cores(&[]);
+    eprintln!("scheduling {}, other processes {cores:.2} cores", load::scheduling());
     report.print(options.json);
     report.violations == 0
 }

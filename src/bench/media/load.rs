@@ -76,6 +76,23 @@ impl Surroundings {
     }
 }
 
+/// Scheduling class and nice value of this process.
+pub(in crate::bench) fn scheduling() -> String {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name, in parentheses, may hold blanks.
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().collect();
+    let class = match fields.get(38).copied() {
+        Some("0") => "default",
+        Some("1") => "fifo",
+        Some("2") => "round robin",
+        Some("3") => "batch",
+        Some("5") => "idle",
+        _ => "unknown",
+    };
+    format!("{class}, nice {}", fields.get(16).copied().unwrap_or("unknown"))
+}
+
 fn ticks_of_others(children: &[u32]) -> u64 {
     // A child that has ended is counted with its parent.
     let own = fields(Path::new("/proc/self/stat"), 4);
@@ -130,5 +147,9 @@ mod tests {
     fn the_kernel_tells() {
         assert!(resident_bytes_of(std::process::id()) > 100_000);
         assert!(busy_ticks() >= own_ticks());
+        let scheduling = scheduling();
+        let (class, nice) = scheduling.split_once(", nice ").expect("both");
+        assert_ne!(class, "unknown");
+        assert!((-20..=19).contains(&nice.parse().unwrap_or(99)), "{scheduling}");
     }
 }
