@@ -60,6 +60,18 @@ pub enum Mutant {
     SoloOfAnybody,
     /// Lease: a candidate serves without the facts of the one who went on alone.
     ServeWithoutFacts,
+    /// Facts: acknowledged when durable here, without anybody else.
+    AckAlone,
+    /// Facts: a peer is told of facts that wait for the disk.
+    TellUndurable,
+    /// Facts: the right to go on alone outlives its epoch.
+    InheritSolo,
+    /// Facts: acknowledged alone after the witness was asked to clear its note.
+    AckWhileLeaving,
+    /// Facts: the note is cleared before everything is on the other node.
+    LeaveEarly,
+    /// Facts: what follows a lost message is taken for what comes next.
+    AcceptGap,
 }
 
 impl Mutant {
@@ -95,6 +107,16 @@ impl Mutant {
         Self::SoloUnordered,
         Self::SoloOfAnybody,
         Self::ServeWithoutFacts,
+    ];
+
+    /// Each of those in the shipping of facts.
+    pub const OF_FACTS: &[Self] = &[
+        Self::AckAlone,
+        Self::TellUndurable,
+        Self::InheritSolo,
+        Self::AckWhileLeaving,
+        Self::LeaveEarly,
+        Self::AcceptGap,
     ];
 }
 

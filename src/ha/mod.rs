@@ -12,6 +12,7 @@
 //! peer: frames between two nodes, and whether they belong together
 //! ```
 
+pub mod fact_ship;
 pub mod lease;
 pub mod peer;
 
