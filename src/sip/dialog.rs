@@ -82,6 +82,13 @@ impl Dialog {
         self.build(method, cseq)
     }
 
+    /// Another node carries this dialog on, with its own Contact: its requests stand above all that
+    /// the node before it may have sent.
+    pub(crate) fn leap(&mut self, contact: &NameAddr) {
+        self.contact = contact.clone();
+        self.local_cseq = self.local_cseq.saturating_add(CSEQ_LEAP).min(CSEQ_MAX - CSEQ_LEAP);
+    }
+
     /// The ACK to a 2xx of the INVITE with this CSeq.
     pub(crate) fn ack(&self, cseq: u32) -> Request {
         self.build(Method::Ack, cseq)

@@ -4,7 +4,8 @@
 //! request by its own branch, then by its dialog, then by the Request-URI. After every step the
 //! part that was touched is *pumped*: its outputs are carried to where they belong and its next
 //! deadline is noted. [`receive`] reads messages, [`client`] and [`server`] hold transactions,
-//! [`credentials`] answers challenges, [`calls`] and [`register`] speak for sessions and ports.
+//! [`credentials`] answers challenges, [`calls`] and [`register`] speak for sessions and ports,
+//! [`recovery`] carries on the calls of another node.
 
 mod account;
 mod calls;
@@ -12,6 +13,7 @@ mod client;
 mod companions;
 mod credentials;
 mod receive;
+mod recovery;
 mod register;
 mod server;
 pub mod status;
@@ -81,6 +83,8 @@ pub struct Endpoint {
     /// The first node of the list that is not known to be dead.
     best_node: usize,
     deadlines: Deadlines<TimerKey>,
+    /// Calls whose far ends are told, one after the other, that they go on here.
+    moves: recovery::Moves,
     draining: bool,
     alarmed_at: Option<Instant>,
     counters: Counters,
@@ -131,6 +135,7 @@ impl Endpoint {
             live: 0,
             best_node: 0,
             deadlines,
+            moves: recovery::Moves::default(),
             draining: false,
             alarmed_at: None,
             counters: Counters::default(),
@@ -157,6 +162,7 @@ impl Endpoint {
             Input::StreamDown { stream } => self.stream_down(now, stream),
             Input::Command(command) => self.command(now, command),
         }
+        self.pump_moves(now);
         self.carry_transport();
     }
 
@@ -165,6 +171,7 @@ impl Endpoint {
             Command::Register { port } => self.register(now, port),
             Command::Unregister { port } => self.unregister(now, port),
             Command::Drain(on) => self.draining = on,
+            Command::Recover(recovery) => self.recover(now, *recovery),
             Command::Invite { call, port, target, caller, media } => {
                 self.place_call(now, call, port, &target, &caller, media);
             }
@@ -197,6 +204,7 @@ impl Endpoint {
                 TimerKey::Watch(node) => self.watch_timeout(now, node),
             }
         }
+        self.pump_moves(now);
         self.carry_transport();
     }
 

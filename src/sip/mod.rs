@@ -19,7 +19,7 @@ pub mod wire;
 
 pub use endpoint::Endpoint;
 pub use endpoint::status::{Counters, Status};
-pub use session::{MediaState, Refresher, Terms, snapshot};
+pub use session::{MediaState, Recovery, Refresher, Terms, Way, snapshot};
 
 use std::net::SocketAddr;
 
@@ -184,6 +184,8 @@ pub enum Command {
         /// Hold or resume.
         on: bool,
     },
+    /// Carry on a call of another node. Answered by `Recovered`, or by `Ended`.
+    Recover(Box<Recovery>),
     /// Send a digit by INFO, where no telephone-event was agreed. Answered by `InfoDone`.
     SendInfo {
         /// Which call.
@@ -311,6 +313,11 @@ pub enum Event {
         call: CallId,
         /// Final status of the transfer, 200 for success.
         status: u16,
+    },
+    /// The far end has agreed to speak with this node in a call that another one began.
+    Recovered {
+        /// Which.
+        call: CallId,
     },
     /// The call is over and forgotten.
     Ended {

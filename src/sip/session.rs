@@ -4,7 +4,7 @@
 //! credentials and addresses are the endpoint's. Its parts have one subject each: [`incoming`] and
 //! [`outgoing`] set the call up, [`change`] changes it from our side, [`request`] answers the far
 //! end, [`media`] holds offer and answer, [`transfer`] follows a REFER, [`timer`] the session
-//! timer.
+//! timer; [`snapshot`] is a call as plain data, and [`recovery`] carries one on at another node.
 //!
 //! The node hears of the end of a call as soon as it is decided; the session itself stays until its
 //! BYE is answered, its 2xx acknowledged, or both given up.
@@ -17,6 +17,7 @@ mod incoming;
 mod info;
 mod media;
 mod outgoing;
+mod recovery;
 mod repeat;
 mod request;
 pub mod snapshot;
@@ -40,6 +41,7 @@ use crate::timers::{Instant, earliest};
 pub(crate) use self::identity::{called, caller};
 pub(crate) use self::incoming::refused_interval;
 pub(crate) use self::outgoing::Target;
+pub use self::recovery::{Recovery, Way};
 pub(crate) use self::request::{push_capabilities, unsupported_status};
 pub(crate) use self::timer::Policy;
 pub use self::timer::{Refresher, Terms};
@@ -89,6 +91,8 @@ pub(crate) enum Input {
     Command(Command),
     /// Attended transfer: REFER to `target` with this Replaces.
     Transfer { target: String, replaces: Replaces },
+    /// Tell the far end that the call goes on here.
+    TakeOver,
 }
 
 /// What a session wants done.
@@ -170,6 +174,8 @@ pub(crate) struct Session {
     outbox: info::Outbox,
     /// The far end takes UPDATE.
     peer_updates: bool,
+    /// Carried on from another node, and the far end does not know yet; until when it is told.
+    moving_until: Option<Instant>,
     party: Party,
     /// The node was told of the end.
     ended: bool,
@@ -195,6 +201,7 @@ impl Session {
             transfer: None,
             outbox: info::Outbox::default(),
             peer_updates: false,
+            moving_until: None,
             party,
             ended: false,
             outputs: VecDeque::new(),
@@ -212,6 +219,7 @@ impl Session {
             Input::Failed { purpose, status } => self.failed(now, purpose, status),
             Input::Command(command) => self.command(now, command),
             Input::Transfer { target, replaces } => self.refer(now, &target, Some(&replaces)),
+            Input::TakeOver => self.take_over(),
         }
         self.send_change(now);
     }
@@ -229,6 +237,7 @@ impl Session {
             Command::Register { .. }
             | Command::Unregister { .. }
             | Command::Drain(_)
+            | Command::Recover(_)
             | Command::Invite { .. } => {}
         }
     }
@@ -337,6 +346,11 @@ impl Session {
     /// Nothing is under way: it may be dropped.
     pub(crate) const fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
+    }
+
+    /// Carried on from another node, and the far end does not know yet.
+    pub(crate) const fn is_moving(&self) -> bool {
+        self.moving_until.is_some() && !self.ended
     }
 
     /// The node still counts it as a call.

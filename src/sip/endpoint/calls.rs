@@ -30,6 +30,13 @@ pub(super) struct Call {
     key: Option<(String, String)>,
 }
 
+impl Call {
+    /// Where its messages come from, or go to.
+    pub(super) const fn peer(&self) -> SocketAddr {
+        self.flow.peer
+    }
+}
+
 impl Endpoint {
     /// INVITE outside a dialog.
     pub(super) fn invited(&mut self, now: Instant, id: ServerId, flow: Flow, invite: Request) {
@@ -107,7 +114,7 @@ impl Endpoint {
         self.pump_call(now, call);
     }
 
-    fn insert_call(&mut self, now: Instant, call: CallId, session: Session, flow: Flow) {
+    pub(super) fn insert_call(&mut self, now: Instant, call: CallId, session: Session, flow: Flow) {
         let (port, key) = (session.port(), session.key());
         if let Some(key) = &key {
             self.dialogs.insert(key.clone(), call);
@@ -220,7 +227,7 @@ impl Endpoint {
     }
 
     /// Carries out what a session wants.
-    fn pump_call(&mut self, now: Instant, call: CallId) {
+    pub(super) fn pump_call(&mut self, now: Instant, call: CallId) {
         while let Some(output) = self.calls.get_mut(&call).and_then(|c| c.session.poll_output()) {
             match output {
                 Output::Respond { tx, response } => self.respond(now, tx, &response),

@@ -107,8 +107,9 @@ impl Endpoint {
 
     /// A call as plain data: all that another node needs to carry it on.
     pub fn call_snapshot(&self, now: Instant, call: CallId) -> Option<Snapshot> {
-        let session = &self.calls.get(&call)?.session;
+        let entry = self.calls.get(&call)?;
+        let session = &entry.session;
         let credentials = self.account(session.port()).and_then(|a| a.credentials.clone());
-        Some(session.snapshot(now, credentials))
+        Some(session.snapshot(now, entry.peer(), credentials))
     }
 }

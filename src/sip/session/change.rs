@@ -18,9 +18,14 @@ const MIN_SE_MAX: u32 = 86_400;
 
 impl Session {
     pub(super) fn hold(&mut self, on: bool) {
-        if matches!(self.state, State::Up) {
-            self.exchange.want(Change::Hold(on));
+        if !matches!(self.state, State::Up) {
+            return;
         }
+        if self.moving_until.is_some() && self.exchange.under_way().is_none() {
+            // The offer of the take-over says it.
+            return self.media.hold(on);
+        }
+        self.exchange.want(Change::Hold(on));
     }
 
     /// Sends the change that may leave: the call is up, no INVITE of the far end is open.
@@ -35,7 +40,7 @@ impl Session {
                 self.reinvite();
             }
             Change::Refresh if self.peer_updates => self.update(),
-            Change::Refresh => self.reinvite(),
+            Change::Refresh | Change::TakeOver => self.reinvite(),
         }
     }
 
@@ -100,9 +105,12 @@ impl Session {
         if invite {
             self.acknowledge(cseq);
         }
-        self.exchange.done();
+        let change = self.exchange.done();
         if !matches!(self.state, State::Up) {
             return;
+        }
+        if change == Some(Change::TakeOver) {
+            self.taken_over();
         }
         if let Some(answer) = response.sdp().filter(|_| invite) {
             self.media.accept(&answer);
@@ -123,9 +131,12 @@ impl Session {
             self.exchange.retry(now);
             return;
         }
-        if let Some(Change::Hold(on)) = self.exchange.done() {
-            self.media.hold(!on);
+        match self.exchange.under_way() {
+            Some(Change::TakeOver) => return self.take_over_refused(now),
+            Some(Change::Hold(on)) => self.media.hold(!on),
+            Some(Change::Refresh) | None => {}
         }
+        self.exchange.done();
     }
 
     /// 422 to a refresh: again with the minimum that it names, if that is more than ours.

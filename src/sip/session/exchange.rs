@@ -16,6 +16,8 @@ pub(crate) enum Change {
     Refresh,
     /// Hold (`true`) or resume.
     Hold(bool),
+    /// Tell the far end that the call goes on at this node.
+    TakeOver,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +45,7 @@ impl Exchange {
 
     /// Wishes for a change; [`Exchange::take`] says when it may leave.
     pub(crate) fn want(&mut self, change: Change) {
-        // A hold refreshes as well, so it is never replaced by a refresh.
+        // The others refresh as well, so they are never replaced by a refresh.
         if change >= Change::Hold(false) || self.next.is_none() {
             self.next = Some(change);
         }

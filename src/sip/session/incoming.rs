@@ -56,6 +56,13 @@ impl Offered {
     }
 }
 
+impl Offered {
+    /// The INVITE of a call that rang at another node.
+    pub(super) fn resume(now: Instant, tx: ServerId, invite: Request, rings_for: Duration) -> Self {
+        Self { tx, invite, give_up_at: now + rings_for, reliable: None }
+    }
+}
+
 impl Session {
     /// A call from the PBX. `None`: its INVITE makes no dialog (no Contact, no From tag).
     pub(crate) fn incoming(

@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::ids::Rng;
 use crate::sdp::{self, Direction, LocalMedia, Negotiated, Origin};
 
+/// What a node that takes a call over adds to the version of its description: with a version that
+/// it has seen the far end would keep the old address.
+const VERSION_LEAP: u64 = 1_000;
+
 /// The media side of a session. Part of a dialog's snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaState {
@@ -42,6 +46,13 @@ impl MediaState {
     }
 
     pub(super) fn set_local(&mut self, local: LocalMedia) {
+        self.local = Some(local);
+    }
+
+    /// Another node carries the call on, with media of its own. What was agreed holds until the
+    /// far end has the new address.
+    pub(super) fn leap(&mut self, local: LocalMedia) {
+        self.origin.leap(VERSION_LEAP);
         self.local = Some(local);
     }
 

@@ -109,7 +109,7 @@ impl Session {
     fn busy_changing(&self, invite: bool) -> bool {
         let offered = self.confirm.as_ref().is_some_and(|c| c.offered || (invite && c.initial));
         let ours = match self.exchange.under_way() {
-            Some(Change::Hold(_)) => true,
+            Some(Change::Hold(_) | Change::TakeOver) => true,
             Some(Change::Refresh) => !self.peer_updates,
             None => false,
         };

@@ -4,6 +4,8 @@
 //! dialog over leaps its CSeq ([`super::super::dialog::CSEQ_LEAP`]) and the version of its SDP, so
 //! that an upper bound of both is enough.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::timer::{SessionTimer, Terms};
@@ -47,6 +49,8 @@ pub struct Snapshot {
     pub call: CallId,
     /// Its port.
     pub port: PortId,
+    /// Where its messages came from, or went to.
+    pub peer: SocketAddr,
     /// How far it is.
     pub stage: Stage,
     /// The dialog, once the far end has a tag.
@@ -70,11 +74,17 @@ pub struct Snapshot {
 
 impl Session {
     /// The call as plain data.
-    pub(crate) fn snapshot(&self, now: Instant, credentials: Option<Credentials>) -> Snapshot {
+    pub(crate) fn snapshot(
+        &self,
+        now: Instant,
+        peer: SocketAddr,
+        credentials: Option<Credentials>,
+    ) -> Snapshot {
         let remaining = |timer: &SessionTimer| (timer.terms(), timer.remaining(now));
         Snapshot {
             call: self.call,
             port: self.port(),
+            peer,
             stage: self.stage(now),
             dialog: self.dialog.clone(),
             outbound: self.outbound,

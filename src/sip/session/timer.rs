@@ -117,6 +117,11 @@ impl SessionTimer {
         Self { terms, refresh_at, expires_at: now + (interval - early) }
     }
 
+    /// Goes on with what another node left of it; whoever takes a session over refreshes it.
+    pub(crate) fn resume(now: Instant, terms: Terms, remaining: Duration) -> Self {
+        Self { terms, refresh_at: None, expires_at: now + remaining }
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Due {
         if now >= self.expires_at {
             return Due::Expired;

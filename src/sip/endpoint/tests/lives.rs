@@ -132,6 +132,7 @@ impl Life {
             | Event::Identity { call, .. }
             | Event::Digit { call, .. }
             | Event::InfoDone { call, .. }
+            | Event::Recovered { call }
             | Event::Referred { call, .. } => call,
         };
         assert!(!self.ended.contains_key(call), "{event:?} after the end");

@@ -14,6 +14,7 @@ mod far_end;
 mod in_dialog;
 mod lives;
 mod nodes;
+mod recovery;
 mod registration;
 mod routes;
 mod snapshots;
