@@ -110,14 +110,14 @@ impl SipNet {
     /// Does what the endpoint wants. `Event` is not for sockets.
     pub fn perform(&mut self, output: Output) {
         match output {
-            Output::Datagram { socket, to, bytes } => {
+            Output::Datagram { socket, to, bytes, .. } => {
                 let Some(sender) = self.senders.get(usize::from(socket.0)) else { return };
                 if let Err(error) = sender.send_to(&bytes, to) {
                     debug!(%to, %error, "datagram not sent");
                 }
             }
             Output::Connect { stream, socket, to } => self.connect(stream, socket, to),
-            Output::StreamSend { stream, bytes } => {
+            Output::StreamSend { stream, bytes, .. } => {
                 let full = self.streams.get(&stream).is_some_and(|s| s.try_send(bytes).is_err());
                 if full {
                     self.streams.remove(&stream);

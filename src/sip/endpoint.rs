@@ -9,6 +9,7 @@
 
 mod account;
 mod calls;
+mod claims;
 mod client;
 mod companions;
 mod credentials;
@@ -170,6 +171,8 @@ impl Endpoint {
         match command {
             Command::Register { port } => self.register(now, port),
             Command::Unregister { port } => self.unregister(now, port),
+            Command::Abandon { port } => self.abandon(now, port),
+            Command::Forget { call } => self.forget(now, call),
             Command::Drain(on) => self.draining = on,
             Command::Recover(recovery) => self.recover(now, *recovery),
             Command::Invite { call, port, target, caller, media } => {
@@ -211,13 +214,15 @@ impl Endpoint {
     fn carry_transport(&mut self) {
         while let Some(output) = self.transport.poll_output() {
             self.outputs.push_back(match output {
-                transport::Output::Datagram { socket, to, bytes } => {
-                    Output::Datagram { socket, to, bytes }
+                transport::Output::Datagram { socket, to, bytes, claims } => {
+                    Output::Datagram { socket, to, bytes, claims }
                 }
                 transport::Output::Connect { stream, socket, to } => {
                     Output::Connect { stream, socket, to }
                 }
-                transport::Output::Send { stream, bytes } => Output::StreamSend { stream, bytes },
+                transport::Output::Send { stream, bytes, claims } => {
+                    Output::StreamSend { stream, bytes, claims }
+                }
                 transport::Output::Close { stream } => Output::StreamClose { stream },
             });
         }

@@ -88,6 +88,9 @@ pub enum Output {
         to: SocketAddr,
         /// Its bytes.
         bytes: Bytes,
+        /// Only a primary may send it, and no longer than it is one: REGISTER, 1xx and 2xx to
+        /// INVITE, and what changes a dialog, of the ports of the pool.
+        claims: bool,
     },
     /// Make a connection. Answered by `StreamUp` or `StreamDown`.
     Connect {
@@ -104,6 +107,8 @@ pub enum Output {
         stream: StreamId,
         /// What.
         bytes: Bytes,
+        /// As in `Datagram`.
+        claims: bool,
     },
     /// End a connection.
     StreamClose {
@@ -126,6 +131,16 @@ pub enum Command {
     Unregister {
         /// Which.
         port: PortId,
+    },
+    /// Think no more of a port's binding, and leave it to whoever has it now.
+    Abandon {
+        /// Which.
+        port: PortId,
+    },
+    /// Think no more of a call: another node has it, or nobody. The far end is told nothing.
+    Forget {
+        /// Which.
+        call: CallId,
     },
     /// Refuse new calls with 503 and answer OPTIONS with 503 (drain of the node), or accept again.
     Drain(bool),
@@ -338,6 +353,25 @@ pub enum Event {
         /// The port.
         port: PortId,
     },
+}
+
+impl Event {
+    /// The call that it is of.
+    pub const fn call(&self) -> Option<CallId> {
+        match self {
+            Self::Registration { .. } | Self::Alarm { .. } | Self::AlarmOver { .. } => None,
+            Self::Incoming(Incoming { call, .. })
+            | Self::Ringing { call }
+            | Self::Established { call }
+            | Self::Media { call, .. }
+            | Self::Identity { call, .. }
+            | Self::Digit { call, .. }
+            | Self::InfoDone { call, .. }
+            | Self::Referred { call, .. }
+            | Self::Recovered { call }
+            | Self::Ended { call, .. } => Some(*call),
+        }
+    }
 }
 
 /// A new call from the PBX.

@@ -33,6 +33,8 @@ pub(crate) enum Input {
     Start { delay: Duration },
     /// Take the binding away.
     Stop,
+    /// Think no more of it: it is another node's.
+    Abandon,
     /// The pacing of the node lets the REGISTER out.
     Go,
     /// The final answer to the REGISTER.
@@ -177,6 +179,7 @@ impl Registration {
         match input {
             Input::Start { delay } => self.start(now, delay),
             Input::Stop => self.stop(),
+            Input::Abandon => self.abandon(),
             Input::Go => self.go(),
             Input::Answer(answer) => self.answer(now, &answer),
             Input::Failed { status } => self.failed(now, status),
@@ -225,6 +228,23 @@ impl Registration {
             | State::Refused { .. }
             | State::Backoff { .. } => self.leave(),
         }
+    }
+
+    fn abandon(&mut self) {
+        match self.state {
+            State::Queued { round } => {
+                self.outputs.push_back(Output::Withdraw { node: round.node });
+            }
+            State::LeaveQueued => self.withdraw(),
+            State::Off
+            | State::Delayed { .. }
+            | State::Pending { .. }
+            | State::Registered { .. }
+            | State::Refused { .. }
+            | State::Backoff { .. }
+            | State::Leaving { .. } => {}
+        }
+        self.off();
     }
 
     /// Takes the binding away where there is one.

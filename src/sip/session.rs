@@ -236,6 +236,8 @@ impl Session {
             // The endpoint's own.
             Command::Register { .. }
             | Command::Unregister { .. }
+            | Command::Abandon { .. }
+            | Command::Forget { .. }
             | Command::Drain(_)
             | Command::Recover(_)
             | Command::Invite { .. } => {}

@@ -47,9 +47,9 @@ impl Flow {
 /// What to do in the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
-    Datagram { socket: SocketId, to: SocketAddr, bytes: Bytes },
+    Datagram { socket: SocketId, to: SocketAddr, bytes: Bytes, claims: bool },
     Connect { stream: StreamId, socket: SocketId, to: SocketAddr },
-    Send { stream: StreamId, bytes: Bytes },
+    Send { stream: StreamId, bytes: Bytes, claims: bool },
     Close { stream: StreamId },
 }
 
@@ -60,13 +60,12 @@ pub(crate) struct Broken(pub(crate) Flow);
 #[derive(Debug)]
 enum State {
     Connecting {
-        waiting: Vec<Bytes>,
+        /// With whether each claims.
+        waiting: Vec<(Bytes, bool)>,
         give_up_at: Instant,
     },
     /// `complete_by`: a message began and must be whole by then.
-    Up {
-        complete_by: Option<Instant>,
-    },
+    Up { complete_by: Option<Instant> },
 }
 
 #[derive(Debug)]
@@ -147,17 +146,19 @@ impl Transport {
 
     /// Sends. A connection that is gone is made anew (RFC 3261 section 18.2.2): an answer must not
     /// be lost with the connection that its request came on.
-    pub(crate) fn send(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
+    pub(crate) fn send(&mut self, now: Instant, flow: Flow, bytes: Bytes, claims: bool) {
         let Flow { socket, peer, .. } = flow;
         let Some(id) = flow.stream else {
-            self.outputs.push_back(Output::Datagram { socket, to: peer, bytes });
+            self.outputs.push_back(Output::Datagram { socket, to: peer, bytes, claims });
             return;
         };
         let id = if self.is_known(id) { id } else { self.stream_to(now, socket, peer) };
         match self.streams.get_mut(&id).map(|s| &mut s.state) {
-            Some(State::Up { .. }) => self.outputs.push_back(Output::Send { stream: id, bytes }),
+            Some(State::Up { .. }) => {
+                self.outputs.push_back(Output::Send { stream: id, bytes, claims });
+            }
             Some(State::Connecting { waiting, .. }) if waiting.len() < WAITING_MAX => {
-                waiting.push(bytes);
+                waiting.push((bytes, claims));
             }
             Some(State::Connecting { .. }) | None => {}
         }
@@ -174,7 +175,7 @@ impl Transport {
         if let Some(stream) = self.streams.get_mut(&id) {
             let up = State::Up { complete_by: None };
             if let State::Connecting { waiting, .. } = std::mem::replace(&mut stream.state, up) {
-                let send = |bytes| Output::Send { stream: id, bytes };
+                let send = |(bytes, claims)| Output::Send { stream: id, bytes, claims };
                 self.outputs.extend(waiting.into_iter().map(send));
             }
             self.note_deadline(id);
@@ -230,7 +231,7 @@ impl Transport {
                 stream.wait_for_rest(now);
                 for _ in 0..stream.framer.take_pings() {
                     let bytes = Bytes::from_static(b"\r\n");
-                    self.outputs.push_back(Output::Send { stream: id, bytes });
+                    self.outputs.push_back(Output::Send { stream: id, bytes, claims: false });
                 }
                 self.note_deadline(id);
                 Ok(None)

@@ -55,7 +55,7 @@ async fn the_first_datagram_leaves_at_once_and_its_answer_arrives() {
     let far = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
     let to = far.local_addr().expect("an address");
     let (socket, bytes) = (SocketId(0), Bytes::from_static(b"REGISTER"));
-    net.perform(Output::Datagram { socket, to, bytes });
+    net.perform(Output::Datagram { socket, to, bytes, claims: false });
     let mut buffer = [0; 100];
     let wait = std::time::Duration::from_secs(10);
     let read = tokio::time::timeout(wait, far.recv_from(&mut buffer)).await.expect("within 10 s");
@@ -94,7 +94,12 @@ async fn sip_r13_each_device_sends_and_receives_on_a_socket_of_its_own() {
     let to = far.local_addr().expect("an address");
     for (index, address) in addresses.iter().enumerate() {
         let socket = SocketId(u16::try_from(index).expect("few"));
-        net.perform(Output::Datagram { socket, to, bytes: Bytes::from_static(b"x") });
+        net.perform(Output::Datagram {
+            socket,
+            to,
+            bytes: Bytes::from_static(b"x"),
+            claims: false,
+        });
         let mut buffer = [0; 10];
         let wait = std::time::Duration::from_secs(10);
         let read = tokio::time::timeout(wait, far.recv_from(&mut buffer)).await;
@@ -135,7 +140,7 @@ async fn sip_r12_a_connection_of_ours_carries_both_ways_and_its_end_is_told() {
         Input::StreamUp { stream: StreamId(7), peer, .. } => assert_eq!(peer, to),
         other => panic!("{other:?}"),
     }
-    net.perform(Output::StreamSend { stream, bytes: Bytes::from_static(b"ping") });
+    net.perform(Output::StreamSend { stream, bytes: Bytes::from_static(b"ping"), claims: false });
     let mut buffer = [0; 4];
     far.read_exact(&mut buffer).await.expect("four bytes");
     assert_eq!(&buffer, b"ping");
@@ -168,7 +173,7 @@ async fn a_pbx_that_connects_is_answered_on_its_connection_until_it_is_closed() 
         panic!("up");
     };
     assert!(stream.0 & ACCEPTED != 0, "never a name of the endpoint's own");
-    net.perform(Output::StreamSend { stream, bytes: Bytes::from_static(b"200") });
+    net.perform(Output::StreamSend { stream, bytes: Bytes::from_static(b"200"), claims: false });
     net.perform(Output::StreamClose { stream });
     let mut all = Vec::new();
     far.read_to_end(&mut all).await.expect("the end");

@@ -43,7 +43,7 @@ impl Endpoint {
         let Some(port) = self.directory.find(&invite.uri, flow.socket) else {
             return self.no_such_port(now, id, &invite);
         };
-        if let Some(status) = self.unwelcome(&invite) {
+        if let Some(status) = self.unwelcome(port, &invite) {
             self.counters.refused_calls += 1;
             let mut response = self.tagged(&invite, status);
             if status == 415 {
@@ -62,11 +62,11 @@ impl Endpoint {
     }
 
     /// Why a call to a port that exists is not taken.
-    fn unwelcome(&self, invite: &Request) -> Option<u16> {
+    fn unwelcome(&self, port: PortId, invite: &Request) -> Option<u16> {
         let refuse = self.config.pbx.refuse_status;
         match () {
             () if invite.headers.has("Replaces") || invite.headers.has("Join") => Some(481),
-            () if self.draining => Some(503),
+            () if self.draining && self.port_claims(port) => Some(refuse),
             () if self.live >= self.accounts.len() => Some(refuse),
             // Calls that end are few; more of them than this is a far end that answers nothing.
             () if self.calls.len() >= 4 * self.accounts.len() + 64 => Some(503),
@@ -237,7 +237,7 @@ impl Endpoint {
                 }
                 Output::Ack { request, hop } => {
                     let Some(flow) = self.flow_of(now, call, Some(&hop)) else { continue };
-                    self.send_ack(now, flow, request);
+                    self.send_ack(now, call, flow, request);
                 }
                 Output::Cancel => self.send_cancel(now, call),
                 Output::Event(event) => self.event(event),

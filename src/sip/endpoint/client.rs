@@ -242,13 +242,15 @@ impl Endpoint {
     ) {
         while let Some(client) = self.clients.get_mut(&key) {
             let (owner, flow) = (client.owner, client.flow);
+            let method = client.request.method.clone();
             match client.poll() {
                 Some(Step::Send { bytes, repeated }) => {
                     if repeated {
                         self.counters.repeated_requests += 1;
                         self.request_repeated(now, owner);
                     }
-                    self.transport.send(now, flow, bytes);
+                    let claims = self.request_claims(owner, &method);
+                    self.transport.send(now, flow, bytes, claims);
                 }
                 Some(Step::Deliver) => {
                     if let Some((from, response)) = response.take() {

@@ -12,11 +12,18 @@ use crate::timers::Instant;
 
 impl Endpoint {
     /// Sends an ACK to a 2xx, which has no transaction and a branch of its own.
-    pub(super) fn send_ack(&mut self, now: Instant, flow: Flow, mut request: Request) {
+    pub(super) fn send_ack(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        flow: Flow,
+        mut request: Request,
+    ) {
+        let claims = self.call_claims(call);
         let branch = u128::from_str_radix(&token(&mut self.rng), 16).unwrap_or_default();
         request.headers.push_front("Via", self.via(flow, branch));
         match request.to_bytes() {
-            Ok(bytes) => self.transport.send(now, flow, bytes),
+            Ok(bytes) => self.transport.send(now, flow, bytes, claims),
             Err(_) => self.counters.unprintable += 1,
         }
     }

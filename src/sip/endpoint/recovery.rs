@@ -54,6 +54,13 @@ impl Endpoint {
         self.pump_call(now, call);
     }
 
+    /// [`super::Command::Forget`].
+    pub(super) fn forget(&mut self, now: Instant, call: CallId) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        entry.session.abandon();
+        self.pump_call(now, call);
+    }
+
     fn not_recovered(&mut self, call: CallId) {
         self.event(Event::Ended { call, cause: EndCause::Lost });
     }

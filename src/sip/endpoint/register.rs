@@ -45,6 +45,11 @@ impl Endpoint {
         self.registration_input(now, port, Input::Stop);
     }
 
+    /// [`super::Command::Abandon`].
+    pub(super) fn abandon(&mut self, now: Instant, port: PortId) {
+        self.registration_input(now, port, Input::Abandon);
+    }
+
     pub(super) fn registration_live(&mut self, now: Instant, port: PortId, live: bool) {
         self.registration_input(now, port, Input::Live(live));
     }

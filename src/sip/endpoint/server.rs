@@ -151,7 +151,8 @@ impl Endpoint {
 
     fn pump_server(&mut self, now: Instant, id: ServerId) {
         while let Some(server) = self.servers.get_mut(&id) {
-            let flow = server.flow;
+            let (flow, call) = (server.flow, server.call);
+            let invite = matches!(server.transaction, Transaction::Invite(_));
             let (bytes, repeated) = match &mut server.transaction {
                 Transaction::Invite(tx) => match tx.poll_output() {
                     Some(server_invite::Output::Send { bytes, repeated }) => (bytes, repeated),
@@ -167,7 +168,8 @@ impl Endpoint {
                 },
             };
             self.counters.repeated_responses += u64::from(repeated);
-            self.transport.send(now, flow, bytes);
+            let claims = invite && self.answer_claims(call, &bytes);
+            self.transport.send(now, flow, bytes, claims);
         }
         self.note_server(id);
     }
@@ -204,7 +206,7 @@ impl Endpoint {
     /// Answers without any memory of it.
     pub(super) fn respond_stateless(&mut self, now: Instant, flow: Flow, response: &Response) {
         match response.to_bytes() {
-            Ok(bytes) => self.transport.send(now, flow, bytes),
+            Ok(bytes) => self.transport.send(now, flow, bytes, false),
             Err(_) => self.counters.unprintable += 1,
         }
     }

@@ -56,6 +56,12 @@ impl Session {
         self.ended = true;
     }
 
+    /// The call is another node's, or nobody's: nothing is said to anybody.
+    pub(crate) fn abandon(&mut self) {
+        self.ended = true;
+        self.over();
+    }
+
     pub(super) fn over(&mut self) {
         self.state = State::Over;
         self.stop();

@@ -46,7 +46,7 @@ pub struct Recovery {
 }
 
 impl Session {
-    /// The call of `recovery`, which goes on from here. `ringing`: its INVITE, where it waits for an
+    /// The call of `recovery`, which goes on from here. `ringing`: its INVITE, if it waits for an
     /// answer. `None`: there is nothing to carry on.
     pub(crate) fn recovered(
         now: Instant,

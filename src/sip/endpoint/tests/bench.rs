@@ -113,7 +113,7 @@ impl Bench {
     fn drain(&mut self) {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
-                Output::Datagram { socket, to, bytes } => {
+                Output::Datagram { socket, to, bytes, .. } => {
                     let parsed = Message::parse(bytes);
                     // A refusal echoes the damage that it refuses.
                     if parsed.is_err() && self.damage {
@@ -122,7 +122,7 @@ impl Bench {
                     let message = parsed.expect("we send SIP");
                     self.sent.push_back(Sent { socket, to, stream: None, message });
                 }
-                Output::StreamSend { stream, bytes } => {
+                Output::StreamSend { stream, bytes, .. } => {
                     let message = Message::parse_frame(bytes).expect("we send SIP");
                     let to = PBX.parse().expect("address");
                     let socket = SocketId(0);
