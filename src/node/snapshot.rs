@@ -263,6 +263,7 @@ pub const fn reason_name(reason: Reason) -> &'static str {
         Reason::CallerSilence => "caller_silence",
         Reason::Operator => "operator",
         Reason::Moved => "moved",
+        Reason::Promotion => "promotion",
     }
 }
 

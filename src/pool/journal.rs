@@ -19,6 +19,8 @@
 //! checkpoint of an application that acknowledges takes effect with its next acknowledgement: the
 //! next owner is never told of a digit that it is then given once more.
 
+mod saved;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use super::port::AppId;
@@ -27,6 +29,8 @@ use crate::config::Replay;
 use crate::ids::Generation;
 use crate::mutants::{Mutant, mutant};
 use crate::timers::{Duration, Instant};
+
+pub use saved::Saved;
 
 /// Between two digits that waited.
 pub(super) const PACE: Duration = Duration::from_millis(150);

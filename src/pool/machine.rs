@@ -101,6 +101,7 @@ impl Pool {
             }
             Input::Drain { instance, on } => self.drain(now, instance, on),
             Input::Arrived { port, call } => self.arrived(now, port, call),
+            Input::Recovered { port, call, saved } => self.recovered(now, port, call, *saved),
             Input::Originated { port, call, application, args, by } => {
                 self.originated(now, port, call, &application, args, by);
             }
@@ -242,7 +243,7 @@ impl Pool {
     }
 
     /// Every new call starts as one that nobody has to care for yet.
-    fn begin(&mut self, now: Instant, port: PortId, call: Call, by: Option<InstanceId>) {
+    pub(super) fn begin(&mut self, now: Instant, port: PortId, call: Call, by: Option<InstanceId>) {
         let stage = Stage::Outbound { by };
         if let Some(slot) = self.ports.get_mut(usize::from(port.0)) {
             slot.busy = Some(Box::new(Busy { call, stage, since: now }));
@@ -255,7 +256,7 @@ impl Pool {
     }
 
     /// Makes the port idle, whatever it did. `None`: there is no such port.
-    fn vacate(&mut self, now: Instant, port: PortId) -> Option<&Port> {
+    pub(super) fn vacate(&mut self, now: Instant, port: PortId) -> Option<&Port> {
         self.leave_indexes(port);
         let slot = self.ports.get_mut(usize::from(port.0))?;
         if let Some(mut busy) = slot.busy.take() {

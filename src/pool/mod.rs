@@ -6,7 +6,8 @@
 //! [`Pool`] is the machine (`machine.rs`). `port.rs` says what a port can be doing, `binding.rs`
 //! who gets a call, `waiting.rs` what happens when nobody can, `calls.rs` what the caller and the
 //! owner do, `verdict.rs` when a call is taken away again, `health.rs` and `pongs.rs` what an
-//! instance is worth, `journal.rs` what the next owner is told, and `status.rs` what faces show.
+//! instance is worth, `journal.rs` what the next owner is told, `saved.rs` how a
+//! call goes on at another node, and `status.rs` what faces show.
 
 mod binding;
 mod calls;
@@ -15,6 +16,7 @@ mod journal;
 mod machine;
 mod pongs;
 mod port;
+mod saved;
 mod status;
 mod verdict;
 mod waiting;
@@ -23,6 +25,7 @@ mod waiting;
 mod tests;
 
 pub use machine::Pool;
+pub use saved::Saved;
 pub use status::{Counters, InstanceStatus, PortState, PortStatus};
 
 use crate::codecs::Digit;
@@ -71,6 +74,15 @@ pub enum Input {
         port: PortId,
         /// The call.
         call: CallId,
+    },
+    /// A call that another node served goes on here.
+    Recovered {
+        /// Which port.
+        port: PortId,
+        /// The call.
+        call: CallId,
+        /// As [`Pool::save`] gave it.
+        saved: Box<Saved>,
     },
     /// `POST /channels`: a call to the outside for one application.
     Originated {
@@ -179,6 +191,8 @@ pub enum Reason {
     Operator,
     /// ARI `move` or `continue`.
     Moved,
+    /// The node that served it is gone, and this one was promoted.
+    Promotion,
 }
 
 /// Everything the new owner of a call is told.
@@ -295,6 +309,26 @@ pub enum Output {
         /// What.
         health: Health,
     },
+}
+
+impl Output {
+    /// The call that it changes.
+    pub const fn call(&self) -> Option<CallId> {
+        match self {
+            Self::Offer(Offer { call, .. })
+            | Self::Revoke { call, .. }
+            | Self::Digit { call, .. }
+            | Self::Claimed(Rebound { call, .. })
+            | Self::Announce { call, .. }
+            | Self::Release { call, .. }
+            | Self::Refer { call, .. }
+            | Self::MoveFailed { call, .. } => Some(*call),
+            Self::Ping { .. }
+            | Self::HoldPrompt { .. }
+            | Self::GatewayPrompt { .. }
+            | Self::Health { .. } => None,
+        }
+    }
 }
 
 /// What the pool thinks of an instance.

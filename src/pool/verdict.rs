@@ -171,7 +171,12 @@ fn mark_loss(now: Instant, busy: &mut Busy, instance: InstanceId, reason: Reason
             return;
         }
         Reason::NoStart => call.tries = call.tries.saturating_add(1),
-        Reason::New | Reason::Hang | Reason::Crash | Reason::CallerSilence | Reason::Operator => {}
+        Reason::New
+        | Reason::Hang
+        | Reason::Crash
+        | Reason::CallerSilence
+        | Reason::Operator
+        | Reason::Promotion => {}
     }
     call.journal.lost();
     if !call.avoid.contains(&instance) {

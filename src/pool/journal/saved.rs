@@ -1,0 +1,80 @@
+//! The journal as plain data. Instants stay behind: whoever takes the call over has lost its owner
+//! anyway, and with the owner every pause that was running.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AppId, Entry, Journal, Loss};
+use crate::codecs::Digit;
+use crate::ids::Generation;
+use crate::redact::Redacted;
+use crate::timers::Instant;
+
+/// A journal, with applications by their names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Key, how long it was pressed in milliseconds, and whom it was delivered to.
+    digits: Redacted<Vec<(u8, u32, Option<Generation>)>>,
+    first: u64,
+    acked: u64,
+    sent: u64,
+    base: u64,
+    answered: u64,
+    ever_delivered: bool,
+    acknowledging: Vec<String>,
+    variables: Redacted<BTreeMap<String, String>>,
+    typed: u64,
+    discarded: u64,
+    sounding: bool,
+}
+
+impl Journal {
+    /// As plain data; a checkpoint that does not hold yet is left out, as it would be at a rebind.
+    pub(in crate::pool) fn save(&self, name: impl Fn(AppId) -> String) -> Saved {
+        let plain = |entry: &Entry| (entry.digit.event(), entry.duration_ms, entry.delivered);
+        Saved {
+            digits: self.digits.iter().map(plain).collect::<Vec<_>>().into(),
+            first: self.first,
+            acked: self.acked,
+            sent: self.sent,
+            base: self.base,
+            answered: self.answered,
+            ever_delivered: self.ever_delivered,
+            acknowledging: self.acknowledging.iter().map(|&app| name(app)).collect(),
+            variables: self.variables.clone().into(),
+            typed: self.typed,
+            discarded: self.discarded,
+            sounding: self.sounding,
+        }
+    }
+
+    /// The journal of a call whose owner is lost. Marks that do not fit together are set right: the
+    /// other node may be of another version.
+    pub(in crate::pool) fn restore(
+        saved: Saved,
+        now: Instant,
+        app: impl Fn(&str) -> Option<AppId>,
+    ) -> Self {
+        let entry = |&(event, duration_ms, delivered): &(u8, u32, Option<Generation>)| {
+            let digit = Digit::from_event(event)?;
+            Some(Entry { digit, duration_ms, at: now, delivered })
+        };
+        let mut journal = Self::new();
+        journal.digits = saved.digits.reveal().iter().filter_map(entry).collect();
+        journal.first = saved.first;
+        let end = journal.end();
+        journal.sent = saved.sent.clamp(journal.first, end);
+        journal.acked = saved.acked.min(journal.sent);
+        journal.base = saved.base.min(journal.sent);
+        journal.answered = saved.answered.min(journal.sent);
+        journal.ever_delivered = saved.ever_delivered;
+        journal.acknowledging = saved.acknowledging.iter().filter_map(|name| app(name)).collect();
+        journal.variables = saved.variables.reveal().clone();
+        journal.typed = saved.typed;
+        journal.discarded = saved.discarded;
+        journal.sounding = saved.sounding;
+        journal.loss = Loss::Settled;
+        journal
+    }
+}
