@@ -210,6 +210,8 @@ impl EventLoop {
                     self.text(instance, text, mark);
                 }
                 Output::Ping { instance } => self.links.ping(instance),
+                // There is no link to another node yet.
+                Output::Calls(_) => {}
                 Output::Stopped => self.stopped = true,
             }
         }

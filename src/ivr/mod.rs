@@ -45,6 +45,7 @@ pub use out::Counters;
 pub use sound::PLAYBACKS_MAX;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::codecs::Digit;
 use crate::ids::{CallId, Generation, InstanceId, MediaId, PortId, RequestId};
@@ -265,7 +266,7 @@ pub enum ChannelState {
 }
 
 /// A source of sound, from a `media` URI.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MediaUri {
     /// `sound:NAME`
     Sound(String),

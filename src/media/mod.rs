@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::codecs::Digit;
 use crate::ids::{CallId, MediaId};
@@ -90,7 +91,7 @@ pub enum SourcePolicy {
 }
 
 /// How a stream begins. All three numbers are random for a new call (SECURITY R-02).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamStart {
     /// Synchronisation source.
     pub ssrc: u32,
@@ -101,7 +102,7 @@ pub struct StreamStart {
 }
 
 /// A set of digits, as for barge-in: which keys stop a playback.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DigitSet(pub u16);
 
 impl DigitSet {

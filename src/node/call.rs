@@ -16,6 +16,8 @@ use crate::sip::Party;
 use crate::timers::{Duration, Instant};
 
 use super::OWN_MAX;
+use super::record::Resume;
+use super::sound::Sound;
 
 /// One call.
 #[derive(Debug)]
@@ -41,6 +43,12 @@ pub struct Call {
     pub offer: Option<OfferMade>,
     /// Playbacks and recordings that are not over.
     pub live: BTreeSet<MediaId>,
+    /// The playbacks among them that the media port has, in order.
+    pub sounds: Vec<Sound>,
+    /// Another node had it; what is told as soon as the UDP port is open.
+    pub recovery: Option<Box<Resume>>,
+    /// How often another node had it before.
+    pub takeovers: u32,
     /// Hold music that an application asked for.
     pub music: Option<MediaId>,
     /// The recording that runs.
@@ -189,6 +197,9 @@ impl Call {
             application: None,
             offer: None,
             live: BTreeSet::new(),
+            sounds: Vec::new(),
+            recovery: None,
+            takeovers: 0,
             music: None,
             recording: None,
             inherited: false,
@@ -232,6 +243,18 @@ impl Call {
 
     /// A playback or recording is over; whether it was known.
     pub fn media_over(&mut self, id: MediaId) -> bool {
+        self.sounds.retain(|sound| sound.id != id);
         self.live.remove(&id)
+    }
+
+    pub fn sound_mut(&mut self, id: MediaId) -> Option<&mut Sound> {
+        self.sounds.iter_mut().find(|sound| sound.id == id)
+    }
+
+    /// Names that were given to playbacks elsewhere are not given again.
+    pub fn reserve_own(&mut self, given: MediaId) {
+        if super::is_own(given) {
+            self.next_own = self.next_own.max(given.0);
+        }
     }
 }

@@ -11,8 +11,11 @@ mod call;
 mod order;
 pub mod prompts;
 mod rebinds;
+pub mod record;
+pub mod replicas;
 mod route;
 pub mod snapshot;
+mod sound;
 mod udp_ports;
 mod view;
 
@@ -20,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{ClusterProfile, Config, PortKind};
 use crate::ids::{self, CallId, CallIds, Generation, InstanceId, MediaId, PortId, RequestId};
 use crate::ivr::{self, Ivr};
 use crate::pool::{self, Pool};
@@ -31,6 +34,7 @@ use call::Call;
 pub use order::Order;
 pub use prompts::Prompts;
 use rebinds::Rebinds;
+use replicas::{CallChange, Replicas};
 pub use snapshot::Snapshot;
 use udp_ports::UdpPorts;
 
@@ -102,6 +106,12 @@ pub enum Input {
         /// The sound.
         prompt: Option<Arc<media::Prompt>>,
     },
+    /// Whether this node serves ports and calls from here on.
+    Acts(bool),
+    /// The other data node has come and knows none of our calls.
+    CallsWanted,
+    /// What the other data node tells of its calls.
+    Calls(Vec<CallChange>),
     /// An operator's order.
     Order(Order),
     /// Orderly stop: refuse new calls, end the live ones, un-REGISTER. `Output::Stopped` ends it.
@@ -166,6 +176,8 @@ pub enum Output {
         /// Which.
         instance: InstanceId,
     },
+    /// Tell the other data node of our calls.
+    Calls(Vec<CallChange>),
     /// Everything is un-registered and finished: the process may end.
     Stopped,
 }
@@ -185,6 +197,23 @@ enum Phase {
     Stopped,
 }
 
+/// Whether this node serves ports and calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Duty {
+    /// It is primary, or alone.
+    Acting,
+    /// Another node is primary, or may be.
+    Following,
+}
+
+/// A call that is no longer ours, whose sound goes on.
+#[derive(Clone, Copy, Debug)]
+struct Orphan {
+    port: PortId,
+    udp_port: u16,
+    until: Instant,
+}
+
 /// Something that a call waits for by the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -201,11 +230,14 @@ pub struct Node {
     config: Arc<Config>,
     started_at: Instant,
     phase: Phase,
+    duty: Duty,
     sip: sip::Endpoint,
     pool: Pool,
     ivr: Ivr,
     prompts: Arc<Prompts>,
     calls: BTreeMap<CallId, Call>,
+    orphans: BTreeMap<CallId, Orphan>,
+    replicas: Replicas,
     /// The call of each port.
     by_port: Vec<Option<CallId>>,
     registrations: Vec<sip::RegistrationState>,
@@ -237,10 +269,13 @@ impl Node {
         let mut node = Self {
             started_at: now,
             phase: Phase::Running,
+            duty: Duty::Acting,
             sip,
             pool: Pool::new(config.clone()),
             ivr: Ivr::new(config.clone()),
             calls: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            replicas: Replicas::default(),
             by_port: vec![None; config.ports.len()],
             registrations: vec![sip::RegistrationState::Off; config.ports.len()],
             udp_ports: UdpPorts::new(&config.media),
@@ -254,7 +289,7 @@ impl Node {
             outputs: VecDeque::new(),
             config,
         };
-        node.register_all(now);
+        node.begin(now);
         node
     }
 
@@ -282,6 +317,12 @@ impl Node {
             Input::RecorderFull { pieces } => self.recorder_full(now, pieces),
             Input::Written { mark, at } => self.written(mark, at),
             Input::Loaded { call, name, prompt } => self.loaded(now, call, &name, prompt),
+            Input::Acts(true) => self.acts(now),
+            Input::Acts(false) => self.follows(now),
+            Input::CallsWanted => self.tell_all(now),
+            Input::Calls(changes) => {
+                changes.into_iter().for_each(|change| self.replicas.told(now, change));
+            }
             Input::Order(order) => self.order(now, order),
             Input::Stop => self.stop(now),
         }
@@ -300,7 +341,9 @@ impl Node {
             self.timers.pop_first();
             self.call_timer(now, call, timer);
         }
+        self.drop_orphans(now, |orphan| orphan.until <= now);
         self.route(now);
+        self.tell_copies(now);
     }
 
     /// The next thing to do, until `None`.
@@ -319,16 +362,27 @@ impl Node {
             self.pool.poll_timeout(),
             self.ivr.poll_timeout(),
             self.timers.first().map(|(at, ..)| *at),
+            self.orphans.values().map(|orphan| orphan.until).min(),
+            self.replicas.poll_timeout(),
             stop_at,
         ])
     }
 
-    fn register_all(&mut self, now: Instant) {
-        for port in &self.config.ports {
-            let register = sip::Command::Register { port: port.id };
-            self.sip.handle_input(now, sip::Input::Command(register));
+    /// A node alone acts at once; one of several waits until it is told to.
+    fn begin(&mut self, now: Instant) {
+        if self.config.cluster.profile == ClusterProfile::Single {
+            self.register(now, |_| true);
+        } else {
+            self.duty = Duty::Following;
+            self.sip_command(now, sip::Command::Drain(true));
+            self.register(now, |kind| kind == PortKind::Control);
         }
         self.route(now);
+    }
+
+    /// Whether another node wants copies of our calls.
+    fn copies_calls(&self) -> bool {
+        self.duty == Duty::Acting && self.config.cluster.data_peer().is_some()
     }
 
     fn order(&mut self, now: Instant, order: Order) {

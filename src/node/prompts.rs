@@ -37,6 +37,22 @@ pub enum Gap {
 /// `number:` is spoken up to here; beyond it digit by digit.
 const NUMBER_SPOKEN_MAX: u64 = 999_999_999;
 
+impl Gap {
+    /// What is missing.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Missing(name) | Self::Recording(name) => name,
+        }
+    }
+}
+
+impl Row {
+    /// Samples in all.
+    pub fn length(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.len()).sum()
+    }
+}
+
 impl Prompts {
     /// A sound in a language, or in the language of the directory itself.
     pub fn sound(&self, name: &str, language: &str) -> Option<&Arc<Prompt>> {

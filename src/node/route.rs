@@ -19,7 +19,9 @@ mod originate;
 mod own_sound;
 mod owner;
 mod play;
+mod recovery;
 mod registration;
+mod roles;
 
 use tracing::info;
 
@@ -56,6 +58,9 @@ impl Node {
     }
 
     fn sip_event(&mut self, now: Instant, event: sip::Event) {
+        if let Some(call) = event.call() {
+            self.touch(now, call);
+        }
         match event {
             sip::Event::Registration { port, state } => self.registration(now, port, state),
             sip::Event::Incoming(incoming) => self.incoming(now, incoming),
@@ -82,6 +87,9 @@ impl Node {
     // ---- From the pool -------------------------------------------------------------------------
 
     fn pool_output(&mut self, now: Instant, output: pool::Output) {
+        if let Some(call) = output.call() {
+            self.touch(now, call);
+        }
         match output {
             pool::Output::Ping { instance } => self.outputs.push_back(Output::Ping { instance }),
             pool::Output::Offer(offer) => self.offer(now, offer),

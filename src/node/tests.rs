@@ -10,6 +10,7 @@ mod digits_out;
 mod full;
 mod originate;
 mod pbx;
+mod promotion;
 mod rebind;
 mod record;
 mod sounds;
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use rand_core::SeedableRng;
 use serde_json::{Value, json};
 
+use super::replicas::CallChange;
 use super::{Input, Node, Output, Prompts};
 use crate::config::{Source, parse};
 use crate::ids::{self, CallId, InstanceId, MediaId, PortId, RequestId};
@@ -58,6 +60,7 @@ struct Made {
     /// To the PBX, but for registrations.
     sip: Vec<String>,
     loads: usize,
+    copies: Vec<CallChange>,
 }
 
 impl Made {
@@ -106,6 +109,7 @@ impl Made {
         self.events.extend(more.events);
         self.sip.extend(more.sip);
         self.loads += more.loads;
+        self.copies.extend(more.copies);
     }
 }
 
@@ -260,6 +264,7 @@ impl Bench {
                     made.events.push((instance, serde_json::from_str(&text).expect("JSON")));
                 }
                 Output::Load { .. } => made.loads += 1,
+                Output::Calls(changes) => made.copies.extend(changes),
                 Output::Ping { instance } => {
                     if !self.frozen.contains(&instance) {
                         self.node.handle_input(self.now, Input::Pong { instance });

@@ -28,6 +28,7 @@ impl Node {
         if !self.calls.contains_key(&call) {
             return;
         }
+        self.touch(now, call);
         match command {
             ChannelCommand::Read | ChannelCommand::Ring(false) => {}
             ChannelCommand::Answer => self.answer(now, call),

@@ -158,7 +158,11 @@ impl Node {
 
     /// The call is over: everybody forgets it.
     pub(in crate::node) fn ended(&mut self, now: Instant, call: CallId, cause: EndCause) {
-        let Some(entry) = self.calls.remove(&call) else { return };
+        let Some(entry) = self.calls.remove(&call) else {
+            self.drop_orphan(now, call);
+            return;
+        };
+        self.touch(now, call);
         let Call { port, udp_port, .. } = entry;
         info!(%call, %port, ?cause, "call ended");
         if let Some(slot) = self.by_port.get_mut(usize::from(port.0)) {

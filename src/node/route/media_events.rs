@@ -31,6 +31,7 @@ impl Node {
         if self.call_of(port) != Some(call) {
             return; // The last words of a call that is over; the port may have the next one.
         }
+        self.touch(now, call);
         match event {
             media::Event::Opened => self.opened(now, call),
             media::Event::OpenFailed => self.open_failed(now, call),
@@ -82,7 +83,9 @@ impl Node {
         let opened = entry.udp_port;
         self.alarms.clear(|kind| *kind == AlarmKind::UdpPortInUse { udp_port: opened });
         let Some(entry) = self.calls.get(&call) else { return };
-        if let Leg::Outbound { target, .. } = &entry.leg {
+        if entry.recovery.is_some() {
+            self.resume(now, call);
+        } else if let Leg::Outbound { target, .. } = &entry.leg {
             let media = local_media(&self.config, entry.udp_port);
             let (target, caller, port) = (target.clone(), entry.caller.clone(), entry.port);
             self.sip_command(now, sip::Command::Invite { call, port, target, caller, media });
@@ -120,6 +123,9 @@ impl Node {
     }
 
     fn playback_started(&mut self, now: Instant, call: CallId, id: MediaId, at: Instant) {
+        if let Some(sound) = self.calls.get_mut(&call).and_then(|entry| entry.sound_mut(id)) {
+            sound.started(at);
+        }
         if is_own(id) {
             return;
         }

@@ -3,7 +3,7 @@
 use crate::ids::{CallId, PortId, RequestId};
 use crate::ivr;
 use crate::node::call::{Call, Leg};
-use crate::node::{Node, Phase, Timer};
+use crate::node::{Duty, Node, Phase, Timer};
 use crate::pool;
 use crate::sip::{self, RegistrationState};
 use crate::timers::{Duration, Instant};
@@ -50,6 +50,9 @@ impl Node {
         (name, number): &(String, String),
         timeout: Duration,
     ) -> Result<(CallId, PortId), (u16, String)> {
+        if self.duty != Duty::Acting {
+            return Err((503, "This node is not primary".to_owned()));
+        }
         self.outbound_allowed(now)?;
         let free = |port: &&crate::config::Port| {
             port.outbound

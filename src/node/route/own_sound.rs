@@ -6,14 +6,18 @@
 use tracing::warn;
 
 use crate::ids::{CallId, MediaId, PortId};
+use crate::ivr;
 use crate::media::{self, DigitSet};
 use crate::node::call::Announcing;
+use crate::node::sound::Sound;
 use crate::node::{Node, is_own};
 use crate::pool;
 use crate::timers::{Duration, Instant};
 
 /// Hold music.
 const MOH: &str = "moh";
+/// Of the node's own prompts.
+const LANGUAGE: &str = "en";
 
 impl Node {
     pub(super) fn hold_prompt(&mut self, now: Instant, port: PortId, application: &str) {
@@ -32,34 +36,32 @@ impl Node {
     }
 
     fn play_rule(&mut self, now: Instant, call: CallId, prompt: Option<String>, repeat: bool) {
-        let sound = prompt.and_then(|name| self.prompts.sound(&name, "en").cloned());
+        let sound = prompt.filter(|name| self.prompts.sound(name, LANGUAGE).is_some());
         let live = self.calls.get(&call).map(|entry| &entry.live);
         if live.is_some_and(|live| live.iter().any(|&id| is_own(id))) {
             return; // The caller hears something already, and may hear it for ever.
         }
         if let Some(sound) = sound {
-            self.play_own(now, call, vec![sound], repeat, false);
+            self.play_own(now, call, &[sound], repeat, false);
         }
     }
 
     /// `builtin:announce`: prompts, so often, and then what the configuration says.
     pub(super) fn announce(&mut self, now: Instant, port: PortId, call: CallId) {
         self.answer(now, call);
-        let once: Vec<_> = self
-            .config
-            .announce
-            .prompts
-            .iter()
-            .filter_map(|name| self.prompts.sound(name, "en").cloned())
-            .collect();
+        if self.calls.get(&call).is_some_and(|entry| entry.announce.is_some()) {
+            return; // It began at another node.
+        }
+        let there = |name: &&String| self.prompts.sound(name, LANGUAGE).is_some();
+        let once: Vec<_> = self.config.announce.prompts.iter().filter(there).cloned().collect();
         let rounds = usize::try_from(self.config.announce.repeats.max(1)).unwrap_or(1);
-        let pieces = once.iter().cloned().cycle().take(once.len() * rounds).collect();
+        let names: Vec<_> = once.iter().cloned().cycle().take(once.len() * rounds).collect();
         if once.is_empty() {
             warn!(%call, "nothing to announce: no prompt of [announce] is there");
             self.pool.handle_input(now, pool::Input::AnnounceDone { port });
             return;
         }
-        let last = self.play_own(now, call, pieces, false, true);
+        let last = self.play_own(now, call, &names, false, true);
         if let (Some(entry), Some(last)) = (self.calls.get_mut(&call), last) {
             entry.announce = Some(Announcing { last });
         }
@@ -67,11 +69,11 @@ impl Node {
     }
 
     pub(super) fn music(&mut self, now: Instant, call: CallId) {
-        let Some(prompt) = self.prompts.sound(MOH, "en").cloned() else {
+        if self.prompts.sound(MOH, LANGUAGE).is_none() {
             self.alarms.prompt_missing(&self.config, MOH, now);
             return;
-        };
-        let music = self.play_own(now, call, vec![prompt], true, true);
+        }
+        let music = self.play_own(now, call, &[MOH.to_owned()], true, true);
         if let Some(entry) = self.calls.get_mut(&call) {
             entry.music = music;
         }
@@ -93,12 +95,18 @@ impl Node {
         &mut self,
         now: Instant,
         call: CallId,
-        pieces: Vec<std::sync::Arc<media::Prompt>>,
+        names: &[String],
         repeat: bool,
         replace: bool,
     ) -> Option<MediaId> {
         let entry = self.calls.get_mut(&call)?;
+        let media: Vec<_> = names.iter().cloned().map(ivr::MediaUri::Sound).collect();
+        let pieces = self.prompts.row(&media, LANGUAGE).ok()?.pieces;
         let id = entry.own_media();
+        if replace {
+            entry.sounds.clear();
+        }
+        entry.sounds.push(Sound::repeating(id, media, LANGUAGE, repeat));
         entry.live.insert(id);
         entry.inherited = true;
         let port = entry.port;

@@ -9,6 +9,7 @@ use crate::ivr::{self, ChannelCommand};
 use crate::media::{self, DigitSet};
 use crate::node::call::{Call, WaitingPlay};
 use crate::node::prompts::{Gap, Row};
+use crate::node::sound::Sound;
 use crate::node::{Node, Output};
 use crate::pool;
 use crate::timers::Instant;
@@ -97,14 +98,22 @@ impl Node {
         let entry = self.calls.get_mut(&call)?;
         let play = entry.waiting.front()?;
         let barge_in = barge_in_of(&self.config, entry);
+        let mut sound = Sound::new(play.id, play.media.clone(), &play.language, play.offset);
+        (sound.skip, sound.repeat, sound.barge_in) = (play.skip, row.repeat, barge_in);
+        let replace = std::mem::take(&mut entry.inherited);
+        if replace {
+            entry.sounds.clear();
+        }
+        let (id, offset, skip) = (play.id, play.offset, play.skip);
+        entry.sounds.push(sound);
         Some(media::Playback {
-            id: play.id,
+            id,
             pieces: row.pieces,
-            offset: play.offset,
-            skip: play.skip,
+            offset,
+            skip,
             repeat: row.repeat,
             barge_in,
-            replace: std::mem::take(&mut entry.inherited),
+            replace,
         })
     }
 
@@ -168,12 +177,15 @@ impl Node {
         id: MediaId,
         control: ivr::PlaybackControl,
     ) {
-        let Some(entry) = self.calls.get(&call) else { return };
+        let Some(entry) = self.calls.get_mut(&call) else { return };
         let stops = control == ivr::PlaybackControl::Stop;
         if stops && entry.waiting.iter().any(|play| play.id == id) {
             self.end_waiting(now, call, |play| play.id == id);
             self.sounding(now, call);
             return;
+        }
+        if let Some(sound) = entry.sound_mut(id) {
+            sound.controlled(now, control);
         }
         let port = entry.port;
         self.media(port, media::Command::Control { id, control: control_of(control) });

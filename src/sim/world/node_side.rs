@@ -95,6 +95,8 @@ impl World {
                 Output::Accept { instance, .. } => self.accepted(instance),
                 Output::Respond { response, .. } => self.responded(response.status),
                 Output::Load { call, name } => self.load(call, name),
+                // A node alone has nobody to tell.
+                Output::Calls(_) => {}
                 Output::Stopped => self.node_stopped(),
             }
         }

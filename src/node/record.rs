@@ -1,0 +1,123 @@
+//! A call as plain data: all that another node needs to carry it on, and what it makes of it.
+//!
+//! The record is a copy of moments: the dialog as the endpoint has it, the call as the pool has it,
+//! and what sounds. Whoever takes the call over adds the time since the record was made to where
+//! the sounds were, so that the caller hears the prompt go on where it was.
+
+use serde::{Deserialize, Serialize};
+
+use super::call::{Call, Leg};
+use super::sound::Sound;
+use crate::ids::{CallId, MediaId, PortId};
+use crate::ivr::ChannelState;
+use crate::media::DigitSet;
+use crate::pool;
+use crate::sdp::Negotiated;
+use crate::sip::{Party, snapshot};
+use crate::timers::{Duration, Instant};
+
+/// One call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// Its dialog.
+    sip: snapshot::Snapshot,
+    /// Whose it is.
+    pool: pool::Saved,
+    /// How old it is.
+    age: Duration,
+    caller: Party,
+    called: Party,
+    negotiated: Option<Negotiated>,
+    held: bool,
+    holds: bool,
+    sounds: Vec<Sound>,
+    music: Option<MediaId>,
+    announce: Option<MediaId>,
+    barge_in: Option<DigitSet>,
+    muted: (bool, bool),
+    digits: u64,
+    takeovers: u32,
+}
+
+/// What is done when the UDP port of a recovered call is open.
+#[derive(Clone, Debug)]
+pub(super) struct Resume {
+    pub sip: snapshot::Snapshot,
+    pub pool: pool::Saved,
+    pub sounds: Vec<Sound>,
+    /// When the record was read.
+    pub since: Instant,
+}
+
+impl CallRecord {
+    /// The record of a call at this moment.
+    pub(super) fn of(
+        call: &Call,
+        sip: snapshot::Snapshot,
+        pool: pool::Saved,
+        now: Instant,
+    ) -> Self {
+        Self {
+            sip,
+            pool,
+            age: now.saturating_duration_since(call.began_at),
+            caller: call.caller.clone(),
+            called: call.called.clone(),
+            negotiated: call.negotiated,
+            held: call.held,
+            holds: call.holds,
+            sounds: call.sounds.iter().map(|sound| sound.standing(now)).collect(),
+            music: call.music.filter(|id| call.live.contains(id)),
+            announce: call.announce.map(|announcing| announcing.last),
+            barge_in: call.barge_in,
+            muted: call.muted,
+            digits: call.digits,
+            takeovers: call.takeovers,
+        }
+    }
+
+    /// Its name.
+    pub const fn call(&self) -> CallId {
+        self.sip.call
+    }
+
+    /// Its port.
+    pub const fn port(&self) -> PortId {
+        self.sip.port
+    }
+
+    /// The same `later`: what sounded has gone on meanwhile.
+    #[must_use]
+    pub fn aged(mut self, later: Duration) -> Self {
+        self.age += later;
+        if let Some(first) = self.sounds.first_mut() {
+            first.pass(later);
+        }
+        self
+    }
+
+    /// The call at this node.
+    pub(super) fn into_call(self, udp_port: u16, now: Instant) -> Call {
+        let up = matches!(self.sip.stage, snapshot::Stage::Up { .. } | snapshot::Stage::Ending);
+        let mut call = Call::new(self.sip.call, self.sip.port, udp_port, Leg::Inbound, now);
+        call.began_at = now - self.age;
+        call.state = if up { ChannelState::Up } else { ChannelState::Ring };
+        call.established = up;
+        call.caller = self.caller;
+        call.called = self.called;
+        call.negotiated = self.negotiated;
+        call.held = self.held;
+        call.holds = self.holds;
+        call.live = self.sounds.iter().map(|sound| sound.id).collect();
+        self.sounds.iter().for_each(|sound| call.reserve_own(sound.id));
+        call.music = self.music;
+        call.announce = self.announce.map(|last| super::call::Announcing { last });
+        call.barge_in = self.barge_in;
+        call.muted = self.muted;
+        call.digits = self.digits;
+        call.takeovers = self.takeovers + 1;
+        let Self { sip, pool, sounds, .. } = self;
+        call.recovery = Some(Box::new(Resume { sip, pool, sounds, since: now }));
+        call
+    }
+}

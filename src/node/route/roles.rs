@@ -1,0 +1,132 @@
+//! What becomes of ports and calls when this node's role changes.
+//!
+//! A node that follows keeps its control extension registered and nothing else; its applications
+//! are connected and have no calls. Promoted, it carries on the calls that it has copies of, and
+//! then registers every port. A node that may act no more says nothing: its bindings and dialogs
+//! are another node's. What it has of calls goes on sounding for a while, so that a caller whom the
+//! other node has not reached yet hears no gap; a BYE is still answered.
+
+use tracing::{info, warn};
+
+use crate::config::PortKind;
+use crate::ids::{CallId, PortId};
+use crate::node::replicas::CallChange;
+use crate::node::{Duty, Node, Orphan, Output};
+use crate::timers::{Duration, Instant};
+use crate::{ivr, media, pool, sip};
+
+/// How long the sound of a call that is no longer ours goes on.
+const SOUND_ON: Duration = Duration::from_secs(30);
+
+impl Node {
+    /// This node is primary from here on.
+    pub(in crate::node) fn acts(&mut self, now: Instant) {
+        if self.duty == Duty::Acting {
+            return;
+        }
+        self.duty = Duty::Acting;
+        self.drop_orphans(now, |_| true);
+        let records = self.replicas.take(now);
+        info!(calls = records.len(), "this node acts");
+        self.sip_command(now, sip::Command::Drain(false));
+        for record in records {
+            self.recover(now, record);
+        }
+        self.register(now, |kind| kind == PortKind::Pool);
+    }
+
+    /// This node is not primary, or no longer.
+    pub(in crate::node) fn follows(&mut self, now: Instant) {
+        if self.duty == Duty::Following {
+            return;
+        }
+        warn!(calls = self.calls.len(), "this node acts no more");
+        self.duty = Duty::Following;
+        self.sip_command(now, sip::Command::Drain(true));
+        for port in self.ports_of(PortKind::Pool) {
+            self.sip_command(now, sip::Command::Abandon { port });
+        }
+        let calls: Vec<CallId> = self.calls.keys().copied().collect();
+        for call in calls {
+            self.orphan(now, call);
+        }
+    }
+
+    /// Registers the ports of a kind.
+    pub(in crate::node) fn register(&mut self, now: Instant, is: impl Fn(PortKind) -> bool) {
+        for kind in [PortKind::Control, PortKind::Pool].into_iter().filter(|kind| is(*kind)) {
+            for port in self.ports_of(kind) {
+                self.sip_command(now, sip::Command::Register { port });
+            }
+        }
+    }
+
+    fn ports_of(&self, kind: PortKind) -> Vec<PortId> {
+        self.config.ports.iter().filter(|port| port.kind == kind).map(|port| port.id).collect()
+    }
+
+    /// A call leaves this node: its application loses it, its sound goes on.
+    fn orphan(&mut self, now: Instant, call: CallId) {
+        let Some(entry) = self.calls.remove(&call) else { return };
+        let (port, udp_port) = (entry.port, entry.udp_port);
+        self.timers.retain(|&(_, timed, _)| timed != call);
+        let (cause, by_caller) = (41, false);
+        self.ivr.handle_input(now, ivr::Input::Ended { call, cause, by_caller });
+        self.pool.handle_input(now, pool::Input::Ended { port });
+        self.orphans.insert(call, Orphan { port, udp_port, until: now + SOUND_ON });
+    }
+
+    /// The sound of orphaned calls has an end.
+    pub(in crate::node) fn drop_orphans(&mut self, now: Instant, due: impl Fn(&Orphan) -> bool) {
+        let over: Vec<CallId> =
+            self.orphans.iter().filter(|(_, orphan)| due(orphan)).map(|(call, _)| *call).collect();
+        for call in over {
+            self.sip_command(now, sip::Command::Forget { call });
+            self.drop_orphan(now, call);
+        }
+    }
+
+    /// An orphaned call is over; whether it was one.
+    pub(super) fn drop_orphan(&mut self, now: Instant, call: CallId) -> bool {
+        let Some(orphan) = self.orphans.remove(&call) else { return false };
+        if let Some(slot) = self.by_port.get_mut(usize::from(orphan.port.0)) {
+            *slot = None;
+        }
+        self.media(orphan.port, media::Command::Close);
+        self.udp_ports.give_back(now, orphan.udp_port);
+        true
+    }
+
+    // ---- Copies of calls -----------------------------------------------------------------------
+
+    /// A call changed in a way that another node must know to carry it on.
+    pub(super) fn touch(&mut self, now: Instant, call: CallId) {
+        if self.copies_calls() {
+            self.replicas.changed(now, call);
+        }
+    }
+
+    /// Tells the other node what changed about our calls, if it is time to.
+    pub(in crate::node) fn tell_copies(&mut self, now: Instant) {
+        let due = self.replicas.due(now, self.calls.keys().copied());
+        let change = |call| match self.call_record(now, call) {
+            Some(record) => CallChange::Put(Box::new(record)),
+            None => CallChange::Gone(call),
+        };
+        let changes: Vec<_> = due.into_iter().map(change).collect();
+        if !changes.is_empty() {
+            self.outputs.push_back(Output::Calls(changes));
+        }
+    }
+
+    /// All of our calls, for a node that has just come.
+    pub(in crate::node) fn tell_all(&mut self, now: Instant) {
+        if !self.copies_calls() {
+            return;
+        }
+        let records = self.calls.keys().filter_map(|&call| self.call_record(now, call));
+        let puts = records.map(|record| CallChange::Put(Box::new(record)));
+        let all = std::iter::once(CallChange::All).chain(puts).collect();
+        self.outputs.push_back(Output::Calls(all));
+    }
+}

@@ -1,0 +1,230 @@
+//! Two nodes: one serves calls, the other one takes them over.
+
+use super::pbx::header;
+use super::*;
+
+const CLUSTER: &str = "[applications.main]\nbarge_in = \"1\"\n\
+    [cluster]\nid = \"north\"\ncredentials = \"c\"\nprofile = \"pair\"\n\
+    [[cluster.nodes]]\nname = \"a\"\nlink = \"10.0.0.9:7400\"\n\
+    [[cluster.nodes]]\nname = \"b\"\nlink = \"10.0.0.10:7400\"\n";
+
+const PLAY: &str = "channels/{id}/play?media=sound:menu";
+
+fn node(name: &str) -> Bench {
+    let address = if name == "a" { "10.0.0.9" } else { "10.0.0.10" };
+    let text = config("[\"main\"]", CLUSTER).replacen("10.0.0.9", address, 1);
+    Bench::with(&format!("[node]\nname = \"{name}\"\n{text}"))
+}
+
+/// A node that acts, with its port registered.
+fn primary() -> Bench {
+    let mut bench = node("a");
+    bench.input(Input::Acts(true));
+    bench.register();
+    bench
+}
+
+/// What the primary tells the backup, over the link.
+fn copy(from: &mut Bench, to: &mut Bench) {
+    let made = from.run(Duration::from_millis(20));
+    to.now = from.now;
+    let text = serde_json::to_string(&made.copies).expect("plain data");
+    let changes = serde_json::from_str(&text).expect("the same");
+    to.input(Input::Calls(changes));
+}
+
+fn promote(bench: &mut Bench) -> Made {
+    bench.input(Input::Acts(true))
+}
+
+/// The media of the recovered call opens its UDP port.
+fn opened(bench: &mut Bench, call: CallId) -> Made {
+    bench.call = call;
+    bench.media(media::Event::Opened)
+}
+
+/// A call that hears the menu, at the primary and at the backup that has it copied, where an
+/// instance waits.
+fn copied() -> (Bench, Bench) {
+    let mut a = primary().in_call();
+    let mut b = node("b");
+    let id = a.post(FIRST, PLAY).played()[0].id;
+    a.media(media::Event::PlaybackStarted { id });
+    copy(&mut a, &mut b);
+    b.connect(FIRST);
+    (a, b)
+}
+
+#[test]
+fn a_node_of_several_registers_nothing_and_refuses_calls_until_it_acts() {
+    let mut bench = node("b");
+    assert_eq!(bench.contacts.len(), 0);
+    assert!(bench.run(Duration::from_secs(60)).sip.is_empty());
+    let contact = bench.node.sip.contact(PORT).expect("a port").uri.to_string();
+    bench.contact = contact;
+    let made = bench.arrive();
+    assert_eq!(made.lines(), ["SIP/2.0 503 Service Unavailable"]);
+    bench.connect(FIRST);
+    let made = bench.post(FIRST, "channels?endpoint=SIP/2001&app=main&timeout=20");
+    assert_eq!(made.status(), 503);
+}
+
+#[test]
+fn the_backup_tells_the_far_end_first_and_then_registers() {
+    let (a, mut b) = copied();
+    let call = a.call;
+    promote(&mut b);
+    let made = opened(&mut b, call);
+    let invite = made.to_pbx("INVITE ");
+    assert!(invite.contains("c=IN IP4 10.0.0.10"), "{invite}");
+    assert_eq!(header(invite, "Call-ID"), ["in1@pbx"]);
+    let made = b.run(Duration::from_millis(100));
+    assert!(made.sip.iter().any(|text| text.starts_with("REGISTER ")), "{made:?}");
+}
+
+#[test]
+fn the_prompt_goes_on_where_it_was_and_gives_way_to_the_new_owner() {
+    let (a, mut b) = copied();
+    b.now += Duration::from_millis(100);
+    let call = a.call;
+    promote(&mut b);
+    b.now += Duration::from_millis(15);
+    let made = opened(&mut b, call);
+    let played = made.played();
+    // 20 ms until the copy was made and 100 + 15 ms since; the prompt is 200 ms long.
+    assert_eq!(played.len(), 1, "{made:?}");
+    let offset = played[0].offset.as_millis();
+    assert_eq!(offset, 20 + 115);
+    assert!(played[0].barge_in.contains(crate::codecs::Digit::from_char('1').expect("a key")));
+    let made = b.post(FIRST, PLAY);
+    assert!(made.played()[0].replace);
+}
+
+#[test]
+fn the_application_gets_the_call_under_a_higher_generation_with_its_variables() {
+    let (mut a, mut b) = copied();
+    a.post(FIRST, "channels/{id}/variable?variable=GW_CHECKPOINT&value=menu-2");
+    copy(&mut a, &mut b);
+    let old = a.channel();
+    let call = a.call;
+    promote(&mut b);
+    let made = opened(&mut b, call);
+    let start = made.event("StasisStart");
+    let variables = &start["channel"]["channelvars"];
+    assert_eq!(variables["GW_REASON"], "promotion");
+    assert_eq!(variables["GW_CHECKPOINT"], "menu-2");
+    assert_eq!(start["channel"]["state"], "Up");
+    let generation = variables["GW_GENERATION"].as_str().expect("text");
+    assert!(generation.parse::<u32>().expect("a number") > 1_000);
+    let made = b.post(FIRST, &format!("channels/{old}/play?media=sound:menu"));
+    assert_eq!(made.status(), 404);
+}
+
+#[test]
+fn digits_that_were_not_acknowledged_are_typed_again_at_the_backup() {
+    let (mut a, mut b) = copied();
+    a.post(FIRST, "channels/{id}/variable?variable=GW_ACK&value=0");
+    a.run(Duration::from_secs(3));
+    for key in ['7', '8'] {
+        let digit = crate::codecs::Digit::from_char(key).expect("a key");
+        a.media(media::Event::Digit { digit, duration_ms: 60, rtp_timestamp: 0, in_band: false });
+        a.run(Duration::from_millis(200));
+    }
+    a.post(FIRST, "channels/{id}/variable?variable=GW_ACK&value=1");
+    copy(&mut a, &mut b);
+    let call = a.call;
+    promote(&mut b);
+    opened(&mut b, call);
+    let mut made = b.post(FIRST, "channels/{id}/answer");
+    made.add(b.run(Duration::from_secs(3)));
+    let typed: Vec<_> = made
+        .events
+        .iter()
+        .filter(|(_, event)| event["type"] == "ChannelDtmfReceived")
+        .map(|(_, event)| event["digit"].as_str().expect("a key").to_owned())
+        .collect();
+    assert_eq!(typed, ["8"]);
+}
+
+#[test]
+fn without_an_instance_the_call_waits_and_goes_on_hearing_its_prompt() {
+    let (a, mut b) = copied();
+    let call = a.call;
+    b.crash(FIRST);
+    promote(&mut b);
+    let made = opened(&mut b, call);
+    assert_eq!((made.played().len(), made.events.len()), (1, 0));
+    let made = b.connect(SECOND);
+    assert_eq!(made.types(), [(SECOND, "StasisStart")]);
+}
+
+#[test]
+fn a_udp_port_that_is_taken_is_replaced_before_the_far_end_hears_of_it() {
+    let (a, mut b) = copied();
+    promote(&mut b);
+    b.call = a.call;
+    let made = b.media(media::Event::OpenFailed);
+    assert!(made.sip.is_empty());
+    let udp_port = b.node.calls[&a.call].udp_port;
+    let made = opened(&mut b, a.call);
+    assert!(made.to_pbx("INVITE ").contains(&format!("m=audio {udp_port} ")));
+}
+
+#[test]
+fn a_backup_that_comes_late_is_told_of_every_call() {
+    let mut a = primary().in_call();
+    a.run(Duration::from_secs(1));
+    let mut b = node("b");
+    let made = a.input(Input::CallsWanted);
+    b.now = a.now;
+    b.input(Input::Calls(made.copies));
+    promote(&mut b);
+    let made = opened(&mut b, a.call);
+    made.to_pbx("INVITE ");
+}
+
+#[test]
+fn a_call_that_ended_is_not_taken_over() {
+    let (mut a, mut b) = copied();
+    a.caller_hangs_up();
+    copy(&mut a, &mut b);
+    let made = promote(&mut b);
+    assert_eq!((b.node.calls.len(), made.media.len()), (0, 0));
+}
+
+#[test]
+fn a_node_that_acts_no_more_says_nothing_but_answers_a_bye() {
+    let (mut a, _) = copied();
+    let made = a.input(Input::Acts(false));
+    let ends = ["PlaybackFinished", "StasisEnd", "ChannelDestroyed"];
+    assert_eq!(made.types(), ends.map(|kind| (FIRST, kind)));
+    assert!(made.sip.is_empty() && made.media.is_empty(), "{made:?}");
+    let made = a.caller_hangs_up();
+    assert_eq!(made.lines(), ["SIP/2.0 200 OK"]);
+    assert!(matches!(made.media[..], [media::Command::Close]));
+    let made = a.run(Duration::from_secs(4_000));
+    assert!(made.sip.is_empty(), "{:?}", made.sip);
+}
+
+#[test]
+fn the_sound_of_a_lost_call_ends_after_half_a_minute() {
+    let (mut a, _) = copied();
+    a.input(Input::Acts(false));
+    assert!(a.run(Duration::from_secs(29)).media.is_empty());
+    let made = a.run(Duration::from_secs(2));
+    assert!(matches!(made.media[..], [media::Command::Close]) && made.sip.is_empty());
+}
+
+#[test]
+fn a_call_comes_back_to_the_node_that_had_it() {
+    let (mut a, mut b) = copied();
+    let call = a.call;
+    a.input(Input::Acts(false));
+    promote(&mut b);
+    opened(&mut b, call);
+    copy(&mut b, &mut a);
+    promote(&mut a);
+    let made = opened(&mut a, call);
+    assert!(made.to_pbx("INVITE ").contains("c=IN IP4 10.0.0.9"));
+    assert_eq!(a.node.calls[&call].takeovers, 2);
+}
