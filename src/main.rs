@@ -17,6 +17,7 @@ use portkeeper::bench::{
 };
 use portkeeper::demo;
 use portkeeper::driver::commands::{self, Failure};
+use portkeeper::driver::enrol;
 use portkeeper::stage::instance::{self, Habits, Play};
 
 #[derive(Parser)]
@@ -47,6 +48,9 @@ enum Command {
     /// Work with configuration files.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Certificates of the nodes of a cluster.
+    #[command(subcommand)]
+    Cluster(Cluster),
     /// Show the node as a whole, with its alarms.
     Status(Look),
     /// Show every voice port.
@@ -217,6 +221,42 @@ enum ConfigCommand {
     },
 }
 
+#[derive(Subcommand)]
+enum Cluster {
+    /// Make the cluster's CA and this node's certificate; once, on the first node.
+    Init(OfNode),
+    /// Print a token and let a node in with it, once, within ten minutes; where the CA is.
+    Token {
+        /// The node's name.
+        node: String,
+        /// Where it will dial. Without it: this node's link, one port higher.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<SocketAddr>,
+        #[command(flatten)]
+        of: OfNode,
+    },
+    /// Get this node's certificate, or a new one, from where `token` runs.
+    Join {
+        /// As it was printed there.
+        #[arg(long)]
+        token: String,
+        /// As it was printed there.
+        #[arg(value_name = "HOST:PORT")]
+        address: String,
+        #[command(flatten)]
+        of: OfNode,
+    },
+    /// Make a new certificate for the node that has the CA.
+    Renew(OfNode),
+}
+
+#[derive(Args)]
+struct OfNode {
+    /// Configuration of this node.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
 #[derive(Args)]
 struct Look {
     /// One JSON value instead of a table.
@@ -292,6 +332,7 @@ fn execute(command: Command) -> Result<String, Failure> {
         Command::Sim(sim) => sim.run(),
         Command::DemoInstance(instance) => instance.play(),
         Command::Config(ConfigCommand::Check { file }) => commands::check_config(&file),
+        Command::Cluster(cluster) => cluster.run(),
         Command::Status(look) => look.ask(|format| Request::Status { format }),
         Command::Ports(look) => look.ask(|format| Request::Ports { format }),
         Command::Calls(look) => look.ask(|format| Request::Calls { format }),
@@ -305,6 +346,22 @@ fn execute(command: Command) -> Result<String, Failure> {
         }
         Command::Rebind(Rebind { target, look }) => {
             look.ask(|format| Request::Rebind { target, format })
+        }
+    }
+}
+
+impl Cluster {
+    fn run(self) -> Result<String, Failure> {
+        match self {
+            Self::Init(of) => enrol::init(&of.config),
+            Self::Token { node, listen, of } => {
+                enrol::token(&of.config, &node, listen, &mut |text| {
+                    // Whoever shall copy it sees it while it is served.
+                    let _ = writeln!(io::stdout(), "{text}");
+                })
+            }
+            Self::Join { token, address, of } => enrol::join(&of.config, &token, &address),
+            Self::Renew(of) => enrol::renew(&of.config),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! One peer: greeted when a connection comes up, heard while it beats, refused when it does not
 //! belong here.
 //!
-//! A beat leaves every `renew`. Silence of one lease is told, as it is what makes a person worry;
-//! it decides nothing, for the lease does. Silence of three leases closes the connection: a cable
-//! that was pulled leaves one that never ends by itself.
+//! A beat leaves every `renew`, as long as whoever holds the link says within a lease what it
+//! says: a node whose event loop stands still must not look alive because its sockets do.
+//!
+//! Silence of one lease is told, as it is what makes a person worry; it decides nothing, for the
+//! lease does. Silence of three leases closes the connection: a cable that was pulled leaves one
+//! that never ends by itself.
 
 use std::collections::VecDeque;
 
@@ -29,7 +32,7 @@ pub enum Input<M> {
     /// Send a message. Without an accepted peer it goes nowhere: whoever sends has been told that
     /// the peer is down, and begins anew when it is up.
     Send(M),
-    /// What the next beats say.
+    /// What the beats of the next lease say.
     Beat(Beat),
     /// The highest epoch that this node knows; a lower one than before is ignored.
     Epoch(Epoch),
@@ -118,13 +121,14 @@ pub struct Link<M> {
     epoch: Epoch,
     /// Frames of `epoch` that were sent.
     counter: u64,
-    beat: Beat,
+    /// What beats say, and until when.
+    beat: Option<(Beat, Instant)>,
     outputs: VecDeque<Output<M>>,
 }
 
 impl<M: Serialize + DeserializeOwned> Link<M> {
     /// The link to node `peer`, called `name`; nothing is connected.
-    pub fn new(identity: Identity, peer: NodeId, name: String, beat: Beat) -> Self {
+    pub fn new(identity: Identity, peer: NodeId, name: String) -> Self {
         Self {
             identity,
             peer,
@@ -133,7 +137,7 @@ impl<M: Serialize + DeserializeOwned> Link<M> {
             newest: None,
             epoch: Epoch::default(),
             counter: 0,
-            beat,
+            beat: None,
             outputs: VecDeque::new(),
         }
     }
@@ -145,7 +149,7 @@ impl<M: Serialize + DeserializeOwned> Link<M> {
             Input::Received(bytes) => self.received(now, &bytes),
             Input::Closed => self.down(None),
             Input::Send(message) => self.send(message),
-            Input::Beat(beat) => self.beat = beat,
+            Input::Beat(beat) => self.beat = Some((beat, now + self.identity.timers.lease)),
             Input::Epoch(epoch) if epoch > self.epoch => {
                 self.epoch = epoch;
                 self.counter = 0;
@@ -174,7 +178,9 @@ impl<M: Serialize + DeserializeOwned> Link<M> {
                 }
                 if now >= *beat_at {
                     *beat_at = now + self.identity.timers.renew;
-                    self.write(Body::Beat(self.beat));
+                    if let Some((beat, _)) = self.beat.filter(|(_, until)| now < *until) {
+                        self.write(Body::Beat(beat));
+                    }
                 }
             }
         }

@@ -35,7 +35,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let mut link = Link::new(identity(A, "a"), B, "b".to_owned(), beat());
+        let mut link = Link::new(identity(A, "a"), B, "b".to_owned());
         let now = Instant::ZERO + Duration::from_secs(1);
         link.handle_input(now, Input::Connected);
         Self { link, now, b: identity(B, "b"), counter: 0 }
@@ -82,6 +82,11 @@ impl Bench {
     }
 }
 
+fn beats(outputs: &[Output<String>]) -> usize {
+    let beat = |o: &&Output<String>| matches!(o, Output::Write { droppable: true, .. });
+    outputs.iter().filter(beat).count()
+}
+
 fn events(outputs: Vec<Output<String>>) -> Vec<Event<String>> {
     let event = |output| match output {
         Output::Event(event) => Some(event),
@@ -108,8 +113,8 @@ fn refusal(outputs: Vec<Output<String>>) -> Option<Refusal> {
 
 #[test]
 fn two_nodes_that_belong_together_hear_each_other() {
-    let mut a = Link::<String>::new(identity(A, "a"), B, "b".to_owned(), beat());
-    let mut b = Link::<String>::new(identity(B, "b"), A, "a".to_owned(), beat());
+    let mut a = Link::<String>::new(identity(A, "a"), B, "b".to_owned());
+    let mut b = Link::<String>::new(identity(B, "b"), A, "a".to_owned());
     let now = Instant::ZERO;
     a.handle_input(now, Input::Connected);
     b.handle_input(now, Input::Connected);
@@ -260,9 +265,16 @@ fn a_known_epoch_leaves_with_every_frame_and_starts_the_count_again() {
 #[test]
 fn beats_leave_as_often_as_the_lease_is_renewed() {
     let mut bench = Bench::up();
-    let beats = bench.run(Duration::from_millis(500));
-    let droppable = |o: &&Output<String>| matches!(o, Output::Write { droppable: true, .. });
-    assert_eq!(beats.iter().filter(droppable).count(), 6, "at once, then five times");
+    bench.link.handle_input(bench.now, Input::Beat(beat()));
+    assert_eq!(beats(&bench.run(Duration::from_millis(500))), 6, "at once, then five times");
+}
+
+#[test]
+fn a_node_that_says_nothing_of_itself_for_a_lease_does_not_beat() {
+    let mut bench = Bench::up();
+    assert_eq!(beats(&bench.run(Duration::from_millis(300))), 0);
+    bench.link.handle_input(bench.now, Input::Beat(beat()));
+    assert_eq!(beats(&bench.run(Duration::from_millis(1_000))), 6, "at 300 + 100 .. 300 + 600");
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! Frames of a peer: bytes in any cut, as the first words of a connection and after a hello.
 
 use crate::config::{Shared, Timers};
-use crate::ha::Role;
 use crate::ha::peer::{
-    Beat, Body, FRAME_MAX, Frame, Identity, Input, Link, Output, Speaker, decode, encode,
+    Body, FRAME_MAX, Frame, Identity, Input, Link, Output, Speaker, decode, encode,
 };
 use crate::ids::{Epoch, NodeId};
 use crate::timers::{Duration, Instant};
@@ -46,8 +45,7 @@ fn identity(me: u8, name: &str) -> Identity {
 }
 
 fn connected(greeted: bool) -> Link<String> {
-    let beat = Beat::at_start(Role::Backup);
-    let mut link = Link::new(identity(0, "a"), NodeId(1), "b".to_owned(), beat);
+    let mut link = Link::new(identity(0, "a"), NodeId(1), "b".to_owned());
     link.handle_input(NOW, Input::Connected);
     if greeted {
         let b = identity(1, "b");
