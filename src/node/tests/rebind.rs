@@ -118,3 +118,20 @@ fn an_operators_rebind_moves_the_call_as_a_hang_does() {
     assert_eq!(made.types(), [(FIRST, "StasisEnd"), (SECOND, "StasisStart")]);
     assert_eq!((made.sip.len(), made.media.len()), (0, 0), "{made:?}");
 }
+
+#[test]
+fn after_a_burst_and_two_crashes_a_command_above_the_rate_claims_the_call() {
+    let mut bench = Bench::with_call();
+    let burst = |bench: &mut Bench, by| {
+        (0..30).filter(|_| bench.ask(by, "GET", "channels/{id}").status() == 200).count()
+    };
+    burst(&mut bench, FIRST);
+    bench.crash(FIRST);
+    assert_eq!(burst(&mut bench, SECOND), 5, "what a new owner has of its own");
+    bench.connect(FIRST);
+    assert!(bench.crash(SECOND).types().contains(&(FIRST, "StasisStart")));
+    bench.connect(SECOND);
+    assert_eq!(bench.ask(FIRST, "GET", "channels/{id}").status(), 429);
+    let made = bench.run(Duration::from_secs(3));
+    assert!(!made.types().contains(&(FIRST, "StasisEnd")), "it was heard: {made:?}");
+}
