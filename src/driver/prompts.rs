@@ -17,13 +17,14 @@ use crate::codecs::tone::{Signal, Zone};
 use crate::codecs::wav;
 use crate::media::Prompt;
 use crate::node::Prompts;
+use crate::node::prompts::menu_words;
 
 /// Directories below the directory of prompts: a language, and a group as `digits`.
 const DEPTH_MAX: usize = 3;
 
 /// Loads every `.wav` below `directory`.
 pub fn load(directory: &Path) -> io::Result<Prompts> {
-    let mut prompts = Prompts::default();
+    let mut prompts = Prompts { menu: menu_words(encode), ..Prompts::default() };
     read_directory(directory, "", DEPTH_MAX, &mut prompts).map_err(|error| {
         let text = format!("media.prompts {}: {error}", directory.display());
         io::Error::new(error.kind(), text)

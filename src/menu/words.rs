@@ -5,6 +5,8 @@
 //! `portkeeper/`. A name without a file does not compile. `fixtures/prompts/make.sh` makes the
 //! files from the texts in `portkeeper.txt` beside it.
 
+use std::collections::BTreeSet;
+
 /// The name of a prompt.
 pub type Prompt = &'static str;
 
@@ -45,6 +47,11 @@ macro_rules! sound {
 /// Every prompt that the menu can say, in English.
 pub fn english() -> impl Iterator<Item = Sound> {
     [SMALL, TENS, LETTERS, SIGNS, COMMON, OURS].into_iter().flatten().copied()
+}
+
+/// The name of each, once: what another language has to have.
+pub fn names() -> BTreeSet<Prompt> {
+    english().map(|(name, _)| name).collect()
 }
 
 /// 0 to 20.

@@ -1,11 +1,14 @@
 //! Sounds by name, and how a `media` URI of an application becomes a row of them.
 
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::sync::Arc;
 
 use crate::codecs::tone::Signal;
+use crate::codecs::wav;
 use crate::ivr::MediaUri;
 use crate::media::Prompt;
+use crate::menu::{self, Speech};
 
 /// The sounds of this node, loaded before it starts.
 #[derive(Debug, Default)]
@@ -14,6 +17,9 @@ pub struct Prompts {
     pub sounds: BTreeMap<String, Arc<Prompt>>,
     /// Call-progress tones by name and zone, one turn of the cadence each. Zone `""` is neutral.
     pub tones: BTreeMap<(String, String), Arc<Prompt>>,
+    /// Built-in words of the phone menu, for those that the site has no sound of its own for.
+    /// Applications do not see them.
+    pub menu: BTreeMap<&'static str, Arc<Prompt>>,
 }
 
 /// A row of sounds, ready to play.
@@ -58,6 +64,12 @@ impl Prompts {
     pub fn sound(&self, name: &str, language: &str) -> Option<&Arc<Prompt>> {
         let name = name.strip_suffix(".wav").unwrap_or(name);
         self.sounds.get(&format!("{language}/{name}")).or_else(|| self.sounds.get(name))
+    }
+
+    /// The sounds of what the menu says: the site's own where it has them, else the built-in ones.
+    pub fn spoken(&self, speech: &Speech, language: &str) -> Vec<Arc<Prompt>> {
+        let word = |name| self.sound(name, language).or_else(|| self.menu.get(name));
+        speech.prompts().iter().filter_map(|&name| word(name).cloned()).collect()
     }
 
     /// The sounds of a row of URIs.
@@ -112,6 +124,16 @@ impl Prompts {
     }
 }
 
+/// The built-in words of the menu, made ready with `encode`.
+pub fn menu_words(encode: impl Fn(&[i16]) -> Prompt) -> BTreeMap<&'static str, Arc<Prompt>> {
+    let ready = |(name, file): menu::words::Sound| {
+        // They are part of the program, and a test reads each of them.
+        let samples = wav::load(Cursor::new(file)).ok()?;
+        Some((name, Arc::new(encode(&samples))))
+    };
+    menu::words::english().filter_map(ready).collect()
+}
+
 /// English: 1,042 is `1 thousand 40 2`.
 fn number_words(number: u64) -> Vec<String> {
     let mut words = Vec::new();
@@ -145,7 +167,8 @@ mod tests {
     fn prompts(names: &[&str]) -> Prompts {
         let prompt = || Arc::new(Prompt { pcmu: Bytes::new(), pcma: Bytes::new() });
         let sounds = names.iter().map(|&name| (name.to_owned(), prompt())).collect();
-        Prompts { sounds, tones: [(("ring".to_owned(), "us".to_owned()), prompt())].into() }
+        let tones = [(("ring".to_owned(), "us".to_owned()), prompt())].into();
+        Prompts { sounds, tones, ..Prompts::default() }
     }
 
     #[test]
@@ -164,6 +187,24 @@ mod tests {
         assert!(Arc::ptr_eq(de, &prompts.sounds["de/menu"]));
         assert!(prompts.sound("bye", "de").is_some());
         assert!(prompts.sound("menu.wav", "en").is_some());
+    }
+
+    #[test]
+    fn the_menu_has_a_sound_for_every_word_and_a_site_may_have_its_own() {
+        let encode = |samples: &[i16]| {
+            let sound = Bytes::from(vec![0; samples.len()]);
+            Prompt { pcmu: sound.clone(), pcma: sound }
+        };
+        let speech = menu::restart_message();
+        let mut prompts = Prompts { menu: menu_words(encode), ..prompts(&[]) };
+        assert_eq!(prompts.menu.len(), menu::words::names().len());
+        let built_in = prompts.spoken(&speech, "de");
+        assert!(built_in.iter().all(|sound| !sound.is_empty()) && !built_in.is_empty());
+        let own = Arc::new(encode(&[0; 5]));
+        let name = format!("de/{}", speech.prompts()[0]);
+        prompts.sounds.insert(name, Arc::clone(&own));
+        assert!(Arc::ptr_eq(&prompts.spoken(&speech, "de")[0], &own));
+        assert!(!Arc::ptr_eq(&prompts.spoken(&speech, "fr")[0], &own));
     }
 
     #[test]
