@@ -11,11 +11,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use portkeeper::admin::{Format, Request};
+use portkeeper::admin::{Format, NewAgent, Request};
 use portkeeper::bench::{
     ari, false_verdicts, livelock, media, peer, port_switch, register, simulation,
 };
 use portkeeper::demo;
+use portkeeper::driver::agent;
 use portkeeper::driver::commands::{self, Failure};
 use portkeeper::driver::enrol;
 use portkeeper::stage::instance::{self, Habits, Play};
@@ -65,6 +66,50 @@ enum Command {
     Drain(Drain),
     /// Move a call to another instance.
     Rebind(Rebind),
+    /// Agents of the phone menu: people who may promote by phone.
+    #[command(subcommand)]
+    Agent(AgentCommand),
+}
+
+#[derive(Subcommand)]
+enum AgentCommand {
+    /// Add an agent, or give one a new PIN. The PIN is asked for, or read from a pipe.
+    Add(AgentAdd),
+    /// Show every agent with its locks.
+    List(Look),
+    /// Let an agent act no more.
+    Disable(AgentOne),
+    /// Forget an agent's wrong PINs.
+    Unlock(AgentOne),
+}
+
+#[derive(Args)]
+struct AgentAdd {
+    /// Agent number: 3 to 10 digits, keyed on the telephone.
+    number: String,
+    /// Name, for lists.
+    #[arg(long)]
+    name: String,
+    /// An extension that the agent calls from. Several times: several. Without it: any internal
+    /// one.
+    #[arg(long = "extension", value_name = "EXTENSION")]
+    extensions: Vec<String>,
+    /// Hang up and call the first extension back.
+    #[arg(long)]
+    callback: bool,
+    /// Make a PIN and print it, instead of asking for one.
+    #[arg(long)]
+    generate: bool,
+    #[command(flatten)]
+    look: Look,
+}
+
+#[derive(Args)]
+struct AgentOne {
+    /// Agent number.
+    number: String,
+    #[command(flatten)]
+    look: Look,
 }
 
 #[derive(Args)]
@@ -295,14 +340,22 @@ struct NodeSocket {
 
 impl NodeSocket {
     fn ask(self, request: &Request) -> Result<String, Failure> {
-        commands::ask(&self.socket.unwrap_or_else(commands::default_socket), request)
+        commands::ask(&self.path(), request)
+    }
+
+    fn path(self) -> PathBuf {
+        self.socket.unwrap_or_else(commands::default_socket)
     }
 }
 
 impl Look {
     fn ask(self, request: impl FnOnce(Format) -> Request) -> Result<String, Failure> {
-        let format = if self.json { Format::Json } else { Format::Text };
+        let format = self.format();
         self.node.ask(&request(format))
+    }
+
+    const fn format(&self) -> Format {
+        if self.json { Format::Json } else { Format::Text }
     }
 }
 
@@ -347,6 +400,32 @@ fn execute(command: Command) -> Result<String, Failure> {
         Command::Rebind(Rebind { target, look }) => {
             look.ask(|format| Request::Rebind { target, format })
         }
+        Command::Agent(command) => command.run(),
+    }
+}
+
+impl AgentCommand {
+    fn run(self) -> Result<String, Failure> {
+        match self {
+            Self::Add(add) => add.run(),
+            Self::List(look) => look.ask(|format| Request::AgentList { format }),
+            Self::Disable(AgentOne { number, look }) => {
+                look.ask(|format| Request::AgentDisable { number, format })
+            }
+            Self::Unlock(AgentOne { number, look }) => {
+                look.ask(|format| Request::AgentUnlock { number, format })
+            }
+        }
+    }
+}
+
+impl AgentAdd {
+    fn run(self) -> Result<String, Failure> {
+        let Self { number, name, extensions, callback, generate, look } = self;
+        let pin = String::new().into();
+        let agent = NewAgent { number, name, pin, extensions, callback };
+        let format = look.format();
+        agent::add(&look.node.path(), agent, generate, format)
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) fn snapshot() -> Snapshot {
         rebinds: vec![rebind()],
         alarms: vec![alarm()],
         media: Media { workers: 1, scheduling: "fifo".into() },
+        agents: None,
     }
 }
 

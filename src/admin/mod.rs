@@ -3,6 +3,7 @@
 //! A request is looked at against one snapshot ([`answer`]): either the snapshot itself is the
 //! answer, or an order for the node comes out, with a sentence that says what will happen.
 
+mod agents;
 mod health;
 mod json;
 pub mod metrics;
@@ -10,9 +11,10 @@ mod request;
 mod table;
 mod text;
 
+pub use agents::NO_AGENTS;
 pub use health::not_ready;
 pub use json::distribution;
-pub use request::{Answer, Format, Reply, Request, answer};
+pub use request::{AgentWish, Answer, Format, NewAgent, Reply, Request, answer};
 
 #[cfg(test)]
 mod fixture;

@@ -10,10 +10,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{json, text};
+use super::{agents, json, text};
 use crate::ids::{CallId, InstanceId, PortId};
 use crate::node::snapshot::{Port, PortState};
-use crate::node::{Order, Snapshot};
+use crate::node::{AgentChange, Order, Snapshot};
+use crate::redact::Redacted;
 
 /// What an operator asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +76,54 @@ pub enum Request {
         #[serde(default)]
         format: Format,
     },
+    /// Every agent of the phone menu.
+    AgentList {
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
+    },
+    /// There is this agent, in place of one of the same number.
+    AgentAdd {
+        /// Who.
+        #[serde(flatten)]
+        agent: NewAgent,
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
+    },
+    /// An agent may act no more.
+    AgentDisable {
+        /// Agent number.
+        number: String,
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
+    },
+    /// An agent's wrong PINs are forgotten.
+    AgentUnlock {
+        /// Agent number.
+        number: String,
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
+    },
+}
+
+/// An agent as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewAgent {
+    /// Agent number.
+    pub number: String,
+    /// For lists.
+    pub name: String,
+    /// The PIN in clear.
+    pub pin: Redacted<String>,
+    /// Extensions that the agent calls from; empty: any internal one.
+    #[serde(default)]
+    pub extensions: Vec<String>,
+    /// Hang up and call the first of these back.
+    #[serde(default)]
+    pub callback: bool,
 }
 
 /// Form of an answer.
@@ -105,6 +154,17 @@ pub struct Answer {
     pub reply: Reply,
     /// To the node.
     pub order: Option<Order>,
+    /// To the store, before the reply is true.
+    pub agent: Option<AgentWish>,
+}
+
+/// What shall become of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentWish {
+    /// It is stored, once its PIN is hashed.
+    Set(NewAgent),
+    /// It is changed.
+    Change(AgentChange),
 }
 
 /// Answers a request against a snapshot.
@@ -118,6 +178,16 @@ pub fn answer(request: &Request, snapshot: &Snapshot) -> Answer {
         Request::Drain { instance, on, format } => ordered(*format, drain(instance, *on, snapshot)),
         Request::Rebind { target, format } => ordered(*format, rebind(target, snapshot)),
         Request::DrainNode { on, format } => ordered(*format, Ok(drain_node(*on))),
+        Request::AgentList { format } => agents::list(*format, snapshot.agents.as_deref()),
+        Request::AgentAdd { agent, format } => {
+            agents::add(*format, agent, snapshot.agents.as_deref())
+        }
+        Request::AgentDisable { number, format } => {
+            agents::disable(*format, number, snapshot.agents.as_deref())
+        }
+        Request::AgentUnlock { number, format } => {
+            agents::unlock(*format, number, snapshot.agents.as_deref())
+        }
     }
 }
 
@@ -131,7 +201,7 @@ fn shown(
         Format::Json => json(snapshot),
         Format::Text => Value::String(text(snapshot)),
     };
-    Answer { reply: Reply::Ok(value), order: None }
+    Answer { reply: Reply::Ok(value), order: None, agent: None }
 }
 
 fn ordered(format: Format, result: Result<(Order, String), String>) -> Answer {
@@ -141,9 +211,9 @@ fn ordered(format: Format, result: Result<(Order, String), String>) -> Answer {
                 Format::Json => json::order(order, &text),
                 Format::Text => Value::String(text),
             };
-            Answer { reply: Reply::Ok(value), order: Some(order) }
+            Answer { reply: Reply::Ok(value), order: Some(order), agent: None }
         }
-        Err(text) => Answer { reply: Reply::Error(text), order: None },
+        Err(text) => Answer { reply: Reply::Error(text), order: None, agent: None },
     }
 }
 

@@ -265,7 +265,7 @@ fn shown(value: Option<impl ToString>) -> String {
 }
 
 /// A duration by its two largest units, as `3d4h`.
-fn age(ms: u64) -> String {
+pub(super) fn age(ms: u64) -> String {
     let s = ms / 1_000;
     match s {
         0..60 => format!("{s}s"),

@@ -13,12 +13,17 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::pins::Pins;
 use super::{ToNode, observe};
-use crate::admin::{self, Reply, Request};
+use crate::admin::{self, AgentWish, NO_AGENTS, NewAgent, Reply, Request};
+use crate::node::AgentChange;
+use crate::store::{self, Standing, Who};
 
-/// A request; the longest is a rebind.
+/// What is answered when nobody will carry it out.
+const STOPPING: &str = "the node is stopping";
+/// A request; the longest is an agent with all its extensions.
 const LINE_MAX: u64 = 4_096;
 /// Operators at once.
 const CONNECTIONS_MAX: usize = 32;
@@ -53,16 +58,20 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 }
 
 /// Serves operators until the task is dropped.
-pub async fn serve(listener: UnixListener, to_node: mpsc::Sender<ToNode>) -> Infallible {
+pub async fn serve(
+    listener: UnixListener,
+    to_node: mpsc::Sender<ToNode>,
+    pins: Option<Pins>,
+) -> Infallible {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let permit = Arc::clone(&room).acquire_owned().await;
         match listener.accept().await {
             Ok((stream, _)) => {
-                let to_node = to_node.clone();
+                let (to_node, pins) = (to_node.clone(), pins.clone());
                 tokio::spawn(async move {
                     let _permit = permit;
-                    if let Err(error) = converse(stream, &to_node).await {
+                    if let Err(error) = converse(stream, &to_node, pins.as_ref()).await {
                         tracing::debug!(%error, "operator's connection ended");
                     }
                 });
@@ -75,7 +84,11 @@ pub async fn serve(listener: UnixListener, to_node: mpsc::Sender<ToNode>) -> Inf
     }
 }
 
-async fn converse(stream: UnixStream, to_node: &mpsc::Sender<ToNode>) -> io::Result<()> {
+async fn converse(
+    stream: UnixStream,
+    to_node: &mpsc::Sender<ToNode>,
+    pins: Option<&Pins>,
+) -> io::Result<()> {
     let uid = stream.peer_cred()?.uid();
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
@@ -88,7 +101,7 @@ async fn converse(stream: UnixStream, to_node: &mpsc::Sender<ToNode>) -> io::Res
             return Ok(());
         }
         let reply = if line.ends_with('\n') {
-            answer(&line, uid, to_node).await
+            answer(&line, uid, to_node, pins).await
         } else {
             Reply::Error(format!("a request is one line of at most {LINE_MAX} bytes"))
         };
@@ -101,7 +114,12 @@ async fn converse(stream: UnixStream, to_node: &mpsc::Sender<ToNode>) -> io::Res
     }
 }
 
-async fn answer(line: &str, uid: u32, to_node: &mpsc::Sender<ToNode>) -> Reply {
+async fn answer(
+    line: &str,
+    uid: u32,
+    to_node: &mpsc::Sender<ToNode>,
+    pins: Option<&Pins>,
+) -> Reply {
     let request: Request = match serde_json::from_str(line) {
         Ok(request) => request,
         Err(error) => return Reply::Error(format!("not a request: {error}")),
@@ -113,10 +131,42 @@ async fn answer(line: &str, uid: u32, to_node: &mpsc::Sender<ToNode>) -> Reply {
     if let Some(order) = answer.order {
         tracing::info!(uid, %order, "an operator's order");
         if to_node.send(ToNode::Order(order)).await.is_err() {
-            return Reply::Error("the node is stopping".to_owned());
+            return Reply::Error(STOPPING.to_owned());
         }
     }
+    if let Some(wish) = answer.agent
+        && let Err(text) = change_agent(wish, uid, to_node, pins).await
+    {
+        return Reply::Error(text);
+    }
     answer.reply
+}
+
+/// Returns when the change is acknowledged: what is answered then is not lost.
+async fn change_agent(
+    wish: AgentWish,
+    uid: u32,
+    to_node: &mpsc::Sender<ToNode>,
+    pins: Option<&Pins>,
+) -> Result<(), String> {
+    let change = match wish {
+        AgentWish::Change(change) => change,
+        AgentWish::Set(agent) => set(agent, pins.ok_or(NO_AGENTS)?).await?,
+    };
+    tracing::info!(uid, "an operator changes an agent");
+    let (done, acknowledged) = oneshot::channel();
+    let who = Who::Operator(format!("uid {uid}"));
+    let sent = to_node.send(ToNode::Agent { change, who, done }).await;
+    sent.map_err(|_| STOPPING.to_owned())?;
+    acknowledged.await.map_err(|_| STOPPING.to_owned())?
+}
+
+async fn set(agent: NewAgent, pins: &Pins) -> Result<AgentChange, String> {
+    let NewAgent { number, name, pin, extensions, callback } = agent;
+    let pin = pins.store(pin).await.map_err(|error| format!("the PIN is not stored: {error}"))?;
+    let standing = Standing::Enabled;
+    let agent = store::Agent { number, name, standing, pin, extensions, callback };
+    Ok(AgentChange::Set(Box::new(agent)))
 }
 
 /// Asks a node over its socket; for the command line.
@@ -142,25 +192,47 @@ mod tests {
     use super::*;
     use crate::admin::Format;
     use crate::driver::to_node_channel;
-    use crate::node::Order;
+    use crate::node::{Order, Snapshot};
 
     /// A node that answers snapshots, at a socket in a fresh directory.
     fn node() -> (tempfile::TempDir, std::path::PathBuf, mpsc::Receiver<Order>) {
+        let (directory, path, orders, _) = node_with_agents(|_| Ok(()));
+        (directory, path, orders)
+    }
+
+    /// And that keeps agents, and answers changes in this way.
+    fn node_with_agents(
+        answers: impl Fn(&AgentChange) -> Result<(), String> + Send + 'static,
+    ) -> (
+        tempfile::TempDir,
+        std::path::PathBuf,
+        mpsc::Receiver<Order>,
+        mpsc::Receiver<(AgentChange, Who)>,
+    ) {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("run/admin.sock");
         let (to_node, mut inbox) = to_node_channel();
         let (orders, ordered) = mpsc::channel(8);
-        tokio::spawn(serve(bind(&path).expect("free"), to_node));
+        let (changes, changed) = mpsc::channel(8);
+        let pins = Pins::open(directory.path()).expect("a pepper");
+        tokio::spawn(serve(bind(&path).expect("free"), to_node, Some(pins)));
         tokio::spawn(async move {
             while let Some(message) = inbox.recv().await {
                 match message {
-                    ToNode::Snapshot(reply) => drop(reply.send(Box::default())),
+                    ToNode::Snapshot(reply) => {
+                        let agents = Some(Vec::new());
+                        drop(reply.send(Box::new(Snapshot { agents, ..Snapshot::default() })));
+                    }
+                    ToNode::Agent { change, who, done } => {
+                        drop(done.send(answers(&change)));
+                        drop(changes.send((change, who)).await);
+                    }
                     ToNode::Order(order) => drop(orders.send(order).await),
                     other => panic!("not of an operator: {other:?}"),
                 }
             }
         });
-        (directory, path, ordered)
+        (directory, path, ordered, changed)
     }
 
     async fn asked(path: &Path, request: Request) -> Reply {
@@ -183,6 +255,36 @@ mod tests {
         let reply = asked(&path, Request::DrainNode { on: true, format: Format::Json }).await;
         assert!(matches!(reply, Reply::Ok(_)), "{reply:?}");
         assert_eq!(ordered.recv().await, Some(Order::DrainNode { on: true }));
+    }
+
+    fn ada() -> Request {
+        let agent = NewAgent {
+            number: "4711".to_owned(),
+            name: "Ada".to_owned(),
+            pin: "190472".to_owned().into(),
+            extensions: Vec::new(),
+            callback: false,
+        };
+        Request::AgentAdd { agent, format: Format::Text }
+    }
+
+    #[tokio::test]
+    async fn the_pin_of_an_agent_reaches_the_node_as_a_hash() {
+        let (directory, path, _orders, mut changed) = node_with_agents(|_| Ok(()));
+        assert_eq!(asked(&path, ada()).await, Reply::Ok("agent 4711 is added".into()));
+        let (change, who) = changed.recv().await.expect("a change");
+        let AgentChange::Set(agent) = change else { panic!("{change:?}") };
+        let pins = Pins::open(directory.path()).expect("a pepper");
+        let right = pins.is_right("190472".to_owned().into(), Some(agent.pin)).await;
+        assert!(right.expect("compared"));
+        assert!(matches!(who, Who::Operator(user) if user.starts_with("uid ")));
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_not_acknowledged_is_not_called_done() {
+        let (_directory, path, _orders, _changed) =
+            node_with_agents(|_| Err("no majority".to_owned()));
+        assert_eq!(asked(&path, ada()).await, Reply::Error("no majority".to_owned()));
     }
 
     #[tokio::test]

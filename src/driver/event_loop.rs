@@ -15,6 +15,7 @@ use super::links::Full;
 use super::rtp_net::{Report, RtpNet};
 use super::sip_net::{Received, SipNet};
 use super::{Links, ToNode, clock, prompts};
+use crate::admin::NO_AGENTS;
 use crate::config::Config;
 use crate::ids::{InstanceId, PortId};
 use crate::media::{self, Prompt};
@@ -176,6 +177,8 @@ impl EventLoop {
             }
             ToNode::Snapshot(reply) => self.snapshot(now, reply),
             ToNode::Order(order) => self.node.handle_input(now, Input::Order(order)),
+            // Whoever asked may be gone.
+            ToNode::Agent { done, .. } => drop(done.send(Err(NO_AGENTS.to_owned()))),
         }
     }
 

@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::pins::Pins;
 use super::{Progress, ToNode, admin_socket, notify, observe};
 use crate::config;
 
@@ -37,9 +38,10 @@ impl Faces {
         Ok(Self { operators, observers })
     }
 
-    /// Serves both in tasks of the current runtime, and feeds the watchdog.
-    pub fn serve(self, to_node: &mpsc::Sender<ToNode>, progress: &Progress) {
-        tokio::spawn(admin_socket::serve(self.operators, to_node.clone()));
+    /// Serves both in tasks of the current runtime, and feeds the watchdog. `pins`: where the node
+    /// has a phone menu.
+    pub fn serve(self, to_node: &mpsc::Sender<ToNode>, progress: &Progress, pins: Option<Pins>) {
+        tokio::spawn(admin_socket::serve(self.operators, to_node.clone(), pins));
         tokio::spawn(observe::serve(self.observers, to_node.clone(), progress.clone()));
         tokio::spawn(notify::watch(progress.clone(), to_node.clone()));
     }

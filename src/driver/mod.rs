@@ -1,6 +1,7 @@
 //! The real world: clocks, sockets, threads, files.
 
 pub mod admin_socket;
+pub mod agent;
 mod ari_socket;
 pub mod clock;
 pub mod commands;
@@ -29,7 +30,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ids::{CallId, Generation, InstanceId};
-use crate::node::{Order, Snapshot};
+use crate::node::{AgentChange, Order, Snapshot};
+use crate::store::Who;
 use crate::timers::Instant;
 use crate::{ivr, media};
 
@@ -87,6 +89,15 @@ pub enum ToNode {
     Snapshot(oneshot::Sender<Box<Snapshot>>),
     /// An operator's order, checked against a snapshot.
     Order(Order),
+    /// An operator's change of an agent.
+    Agent {
+        /// What.
+        change: AgentChange,
+        /// Who wanted it.
+        who: Who,
+        /// Told when it is acknowledged, or why it is not.
+        done: oneshot::Sender<Result<(), String>>,
+    },
 }
 
 impl ToNode {

@@ -18,6 +18,7 @@ use tracing::info;
 
 use super::event_loop::{Channels, EventLoop};
 use super::faces::{Faces, stop_signal};
+use super::pins::Pins;
 use super::rtp_net::{self, RtpNet};
 use super::sip_net::SipNet;
 use super::{Links, Progress, ToNode, clock, http, notify, prompts, to_node_channel};
@@ -75,6 +76,7 @@ pub fn start(config: Config) -> io::Result<Running> {
     let (to_node, from_faces) = to_node_channel();
     let (links, ari) = faces.block_on(listen_ari(&config, &to_node))?;
     let others = faces.block_on(Faces::bind(&config.admin))?;
+    let pins = open_pins(&config)?;
     let rounds = Arc::new(AtomicU64::new(0));
     let (stop, stopped) = oneshot::channel();
     let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
@@ -94,10 +96,22 @@ pub fn start(config: Config) -> io::Result<Running> {
         Err(_) => return Err(io::Error::other("the control thread did not start")),
     }
     let _runtime = faces.enter();
-    others.serve(&to_node, &progress);
+    others.serve(&to_node, &progress, pins);
     notify::ready();
     info!(%ari, "ready");
     Ok(Running { to_node, faces, stop, control })
+}
+
+/// PINs are compared where there is a phone menu.
+fn open_pins(config: &Config) -> io::Result<Option<Pins>> {
+    let store = &config.cluster.store;
+    let Some(directory) = store.parent().filter(|_| config.control.is_some()) else {
+        return Ok(None);
+    };
+    std::fs::create_dir_all(directory)
+        .and_then(|()| Pins::open(directory))
+        .map(Some)
+        .map_err(|error| named("cluster.store", &store.display().to_string(), &error))
 }
 
 /// What the control thread is built from.

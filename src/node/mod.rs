@@ -6,6 +6,7 @@
 //! file or the PBX is a field of the call's ledger (`call.rs`), and the event that it waits for
 //! finds it there.
 
+pub mod agents;
 mod alarms;
 mod call;
 mod order;
@@ -29,6 +30,7 @@ use crate::ivr::{self, Ivr};
 use crate::pool::{self, Pool};
 use crate::timers::{Duration, Instant, earliest};
 use crate::{media, sip};
+pub use agents::AgentChange;
 use alarms::Alarms;
 use call::Call;
 pub use order::Order;

@@ -4,6 +4,7 @@
 //! Nothing secret is in here: no password, no Call-ID, no digit. A caller's number is masked when
 //! it is shown.
 
+mod agent;
 mod alarm;
 mod counters;
 
@@ -11,6 +12,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use self::agent::{Agent, Lock};
 pub use self::alarm::{Alarm, AlarmKind};
 pub use self::counters::{Counters, HISTOGRAM_MS, Histogram, RebindTimes};
 use crate::ids::{CallId, Generation, InstanceId, PortId};
@@ -38,6 +40,8 @@ pub struct Snapshot {
     pub alarms: Vec<Alarm>,
     /// The data plane.
     pub media: Media,
+    /// Agents of the phone menu, by number; `None`: the node keeps none.
+    pub agents: Option<Vec<Agent>>,
 }
 
 /// Rebinds kept for `status`: enough for a switch of 100 ports, twenty times over.

@@ -31,6 +31,7 @@ impl Node {
             rebinds: self.rebinds.list(),
             alarms: self.alarms.list(now),
             media: super::snapshot::Media::default(),
+            agents: None,
         }
     }
 

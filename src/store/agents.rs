@@ -167,6 +167,11 @@ impl Agents {
         self.agents.get(number).map_or(0, |entry| entry.failures.len())
     }
 
+    /// The agent's own lock, wherever the call comes from: [`Access::Locked`], if anything.
+    pub fn lock(&self, number: &str, unix_ms: u64) -> Option<Access> {
+        self.agents.get(number)?.lock(unix_ms)
+    }
+
     /// Whether somebody who calls from `extension` may key the PIN of agent `number`.
     pub fn standing(&self, number: &str, extension: &str, unix_ms: u64) -> Access {
         let entry = self.agents.get(number);
@@ -206,14 +211,16 @@ impl Entry {
         if !listed && !self.agent.extensions.is_empty() {
             return Access::Elsewhere;
         }
+        self.lock(unix_ms).unwrap_or(Access::Open)
+    }
+
+    fn lock(&self, unix_ms: u64) -> Option<Access> {
         let nth = |n: usize| self.failures.iter().nth(n - 1).map(|moment| moment.0);
         if nth(FAILURES_MAX).is_some() {
-            return Access::Locked { until_unix_ms: None };
+            return Some(Access::Locked { until_unix_ms: None });
         }
-        match nth(FAILURES_LOCK).map(|at| at.saturating_add(LOCK_MS)) {
-            Some(until) if unix_ms < until => Access::Locked { until_unix_ms: Some(until) },
-            _ => Access::Open,
-        }
+        let until = nth(FAILURES_LOCK)?.saturating_add(LOCK_MS);
+        (unix_ms < until).then_some(Access::Locked { until_unix_ms: Some(until) })
     }
 }
 

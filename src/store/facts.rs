@@ -117,6 +117,11 @@ pub enum Action {
         /// Whose.
         number: String,
     },
+    /// Added an agent or changed one.
+    ChangeAgent {
+        /// Whose.
+        number: String,
+    },
     /// Acknowledged an alert.
     Acknowledge,
     /// Went through the menu's drill.

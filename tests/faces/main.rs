@@ -4,6 +4,7 @@
 //! Each test starts the built binary with a configuration of its own, on loopback. The PBX and its
 //! phones are the simulator's on real sockets.
 
+mod agents;
 mod bad_input;
 mod commands;
 mod configuration;

@@ -224,6 +224,17 @@ impl Stand {
         portkeeper(&arguments, self.directory.path())
     }
 
+    /// A command to the node that reads `input`.
+    pub fn fed(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).arg("--socket").arg(self.socket());
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().expect("the program starts");
+        // A program that refuses its arguments reads nothing.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        child.wait_with_output().expect("it ends")
+    }
+
     /// What a command prints; it must succeed.
     pub fn said(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
