@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,6 +47,20 @@ impl Validity {
     pub const fn is_due(self, now: i64) -> bool {
         now.saturating_sub(self.from) >= (self.until.saturating_sub(self.from)) / 10 * 6
     }
+}
+
+/// Tells one version of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    file: u64,
+    seconds: i64,
+    nanos: i64,
+}
+
+/// The version of a node's certificate, which is the last of its files that is replaced.
+pub(super) fn stamp_of(directory: &Path) -> Option<Stamp> {
+    let found = fs::metadata(Files::of(directory).certificate).ok()?;
+    Some(Stamp { file: found.ino(), seconds: found.mtime(), nanos: found.mtime_nsec() })
 }
 
 /// The three files of a directory.

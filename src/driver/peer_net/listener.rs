@@ -1,12 +1,13 @@
 //! Takes connections of peers and supervisors in, and sends everybody else away.
 //!
+//! New credentials are used from the next connection on.
+//!
 //! A stranger costs little: a handshake has a few seconds, there are few at once and fewer from one
 //! address, and what is wrong with them is said once in a while with their number.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{info, warn};
 
-use super::credentials::{self, Credentials, NODE_PROTOCOL, SUPERVISOR_PROTOCOL};
+use super::credentials::{self, Credentials, NODE_PROTOCOL, SUPERVISOR_PROTOCOL, Stamp, Validity};
 use super::peer::Door;
 use super::trouble::explain;
 use super::{Context, Report, visitor, wire};
@@ -37,7 +38,7 @@ const HANDSHAKES_PER_ADDRESS: u32 = 4;
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(3);
 /// Strangers are spoken of once in this time.
 const STRANGERS_EVERY: Duration = Duration::from_secs(60);
-/// The files are looked at again after this.
+/// Whether the certificate ends soon is looked at again after this.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Supervisors of one node at once: the one that lives, and one that it replaced.
 const VISITORS_PER_NODE: usize = 2;
@@ -74,8 +75,9 @@ struct Hall<M> {
     context: Arc<Context<M>>,
     doors: Vec<Door>,
     tls: Arc<ServerConfig>,
-    /// The certificate in use.
-    shown: Vec<u8>,
+    /// The certificate in use, and when it holds.
+    stamp: Option<Stamp>,
+    validity: Validity,
     /// What was said of it last.
     said: Option<String>,
     handshakes: BTreeMap<IpAddr, u32>,
@@ -102,14 +104,15 @@ pub(super) async fn serve<M>(
     let room = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     let mut look = tokio::time::interval(LOOK_EVERY);
     let mut hall = Hall {
-        context,
         doors,
         tls,
-        shown: Vec::new(),
+        stamp: credentials::stamp_of(&context.cluster.credentials),
+        validity: credentials.validity(),
         said: None,
         handshakes: BTreeMap::new(),
         visitors,
         strangers: Strangers::default(),
+        context,
     };
     loop {
         tokio::select! {
@@ -149,6 +152,7 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> Hall<M> {
             return;
         }
         *here += 1;
+        self.take_new();
         let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
         tokio::spawn(async move {
             let handshake = async {
@@ -250,24 +254,29 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> Hall<M> {
         let _ = self.context.reports.send(report).await;
     }
 
-    /// Takes new credentials into use, and says in time when they end.
-    async fn look(&mut self) {
+    /// Takes new credentials into use. What cannot be used is said, and the old ones stay.
+    fn take_new(&mut self) {
         let cluster = &self.context.cluster;
-        let me = cluster.me;
-        let name = cluster.name_of(me);
-        let text = match load(cluster.credentials.clone(), &name) {
-            Err(error) => Some(error.to_string()),
-            Ok((credentials, shown)) => {
-                if shown != self.shown {
-                    if !self.shown.is_empty() {
-                        info!("the certificate of this node was renewed");
-                    }
-                    self.tls = credentials.server().unwrap_or_else(|_| Arc::clone(&self.tls));
-                    self.shown = shown;
-                }
-                ending(credentials.validity(), &name)
+        let stamp = credentials::stamp_of(&cluster.credentials);
+        if stamp == self.stamp {
+            return;
+        }
+        self.stamp = stamp;
+        let loaded = Credentials::load(&cluster.credentials, &cluster.name_of(cluster.me));
+        match loaded.and_then(|new| Ok((new.server()?, new.validity()))) {
+            Ok((tls, validity)) => {
+                info!("the certificate of this node was renewed");
+                (self.tls, self.validity) = (tls, validity);
             }
-        };
+            Err(error) => warn!("new credentials are not used: {error}"),
+        }
+    }
+
+    /// Says in time when the certificate ends.
+    async fn look(&mut self) {
+        self.take_new();
+        let me = self.context.cluster.me;
+        let text = ending(self.validity, &self.context.cluster.name_of(me));
         if text != self.said {
             if let Some(text) = &text {
                 warn!("{text}");
@@ -279,15 +288,8 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> Hall<M> {
     }
 }
 
-fn load(directory: PathBuf, name: &str) -> io::Result<(Credentials, Vec<u8>)> {
-    let credentials = Credentials::load(&directory, name)?;
-    let file = credentials::Files::of(&directory).certificate;
-    let shown = credentials::certificate(&file)?.to_vec();
-    Ok((credentials, shown))
-}
-
 /// What to say of a certificate that ends soon.
-fn ending(validity: credentials::Validity, name: &str) -> Option<String> {
+fn ending(validity: Validity, name: &str) -> Option<String> {
     let now = i64::try_from(clock::unix_ms() / 1_000).unwrap_or(i64::MAX);
     if !validity.is_due(now) {
         return None;

@@ -134,3 +134,44 @@ pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(Duration::from_secs(15)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_reads_nothing_chokes_its_connection_at_a_bound() {
+        let (ours, _theirs) = tokio::io::duplex(64);
+        let wire = Wire::new(ours);
+        let frame = || vec![0; 1 << 20];
+        let taken = (0..20).take_while(|_| wire.write(frame(), false).is_ok()).count();
+        assert_eq!(taken, BYTES_MAX >> 20);
+        let (ours, _theirs) = tokio::io::duplex(64);
+        let wire = Wire::new(ours);
+        let taken = (0..2_000).take_while(|_| wire.write(vec![0; 10], false).is_ok()).count();
+        assert_eq!(taken, FRAMES_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_beat_does_not_queue_behind_what_waits() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let wire = Wire::new(ours);
+        assert_eq!(wire.write(b"message".to_vec(), false), Ok(()));
+        assert_eq!(wire.write(b"beat".to_vec(), true), Ok(()));
+        drop(wire);
+        let mut all = Vec::new();
+        theirs.read_to_end(&mut all).await.expect("ended");
+        assert_eq!(all, b"message");
+    }
+
+    #[tokio::test]
+    async fn the_last_words_leave_before_the_connection_ends() {
+        let (ours, mut theirs) = tokio::io::duplex(4);
+        let wire = Wire::new(ours);
+        assert_eq!(wire.write(b"goodbye".to_vec(), false), Ok(()));
+        drop(wire);
+        let mut all = Vec::new();
+        theirs.read_to_end(&mut all).await.expect("ended");
+        assert_eq!(all, b"goodbye");
+    }
+}
