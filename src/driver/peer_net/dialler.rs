@@ -3,10 +3,11 @@
 //! The credentials are read for each try: a certificate that was renewed is used without a restart.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::{TlsConnector, TlsStream};
@@ -77,8 +78,9 @@ pub(super) async fn connect(
     let credentials = Credentials::load(&cluster.credentials, &cluster.name_of(cluster.me))?;
     let connector = TlsConnector::from(credentials.client(protocol)?);
     let name = ServerName::try_from(peer.name.clone()).map_err(io::Error::other)?;
+    let own = cluster.member(cluster.me).and_then(|me| me.link);
     let connecting = async {
-        let stream = TcpStream::connect(link).await.map_err(|error| {
+        let stream = reach(own, link).await.map_err(|error| {
             io::Error::new(error.kind(), format!("{link} cannot be reached: {error}"))
         })?;
         wire::prepare(&stream)?;
@@ -89,4 +91,13 @@ pub(super) async fn connect(
         io::Error::new(io::ErrorKind::TimedOut, text)
     })??;
     Ok(stream.into())
+}
+
+/// Connects from the address of our own link: firewalls and the far end know it.
+async fn reach(own: Option<SocketAddr>, link: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if link.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if let Some(own) = own.filter(|own| own.is_ipv4() == link.is_ipv4()) {
+        socket.bind(SocketAddr::new(own.ip(), 0))?;
+    }
+    socket.connect(link).await
 }

@@ -3,7 +3,8 @@
 //! New credentials are used from the next connection on.
 //!
 //! A stranger costs little: a handshake has a few seconds, there are few at once and fewer from one
-//! address, and what is wrong with them is said once in a while with their number.
+//! address, and what is wrong with them is said once in a while with their number. They keep no
+//! peer out: whoever dials from a node's own address does not count among them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -30,9 +31,11 @@ use crate::config::Cluster;
 use crate::driver::clock;
 use crate::ids::NodeId;
 
-/// Handshakes at once.
-const HANDSHAKES_MAX: usize = 16;
-/// From one address.
+/// Handshakes at once from addresses that are no node's.
+const STRANGERS_MAX: u32 = 8;
+/// Guests that wait to be let in: all that can be at their handshake.
+const GUESTS_MAX: usize = 32;
+/// Handshakes at once from one address.
 const HANDSHAKES_PER_ADDRESS: u32 = 4;
 /// A handshake takes a few round trips.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(3);
@@ -68,7 +71,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 struct Guest {
     from: SocketAddr,
     outcome: io::Result<TlsStream<TcpStream>>,
-    _permit: OwnedSemaphorePermit,
 }
 
 struct Hall<M> {
@@ -100,8 +102,7 @@ pub(super) async fn serve<M>(
     };
     let nodes = context.cluster.nodes.iter().map(|member| member.id);
     let visitors = nodes.map(|id| (id, Arc::new(Semaphore::new(VISITORS_PER_NODE)))).collect();
-    let (guest, mut guests) = mpsc::channel(HANDSHAKES_MAX);
-    let room = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let (guest, mut guests) = mpsc::channel(GUESTS_MAX);
     let mut look = tokio::time::interval(LOOK_EVERY);
     let mut hall = Hall {
         doors,
@@ -116,8 +117,8 @@ pub(super) async fn serve<M>(
     };
     loop {
         tokio::select! {
-            accepted = accept(&listener, &room) => match accepted {
-                Ok((stream, from, permit)) => hall.greet(stream, from, permit, guest.clone()),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) => hall.greet(stream, from, guest.clone()),
                 Err(error) => {
                     warn!(%error, "cannot accept a peer");
                     sleep(Duration::from_millis(100)).await;
@@ -129,24 +130,14 @@ pub(super) async fn serve<M>(
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, from) = listener.accept().await?;
-    Ok((stream, from, permit))
-}
-
 impl<M: Serialize + DeserializeOwned + Send + 'static> Hall<M> {
-    /// Begins a handshake.
-    fn greet(
-        &mut self,
-        stream: TcpStream,
-        from: SocketAddr,
-        permit: OwnedSemaphorePermit,
-        guests: mpsc::Sender<Guest>,
-    ) {
+    /// Begins a handshake, if there is room for one more from there.
+    fn greet(&mut self, stream: TcpStream, from: SocketAddr, guests: mpsc::Sender<Guest>) {
+        let others = self.handshakes.iter().filter(|(ip, _)| !self.is_node(**ip));
+        let strangers: u32 = others.map(|(_, count)| count).sum();
+        if strangers >= STRANGERS_MAX && !self.is_node(from.ip()) {
+            return;
+        }
         let here = self.handshakes.entry(from.ip()).or_default();
         if *here >= HANDSHAKES_PER_ADDRESS {
             return;
@@ -162,8 +153,14 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> Hall<M> {
             let late = || io::Error::new(io::ErrorKind::TimedOut, "no handshake within 3 s");
             let outcome = timeout(HANDSHAKE_WITHIN, handshake).await.map_err(|_| late());
             let outcome = outcome.and_then(|outcome| outcome);
-            let _ = guests.send(Guest { from, outcome, _permit: permit }).await;
+            let _ = guests.send(Guest { from, outcome }).await;
         });
+    }
+
+    /// Whether a node of the cluster listens at an address, and so dials from it.
+    fn is_node(&self, ip: IpAddr) -> bool {
+        let mut links = self.context.cluster.nodes.iter().filter_map(|member| member.link);
+        links.any(|link| link.ip() == ip)
     }
 
     /// A handshake has ended.
