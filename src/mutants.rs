@@ -50,8 +50,8 @@ pub enum Mutant {
     PromiseLower,
     /// Lease: a candidate acts before its own promise is durable.
     ActBeforeDurable,
-    /// Lease: the late release of an old epoch frees the present one.
-    ReleaseAnyEpoch,
+    /// Lease: the late release of an earlier candidacy frees the present one.
+    ReleaseLate,
     /// Lease: in a pair, silence is proof.
     PairWithoutProof,
     /// Lease: a late mark overtakes a newer one at the witness.
@@ -102,7 +102,7 @@ impl Mutant {
         Self::GrantTwice,
         Self::PromiseLower,
         Self::ActBeforeDurable,
-        Self::ReleaseAnyEpoch,
+        Self::ReleaseLate,
         Self::PairWithoutProof,
         Self::SoloUnordered,
         Self::SoloOfAnybody,

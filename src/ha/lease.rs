@@ -272,7 +272,9 @@ impl Lease {
                     self.out.push(Output::Vacant(Vacancy::Expired));
                 }
             }
-            Message::Release { epoch, end, .. } => self.released(from, epoch, end),
+            Message::Release { epoch, counter, end } => {
+                self.released(from, (epoch, counter), end);
+            }
             Message::Solo { epoch, counter, on } => {
                 let solo = Solo { node: from, epoch, counter, on };
                 self.voter.solo(&self.site, solo, &mut self.out);
@@ -283,7 +285,7 @@ impl Lease {
 
     fn requested(&mut self, now: Instant, request: Request) {
         let forced = request.kind == Kind::Forced && request.epoch > self.voter.vote().promised;
-        if forced && matches!(self.state, State::Holding(_)) {
+        if forced && matches!(self.state, State::Holding(_)) && !self.site.other_pbx {
             self.lose(true);
         }
         let mine = match &self.state {
@@ -306,8 +308,8 @@ impl Lease {
         self.out.send(from, Message::Told { epoch, counter, held });
     }
 
-    fn released(&mut self, from: NodeId, epoch: Epoch, end: End) {
-        let freed = self.voter.released(&self.site, from, epoch, &mut self.out);
+    fn released(&mut self, from: NodeId, (epoch, counter): (Epoch, u64), end: End) {
+        let freed = self.voter.released(&self.site, from, (epoch, counter), &mut self.out);
         if !freed || end == End::Unused {
             return;
         }

@@ -1,5 +1,6 @@
 //! Who votes, who may hold, and how long a lease lasts.
 
+use crate::config::{Cluster, MemberRole, TimerProfile};
 use crate::ids::NodeId;
 use crate::timers::{Duration, Instant};
 
@@ -76,6 +77,24 @@ pub struct Site {
 }
 
 impl Site {
+    /// The cluster that the configuration names.
+    pub fn of(cluster: &Cluster) -> Self {
+        let data = cluster.nodes.iter().filter(|member| member.role == MemberRole::Data);
+        let Cluster { timers, timer_profile, .. } = cluster;
+        let timers = Timers {
+            renew: timers.renew,
+            ttl: timers.lease,
+            may_pause: *timer_profile == TimerProfile::Vm,
+        };
+        Self {
+            me: cluster.me,
+            nodes: data.map(|member| member.id).collect(),
+            witness: cluster.witness(),
+            other_pbx: cluster.data_peer().is_some_and(|peer| cluster.other_pbx(peer.id)),
+            timers,
+        }
+    }
+
     /// What decides.
     pub fn mode(&self) -> Mode {
         match (self.nodes.len(), self.witness) {

@@ -262,10 +262,12 @@ impl Voter {
         &mut self,
         site: &Site,
         from: NodeId,
-        epoch: Epoch,
+        (epoch, counter): (Epoch, u64),
         out: &mut Outbox,
     ) -> bool {
-        let current = epoch == self.vote.promised || mutant(Mutant::ReleaseAnyEpoch);
+        // One from before the latest request is about an earlier candidacy.
+        let current = epoch == self.vote.promised && counter > self.heard;
+        let current = current || mutant(Mutant::ReleaseLate);
         if !current || self.vote.holder != Some(from) {
             return false;
         }

@@ -113,7 +113,7 @@ fn the_release_of_an_earlier_epoch_is_no_proof() {
     cluster.input(A, Input::Acquire);
     assert_eq!(cluster.epoch(A), Some(Epoch(2)));
     let end = End::Crashed { cause: String::new() };
-    cluster.receive(B, A, Message::Release { epoch: Epoch(1), counter: 1, end });
+    cluster.receive(B, A, Message::Release { epoch: Epoch(1), counter: u64::MAX, end });
     cluster.cut(A, B);
     cluster.input(B, Input::Acquire);
     cluster.run(60_000);

@@ -30,7 +30,7 @@ fn die(cluster: &mut Cluster, epoch: u64) {
     let end = End::Crashed { cause: "x".into() };
     for node in [B, W] {
         let epoch = Epoch(epoch);
-        cluster.receive(node, A, Message::Release { epoch, counter: 1, end: end.clone() });
+        cluster.receive(node, A, Message::Release { epoch, counter: u64::MAX, end: end.clone() });
     }
 }
 

@@ -1,7 +1,7 @@
 //! What breaks and what comes of it, with two nodes and a witness.
 
 use super::cluster::{A, B, Cluster, W};
-use crate::ha::lease::{End, FORCED, Input, Output, Vacancy};
+use crate::ha::lease::{End, FORCED, Input, Kind, Message, Output, Vacancy, Why};
 use crate::ids::{Epoch, NodeId};
 
 /// A holds.
@@ -121,8 +121,7 @@ fn the_release_that_a_supervisor_sends_for_a_dead_process_frees_the_lease_at_onc
     let mut cluster = held_by_a();
     cluster.kill(A);
     for node in [B, W] {
-        let message =
-            super::super::Message::Release { epoch: Epoch(1), counter: 9, end: crashed() };
+        let message = Message::Release { epoch: Epoch(1), counter: u64::MAX, end: crashed() };
         cluster.receive(node, A, message);
     }
     cluster.input(B, Input::Acquire);
@@ -134,14 +133,37 @@ fn the_release_of_an_older_epoch_frees_nothing() {
     let mut cluster = held_by_a();
     cluster.input(A, Input::Release(crashed()));
     cluster.input(A, Input::Acquire);
-    let late = cluster.sent.iter().find(|(_, to, message)| {
-        *to == W && matches!(message, super::super::Message::Release { .. })
-    });
+    let late = cluster
+        .sent
+        .iter()
+        .find(|(_, to, message)| *to == W && matches!(message, Message::Release { .. }));
     let (_, _, late) = late.expect("it was sent").clone();
     cluster.receive(W, A, late.clone());
     cluster.receive(B, A, late);
     cluster.input(B, Input::Acquire);
     assert_eq!((cluster.holder(), cluster.epoch(A)), (Some(A), Some(Epoch(2))));
+}
+
+#[test]
+fn the_late_release_of_an_earlier_candidacy_frees_nothing() {
+    let mut cluster = Cluster::trio();
+    cluster.kill(B);
+    cluster.cut(A, W);
+    cluster.input(A, Input::Acquire);
+    cluster.run(700);
+    let unused = cluster.sent.iter().find(|sent| matches!(sent.2, Message::Release { .. }));
+    let (_, _, unused) = unused.expect("it gave up once").clone();
+    cluster.heal();
+    cluster.run(1_000);
+    let epoch = cluster.epoch(A).expect("it holds");
+    assert!(epoch > unused.epoch(), "no epoch is asked for twice");
+    cluster.receive(W, A, unused.clone());
+    let Message::Release { counter, end, .. } = unused else { panic!("{unused:?}") };
+    cluster.receive(W, A, Message::Release { epoch, counter, end });
+    let asks = Message::Request { epoch: epoch.next(), counter: 1, kind: Kind::New };
+    cluster.receive(W, B, asks);
+    let refused = |sent: &Message| matches!(sent, Message::Refuse { why: Why::Held { .. }, .. });
+    assert!(cluster.sent.iter().any(|(from, to, sent)| (*from, *to) == (W, B) && refused(sent)));
 }
 
 #[test]

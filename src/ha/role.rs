@@ -1,0 +1,651 @@
+//! Roles: what a node is, and what people and its policy may make of it.
+//!
+//! The lease says who *may* be primary; here it is decided who *shall*. A backup that hears of a
+//! vacancy promotes itself if its policy says so and nothing stands against it; each obstacle is a
+//! sentence that says who must do what. A vacancy is the word of a voter, never silence: a cut
+//! between two nodes is no failure of either.
+//!
+//! A planned switch asks the successor first and has the old primary ship what it acknowledged, so
+//! that the role is vacant only for the time of one grant. The last primary resumes by itself when
+//! nobody took its place; one that was sent away, or gave its role up by order, waits for somebody
+//! to follow or for a person.
+
+mod auto;
+mod leave;
+mod orders;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::Role;
+use super::lease::{self, End, Mode, Site, Vacancy};
+use crate::config::Promotion;
+use crate::ids::{Epoch, NodeId, RequestId};
+use crate::store::{Lane, Vote};
+use crate::timers::{Duration, Instant, earliest};
+
+use leave::Leaving;
+use orders::Open;
+
+/// A candidate waits so long for facts that only the other node has.
+const FACTS_WAIT: Duration = Duration::from_secs(5);
+
+/// A node that is not the first one leaves the role so long to the first after its own start.
+pub const BOOT_WAIT: Duration = Duration::from_secs(10);
+
+/// Two ends of a process of one cause within this time are a pattern.
+const CRASHES_WITHIN: Duration = Duration::from_secs(60);
+
+/// Crashes that are remembered: two nodes cannot have more in a minute that matter.
+const CRASHES_KEPT: usize = 8;
+
+/// What is fixed for the life of a node.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cluster.
+    pub site: Site,
+    /// When a backup promotes itself.
+    pub policy: Promotion,
+    /// Names of the nodes, by number, for texts.
+    pub names: Vec<String>,
+    /// See [`BOOT_WAIT`].
+    pub boot_wait: Duration,
+    /// Automatic promotion was paused before the start.
+    pub paused: bool,
+}
+
+/// What a person wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Make this node primary.
+    Promote {
+        /// Which.
+        node: NodeId,
+        /// Without what makes it safe: the words of whoever attests that nobody else acts.
+        forced: Option<String>,
+    },
+    /// Make this node primary while both live.
+    Switchover {
+        /// Which.
+        to: NodeId,
+        /// Even if it is not ready.
+        forced: bool,
+    },
+    /// No automatic promotion until `Resume`.
+    Pause,
+    /// Automatic promotion as configured; forgets repeated crashes too.
+    Resume,
+    /// Let this node follow again.
+    Rejoin,
+    /// Give this node's role up; it does not take it back by itself.
+    Release,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is as wanted.
+    Done,
+    /// It is not, and will not be.
+    Refused {
+        /// Why, and who must do what; never empty.
+        reasons: Vec<String>,
+        /// A forced order would be carried out.
+        may_force: bool,
+    },
+    /// No answer came in time: it may still happen.
+    Unknown,
+}
+
+/// Between two nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// Primary to successor: would you take over?
+    Prepare {
+        /// The answer repeats it.
+        number: u64,
+        /// The sender yields because it does not reach its PBX.
+        yields: bool,
+    },
+    /// What stands against it.
+    Prepared {
+        /// Of the question.
+        number: u64,
+        /// Nothing, or sentences.
+        against: Vec<String>,
+    },
+    /// Somebody ordered this at the sender.
+    Do {
+        /// The answer repeats it.
+        number: u64,
+        /// What.
+        order: Order,
+    },
+    /// What became of it.
+    Did {
+        /// Of the order.
+        number: u64,
+        /// The result.
+        answer: Answer,
+    },
+    /// Whether automatic promotion is paused; the highest version holds.
+    Pause {
+        /// It is.
+        on: bool,
+        /// Counts changes.
+        version: u64,
+    },
+}
+
+/// What roles hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The lease said something.
+    Lease(lease::Output),
+    /// The link to this node is up.
+    Up(NodeId),
+    /// It is down.
+    Down(NodeId),
+    /// Whether another node says that it reaches its PBX.
+    PeerPbx(NodeId, Option<bool>),
+    /// Whether this node reaches its PBX.
+    Pbx(bool),
+    /// Everything that stands against this node as primary, as sentences: ports whose password is
+    /// not proven, prompts that are missing, a full disk.
+    Against(Vec<String>),
+    /// The extension that only a primary registers has been dead for longer than it lasts.
+    SentinelDead(bool),
+    /// Another node said something.
+    Received(NodeId, Message),
+    /// Somebody wants something.
+    Order(RequestId, Order),
+    /// The answer to `Settle`: what was acknowledged is at the other node, up to these counters.
+    Settled(Vec<(Lane, u64)>),
+    /// The answer to `NeedsFacts`.
+    FactsPulled,
+    /// Facts may exist elsewhere that are not here.
+    Behind,
+    /// Ports and calls are taken over.
+    TakenOver,
+    /// A process of this node ended of this cause.
+    Crashed(String),
+    /// The disk failed.
+    StoreFailed,
+    /// Somebody of a higher epoch was met at the PBX.
+    Outranked(Epoch),
+}
+
+/// What comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// To the lease.
+    Lease(lease::Input),
+    /// To another node.
+    Send(NodeId, Message),
+    /// This node is something else.
+    Role(Role),
+    /// Something that applications and people hear of.
+    Event(Event),
+    /// What became of an order.
+    Answer(RequestId, Answer),
+    /// Take no new calls and ship what was acknowledged; `Settled` answers.
+    Settle,
+    /// Fetch every fact of this node; `FactsPulled` answers, at once if they are here.
+    NeedsFacts(NodeId),
+}
+
+/// Something that applications and people hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Nobody is primary.
+    PrimaryDown {
+        /// Who was.
+        node: NodeId,
+        /// In an orderly way.
+        controlled: bool,
+    },
+    /// This node takes over.
+    PromotionStarted(Epoch),
+    /// It serves.
+    PromotionDone(Epoch),
+    /// It does not.
+    PromotionFailed {
+        /// What was tried.
+        epoch: Epoch,
+        /// In words.
+        why: String,
+    },
+    /// The node that would take over is not heard.
+    BackupLost(NodeId),
+    /// The witness is not heard.
+    WitnessLost,
+    /// Processes ended twice of one cause: no node promotes itself until somebody resumes it.
+    AutomaticStopped {
+        /// The cause.
+        cause: String,
+    },
+}
+
+/// What the lease remembers at this moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct View {
+    /// The voter's memory.
+    pub vote: Vote,
+    /// Who has the lease, as far as this node knows.
+    pub holder: Option<(NodeId, Epoch)>,
+}
+
+/// What a node is, with what belongs to it.
+#[derive(Clone, Debug)]
+enum State {
+    Witness,
+    /// Follows, or would. Tries nothing by itself before `rests_until`.
+    Backup {
+        rests_until: Option<Instant>,
+    },
+    /// Asks for the lease.
+    Asking,
+    /// Has it, and may not serve before it has the facts of another node.
+    Fetching {
+        give_up_at: Instant,
+    },
+    Promoting {
+        epoch: Epoch,
+    },
+    Primary {
+        epoch: Epoch,
+        leaving: Option<Leaving>,
+    },
+    /// Was primary. `sent_away`: not by a lease that ran out, so it does not come back by itself.
+    Fenced {
+        sent_away: bool,
+    },
+}
+
+/// Another node.
+#[derive(Clone, Copy, Debug, Default)]
+struct Peer {
+    up: bool,
+    pbx: Option<bool>,
+}
+
+/// Nobody is primary.
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    since: Instant,
+    released: bool,
+}
+
+/// Whether automatic promotion is paused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Pause {
+    version: u64,
+    on: bool,
+}
+
+/// The roles machine of one node.
+#[derive(Clone, Debug)]
+pub struct Roles {
+    settings: Settings,
+    view: View,
+    state: State,
+    told: Role,
+    started_at: Instant,
+    /// Deadlines up to here have had their effect.
+    decided_at: Instant,
+    peers: BTreeMap<NodeId, Peer>,
+    pbx: Option<bool>,
+    against: Vec<String>,
+    sentinel_dead: bool,
+    store_failed: bool,
+    gone: Option<Gone>,
+    /// Somebody was followed since this start, or this node was primary.
+    saw_primary: bool,
+    /// A primary promised its role to this node until then.
+    successor_until: Option<Instant>,
+    pause: Pause,
+    crashes: VecDeque<(Instant, String)>,
+    /// Two crashes of one cause: this one.
+    halted: Option<String>,
+    /// No yield before.
+    yields_from: Option<Instant>,
+    orders: VecDeque<Open>,
+    numbers: u64,
+    out: VecDeque<Output>,
+}
+
+impl Roles {
+    /// A node that starts.
+    pub fn new(now: Instant, settings: Settings) -> Self {
+        let witness = settings.site.is_witness();
+        let peers = settings.site.peers().map(|node| (node, Peer::default())).collect();
+        let pause = Pause { version: u64::from(settings.paused), on: settings.paused };
+        Self {
+            view: View::default(),
+            state: if witness { State::Witness } else { State::Backup { rests_until: None } },
+            told: if witness { Role::Witness } else { Role::Backup },
+            started_at: now,
+            decided_at: now,
+            peers,
+            pbx: None,
+            against: Vec::new(),
+            sentinel_dead: false,
+            store_failed: false,
+            gone: None,
+            saw_primary: false,
+            successor_until: None,
+            pause,
+            crashes: VecDeque::new(),
+            halted: None,
+            yields_from: None,
+            orders: VecDeque::new(),
+            numbers: 0,
+            out: VecDeque::new(),
+            settings,
+        }
+    }
+
+    /// Takes something in; `view` is what the lease remembers now.
+    pub fn handle_input(&mut self, now: Instant, view: View, input: Input) {
+        self.view = view;
+        match input {
+            Input::Lease(said) => self.lease_said(now, said),
+            Input::Up(node) => self.up(node),
+            Input::Down(node) => self.down(now, node),
+            Input::PeerPbx(node, reachable) => {
+                if let Some(peer) = self.peers.get_mut(&node) {
+                    peer.pbx = reachable;
+                }
+            }
+            Input::Pbx(reachable) => self.pbx = Some(reachable),
+            Input::Against(against) => self.against = against,
+            Input::SentinelDead(dead) => self.sentinel_dead = dead,
+            Input::Received(from, message) => self.received(now, from, message),
+            Input::Order(id, order) => self.ordered(now, orders::Source::Here(id), order),
+            Input::Settled(marks) => self.settled(now, marks),
+            Input::FactsPulled => self.facts_here(),
+            Input::Behind => self.out.push_back(Output::Lease(lease::Input::Behind)),
+            Input::TakenOver => self.taken_over(),
+            Input::Crashed(cause) => self.crashed(now, cause),
+            Input::StoreFailed => self.store_failed = true,
+            Input::Outranked(epoch) => self.outranked(epoch),
+        }
+        self.decide(now);
+    }
+
+    /// Does what is due; `view` is what the lease remembers now.
+    pub fn handle_timeout(&mut self, now: Instant, view: View) {
+        self.view = view;
+        if let State::Fetching { give_up_at } = self.state
+            && now >= give_up_at
+        {
+            self.give_up_fetching(now);
+        }
+        self.expire_leaving(now);
+        self.expire_orders(now);
+        self.decide(now);
+    }
+
+    /// What it wants done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When it wants to be called again.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let own = match &self.state {
+            State::Fetching { give_up_at } => Some(*give_up_at),
+            State::Primary { leaving: Some(leaving), .. } => Some(leaving.give_up_at()),
+            State::Backup { .. }
+            | State::Witness
+            | State::Asking
+            | State::Promoting { .. }
+            | State::Primary { .. }
+            | State::Fenced { .. } => None,
+        };
+        let order = self.orders.iter().map(|open| open.give_up_at).min();
+        earliest([own, order, self.next_decision()])
+    }
+
+    /// What this node is.
+    pub const fn role(&self) -> Role {
+        match self.state {
+            State::Witness => Role::Witness,
+            State::Backup { .. } => Role::Backup,
+            State::Asking | State::Fetching { .. } => Role::Candidate,
+            State::Promoting { epoch } => Role::Promoting(epoch),
+            State::Primary { epoch, .. } => Role::Primary(epoch),
+            State::Fenced { .. } => Role::Fenced,
+        }
+    }
+
+    /// Whether automatic promotion is paused.
+    pub const fn paused(&self) -> bool {
+        self.pause.on
+    }
+
+    fn turn(&mut self, state: State) {
+        self.state = state;
+        let role = self.role();
+        if std::mem::replace(&mut self.told, role) != role {
+            self.out.push_back(Output::Role(role));
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    fn name(&self, node: NodeId) -> String {
+        let name = self.settings.names.get(usize::from(node.0));
+        name.map_or_else(|| node.to_string(), Clone::clone)
+    }
+
+    fn me(&self) -> NodeId {
+        self.settings.site.me
+    }
+
+    fn other(&self) -> Option<NodeId> {
+        self.settings.site.other()
+    }
+
+    fn is_up(&self, node: NodeId) -> bool {
+        self.peers.get(&node).is_some_and(|peer| peer.up)
+    }
+
+    fn mode(&self) -> Mode {
+        self.settings.site.mode()
+    }
+
+    fn lease_said(&mut self, now: Instant, said: lease::Output) {
+        match said {
+            lease::Output::Held { epoch, facts_of } => self.held(now, epoch, facts_of),
+            lease::Output::FactsClear => self.facts_here(),
+            lease::Output::Lost { epoch, outranked } => self.lost(epoch, outranked),
+            lease::Output::Beaten { by } => self.beaten(now, by),
+            lease::Output::Unanswered => self.unanswered(),
+            lease::Output::Vacant(vacancy) => self.vacant(now, vacancy),
+            lease::Output::Released { from, end, .. } => self.released(now, from, end),
+            lease::Output::Follow { node, .. } => self.follow(node),
+            lease::Output::Send { .. }
+            | lease::Output::Persist { .. }
+            | lease::Output::Solo { .. } => {}
+        }
+    }
+
+    fn held(&mut self, now: Instant, epoch: Epoch, facts_of: Option<NodeId>) {
+        self.gone = None;
+        self.saw_primary = true;
+        self.successor_until = None;
+        if let Some(node) = facts_of {
+            self.turn(State::Fetching { give_up_at: now + FACTS_WAIT });
+            self.out.push_back(Output::NeedsFacts(node));
+        } else {
+            self.promote(epoch);
+        }
+    }
+
+    fn promote(&mut self, epoch: Epoch) {
+        self.turn(State::Promoting { epoch });
+        self.out.push_back(Output::Lease(lease::Input::FactsHere));
+        self.event(Event::PromotionStarted(epoch));
+    }
+
+    fn facts_here(&mut self) {
+        match (&self.state, self.view.holder) {
+            (State::Fetching { .. }, Some((node, epoch))) if node == self.me() => {
+                self.promote(epoch);
+            }
+            // Whoever follows and has everything is not behind any more.
+            _ => self.out.push_back(Output::Lease(lease::Input::FactsHere)),
+        }
+    }
+
+    /// Somebody acknowledged facts that are out of reach. To serve without them would lose them, so
+    /// this node leaves the role to the one that has them, or to a person.
+    fn give_up_fetching(&mut self, now: Instant) {
+        self.out.push_back(Output::Lease(lease::Input::Behind));
+        self.out.push_back(Output::Lease(lease::Input::Release(End::Unused)));
+        self.turn(State::Backup { rests_until: Some(now + FACTS_WAIT) });
+        let reason = self.behind_text();
+        self.refuse_promotion(vec![reason], true);
+    }
+
+    fn taken_over(&mut self) {
+        if let State::Promoting { epoch } = self.state {
+            self.turn(State::Primary { epoch, leaving: None });
+            self.event(Event::PromotionDone(epoch));
+            self.close_orders(Open::waits_for_promotion, &Answer::Done);
+        }
+    }
+
+    fn lost(&mut self, epoch: Epoch, outranked: bool) {
+        let why = if outranked {
+            "another node has a higher epoch".to_owned()
+        } else {
+            "its lease ran out: too few voters answered in time".to_owned()
+        };
+        if matches!(self.state, State::Promoting { .. }) {
+            self.event(Event::PromotionFailed { epoch, why: why.clone() });
+        }
+        if !matches!(self.state, State::Backup { .. }) {
+            self.turn(State::Fenced { sent_away: outranked });
+        }
+        self.refuse_promotion(vec![why], false);
+        self.close_orders(Open::leaves, &Answer::Unknown);
+    }
+
+    fn outranked(&mut self, epoch: Epoch) {
+        let (State::Promoting { epoch: mine } | State::Primary { epoch: mine, .. }) = self.state
+        else {
+            return;
+        };
+        if epoch > mine {
+            self.out.push_back(Output::Lease(lease::Input::Release(End::Unused)));
+            self.lost(mine, true);
+        }
+    }
+
+    fn beaten(&mut self, now: Instant, by: NodeId) {
+        if matches!(self.state, State::Asking) {
+            // Until the vacancy is told anew; in a pair, where none is told, for a while.
+            self.gone = None;
+            let rests_until = Some(now + self.settings.site.timers.ttl);
+            let rests_until = rests_until.filter(|_| self.mode() == Mode::Pair);
+            self.turn(State::Backup { rests_until });
+            let reason = format!("{} has the lease; switch over from it", self.name(by));
+            self.refuse_promotion(vec![reason], true);
+        }
+    }
+
+    fn unanswered(&mut self) {
+        if self.store_failed {
+            self.turn(State::Backup { rests_until: None });
+            let reason = self.store_text();
+            self.refuse_promotion(vec![reason], false);
+        }
+    }
+
+    fn vacant(&mut self, now: Instant, vacancy: Vacancy) {
+        if self.gone.is_some() {
+            return;
+        }
+        self.gone = Some(Gone { since: now, released: vacancy == Vacancy::Released });
+        if vacancy == Vacancy::Expired
+            && self.saw_primary
+            && let Some(node) = self.view.vote.holder
+        {
+            self.event(Event::PrimaryDown { node, controlled: false });
+        }
+    }
+
+    fn released(&mut self, now: Instant, from: NodeId, end: End) {
+        let controlled = matches!(end, End::Controlled { .. });
+        match end {
+            End::Controlled { to, .. } => {
+                let mine = to == Some(self.me());
+                self.successor_until = mine.then_some(now + leave::SUCCESSOR_WAIT);
+            }
+            End::Crashed { cause } => self.crashed(now, cause),
+            End::Unused => {}
+        }
+        self.event(Event::PrimaryDown { node: from, controlled });
+    }
+
+    fn follow(&mut self, node: NodeId) {
+        self.gone = None;
+        self.saw_primary = true;
+        self.successor_until = None;
+        match self.state {
+            State::Fenced { .. } | State::Backup { .. } => {
+                self.turn(State::Backup { rests_until: None });
+            }
+            State::Witness
+            | State::Asking
+            | State::Fetching { .. }
+            | State::Promoting { .. }
+            | State::Primary { .. } => {}
+        }
+        self.close_orders(|open| open.leaves_to(node), &Answer::Done);
+    }
+
+    fn up(&mut self, node: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.up = true;
+            let Pause { version, on } = self.pause;
+            self.out.push_back(Output::Send(node, Message::Pause { on, version }));
+        }
+    }
+
+    fn down(&mut self, now: Instant, node: NodeId) {
+        let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.up) else { return };
+        *peer = Peer::default();
+        if self.settings.site.witness == Some(node) {
+            self.event(Event::WitnessLost);
+        } else if self.view.holder.is_some_and(|(holder, _)| holder != node) {
+            self.event(Event::BackupLost(node));
+        } else if self.settings.site.other_pbx && self.gone.is_none() {
+            // Its lease is its own: all that is known of it is that it is not heard.
+            self.gone = Some(Gone { since: now, released: false });
+        }
+    }
+
+    /// A datagram that kills the process kills the next node too: automatic promotion stops when
+    /// two processes have ended of one cause.
+    fn crashed(&mut self, now: Instant, cause: String) {
+        if cause.is_empty() {
+            return;
+        }
+        self.crashes.retain(|(at, _)| now <= *at + CRASHES_WITHIN);
+        let repeated = self.crashes.iter().any(|(_, known)| *known == cause);
+        if self.crashes.len() == CRASHES_KEPT {
+            self.crashes.pop_front();
+        }
+        self.crashes.push_back((now, cause.clone()));
+        if repeated && self.halted.is_none() {
+            self.halted = Some(cause.clone());
+            self.event(Event::AutomaticStopped { cause });
+        }
+    }
+}

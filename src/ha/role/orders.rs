@@ -1,0 +1,333 @@
+//! Orders of people: each is answered once, by what it led to.
+
+use super::{Answer, Message, Mode, Order, Output, Pause, Roles, State};
+use crate::ha::lease;
+use crate::ids::{NodeId, RequestId};
+use crate::timers::{Duration, Instant};
+
+/// An order that led to nothing in this time is answered all the same: as unknown.
+const ORDER_WAIT: Duration = Duration::from_secs(15);
+
+/// Orders that wait: people do not have more at once.
+const ORDERS_MAX: usize = 8;
+
+/// Whom an order is answered to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Here(RequestId),
+    Node(NodeId, u64),
+}
+
+/// What an order waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaits {
+    /// This node serves.
+    Promotion,
+    /// Another node serves; `None`: this one has given its role up.
+    Successor(Option<NodeId>),
+    /// Another node answers.
+    Answer(NodeId, u64),
+    /// Another node hands its role over; then this node serves.
+    Handover(NodeId, u64),
+}
+
+/// An order that waits.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    source: Source,
+    awaits: Awaits,
+    pub(super) give_up_at: Instant,
+}
+
+impl Open {
+    pub(super) fn waits_for_promotion(&self) -> bool {
+        matches!(self.awaits, Awaits::Promotion | Awaits::Handover(..))
+    }
+
+    pub(super) fn leaves(&self) -> bool {
+        matches!(self.awaits, Awaits::Successor(_))
+    }
+
+    pub(super) fn leaves_to(&self, node: NodeId) -> bool {
+        self.awaits == Awaits::Successor(Some(node))
+    }
+}
+
+fn refused(reason: impl Into<String>) -> Answer {
+    Answer::Refused { reasons: vec![reason.into()], may_force: false }
+}
+
+impl Roles {
+    pub(super) fn received(&mut self, now: Instant, from: NodeId, message: Message) {
+        match message {
+            Message::Prepare { number, yields } => self.prepare(now, from, number, yields),
+            Message::Prepared { number, against } => self.prepared(now, from, number, against),
+            Message::Do { number, order } => {
+                self.ordered(now, Source::Node(from, number), order);
+            }
+            Message::Did { number, answer } => self.did(from, number, &answer),
+            Message::Pause { on, version } => self.pause = self.pause.max(Pause { version, on }),
+        }
+    }
+
+    fn did(&mut self, from: NodeId, number: u64, answer: &Answer) {
+        let handover = Awaits::Handover(from, number);
+        if *answer == Answer::Done && !matches!(self.state, State::Primary { .. }) {
+            let handed = self.orders.iter_mut().filter(|open| open.awaits == handover);
+            handed.for_each(|open| open.awaits = Awaits::Promotion);
+        }
+        let asked = Awaits::Answer(from, number);
+        self.close_orders(|open| [asked, handover].contains(&open.awaits), answer);
+    }
+
+    pub(super) fn ordered(&mut self, now: Instant, source: Source, order: Order) {
+        if self.orders.len() >= ORDERS_MAX {
+            return self.answer(source, refused("too many orders wait: ask again in a minute"));
+        }
+        match order {
+            Order::Promote { node, .. } if node != self.me() => {
+                self.pass_on(now, source, node, order);
+            }
+            Order::Promote { forced: None, .. } => self.order_promotion(now, source),
+            Order::Promote { forced: Some(words), .. } => self.order_force(now, source, &words),
+            Order::Switchover { to, forced } => self.order_switch(now, source, to, forced),
+            Order::Pause => self.order_pause(source, true),
+            Order::Resume => self.order_pause(source, false),
+            Order::Rejoin => self.order_rejoin(source),
+            Order::Release => self.order_release(now, source),
+        }
+    }
+
+    /// To the node that it concerns; only what was ordered here, so that none runs in circles.
+    fn pass_on(&mut self, now: Instant, source: Source, to: NodeId, order: Order) {
+        if matches!(source, Source::Node(..)) {
+            let text = format!("give the order at {}", self.name(to));
+            return self.answer(source, refused(text));
+        }
+        self.forward(now, source, to, order, Awaits::Answer);
+    }
+
+    fn forward(
+        &mut self,
+        now: Instant,
+        source: Source,
+        to: NodeId,
+        order: Order,
+        awaits: fn(NodeId, u64) -> Awaits,
+    ) {
+        if !self.is_up(to) {
+            let name = self.name(to);
+            let text = format!("there is no link to {name}: give the order at {name}");
+            return self.answer(source, refused(text));
+        }
+        self.numbers += 1;
+        let number = self.numbers;
+        self.out.push_back(Output::Send(to, Message::Do { number, order }));
+        self.open(now, source, awaits(to, number));
+    }
+
+    fn order_promotion(&mut self, now: Instant, source: Source) {
+        match self.state {
+            State::Witness => {
+                return self.answer(source, refused("a witness is never primary"));
+            }
+            State::Primary { .. } => return self.answer(source, Answer::Done),
+            State::Promoting { .. } | State::Asking | State::Fetching { .. } => {
+                return self.open(now, source, Awaits::Promotion);
+            }
+            State::Backup { .. } | State::Fenced { .. } => {}
+        }
+        let holder = self.view.holder.map(|(node, _)| node).filter(|&node| node != self.me());
+        if let Some(primary) = holder.filter(|&node| self.is_up(node)) {
+            let order = Order::Switchover { to: self.me(), forced: false };
+            return self.forward(now, source, primary, order, Awaits::Handover);
+        }
+        let mut reasons = self.not_ready();
+        if self.mode() == Mode::Trio
+            && let Some(primary) = holder
+        {
+            let name = self.name(primary);
+            reasons.push(format!("{name} still has the lease, and there is no link to it"));
+        }
+        let proof = self.no_proof().filter(|_| self.mode() == Mode::Pair && !self.may_ask_pair());
+        let sentinel = self.sentinel_dead && self.pbx == Some(true);
+        if !sentinel {
+            reasons.extend(proof.clone());
+        }
+        if !reasons.is_empty() {
+            return self.answer(source, Answer::Refused { reasons, may_force: true });
+        }
+        self.open(now, source, Awaits::Promotion);
+        if proof.is_some() {
+            self.force();
+        } else {
+            self.ask();
+        }
+    }
+
+    /// The other node is there and may consent.
+    fn may_ask_pair(&self) -> bool {
+        self.settings.site.other_pbx || self.other().is_some_and(|other| self.is_up(other))
+    }
+
+    fn order_force(&mut self, now: Instant, source: Source, words: &str) {
+        if words.trim().is_empty() {
+            return self.answer(source, refused("say in words why nobody else is primary"));
+        }
+        match self.state {
+            State::Witness => self.answer(source, refused("a witness is never primary")),
+            State::Primary { .. } => self.answer(source, Answer::Done),
+            State::Fetching { .. } => {
+                // A person decided that the facts of the other node may be lost.
+                self.open(now, source, Awaits::Promotion);
+                self.facts_here();
+            }
+            State::Promoting { .. } => self.open(now, source, Awaits::Promotion),
+            State::Backup { .. } | State::Asking | State::Fenced { .. } if self.store_failed => {
+                let text = self.store_text();
+                self.answer(source, refused(text));
+            }
+            State::Backup { .. } | State::Asking | State::Fenced { .. } => {
+                self.open(now, source, Awaits::Promotion);
+                self.force();
+            }
+        }
+    }
+
+    fn force(&mut self) {
+        self.turn(State::Asking);
+        self.out.push_back(Output::Lease(lease::Input::Force));
+    }
+
+    fn order_switch(&mut self, now: Instant, source: Source, to: NodeId, forced: bool) {
+        let holder = self.view.holder.map(|(node, _)| node);
+        if holder == Some(to) {
+            return self.answer(source, Answer::Done);
+        }
+        if let Some(primary) = holder.filter(|&node| node != self.me()) {
+            let order = Order::Switchover { to, forced };
+            return self.pass_on(now, source, primary, order);
+        }
+        if self.settings.site.other() != Some(to) {
+            return self.answer(source, refused("only the other data node can take over"));
+        }
+        let name = self.name(to);
+        match self.state {
+            State::Primary { .. } if self.is_leaving() => {
+                self.answer(source, refused("a switch is under way"));
+            }
+            State::Primary { .. } if !self.is_up(to) => {
+                let text = format!("there is no link to {name}: a switch needs both nodes");
+                self.answer(source, refused(text));
+            }
+            State::Primary { .. } => {
+                self.open(now, source, Awaits::Successor(Some(to)));
+                self.ask_successor(now, to, forced, false);
+            }
+            State::Promoting { .. } => {
+                self.answer(source, refused("a promotion is under way: wait for its end"));
+            }
+            State::Witness
+            | State::Backup { .. }
+            | State::Asking
+            | State::Fetching { .. }
+            | State::Fenced { .. } => {
+                let text = format!("nobody is primary: `promote` {name} instead");
+                self.answer(source, refused(text));
+            }
+        }
+    }
+
+    fn order_pause(&mut self, source: Source, on: bool) {
+        let version = self.pause.version.saturating_add(1);
+        self.pause = Pause { version, on };
+        if !on {
+            self.halted = None;
+            self.crashes.clear();
+        }
+        let up: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.up).map(|(&n, _)| n).collect();
+        for node in up {
+            self.out.push_back(Output::Send(node, Message::Pause { on, version }));
+        }
+        self.answer(source, Answer::Done);
+    }
+
+    fn order_rejoin(&mut self, source: Source) {
+        match self.state {
+            State::Fenced { .. } | State::Backup { .. } => {
+                self.turn(State::Backup { rests_until: None });
+                self.answer(source, Answer::Done);
+            }
+            State::Witness
+            | State::Asking
+            | State::Fetching { .. }
+            | State::Promoting { .. }
+            | State::Primary { .. } => self.answer(source, refused("this node is not fenced")),
+        }
+    }
+
+    fn order_release(&mut self, now: Instant, source: Source) {
+        match self.state {
+            State::Primary { .. } if !self.is_leaving() => {
+                self.open(now, source, Awaits::Successor(None));
+                // An orderly end is not held up: what cannot be shipped in time stays here.
+                self.settle(now, None, true);
+            }
+            State::Primary { .. } => self.answer(source, refused("a switch is under way")),
+            State::Promoting { .. } | State::Fetching { .. } | State::Asking => {
+                let end = lease::End::Controlled { marks: Vec::new(), to: None };
+                self.out.push_back(Output::Lease(lease::Input::Release(end)));
+                self.turn(State::Fenced { sent_away: true });
+                self.refuse_promotion(vec!["the role was given up by order".into()], false);
+                self.answer(source, Answer::Done);
+            }
+            State::Witness | State::Backup { .. } | State::Fenced { .. } => {
+                self.answer(source, Answer::Done);
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, source: Source, awaits: Awaits) {
+        self.orders.push_back(Open { source, awaits, give_up_at: now + ORDER_WAIT });
+    }
+
+    fn answer(&mut self, source: Source, answer: Answer) {
+        self.out.push_back(match source {
+            Source::Here(id) => Output::Answer(id, answer),
+            Source::Node(node, number) => Output::Send(node, Message::Did { number, answer }),
+        });
+    }
+
+    /// Answers every order that waits for this.
+    pub(super) fn close_orders(&mut self, which: impl Fn(&Open) -> bool, answer: &Answer) {
+        let (done, open) = std::mem::take(&mut self.orders).into_iter().partition(which);
+        self.orders = open;
+        for Open { source, .. } in Vec::from_iter(done) {
+            self.answer(source, answer.clone());
+        }
+    }
+
+    pub(super) fn refuse_promotion(&mut self, reasons: Vec<String>, may_force: bool) {
+        let answer = Answer::Refused { reasons, may_force };
+        self.close_orders(Open::waits_for_promotion, &answer);
+    }
+
+    pub(super) fn expire_orders(&mut self, now: Instant) {
+        // A switch that led back to this node did not lead to the other one.
+        if matches!(self.state, State::Primary { leaving: None, .. }) {
+            let text = "the other node did not take over, and this one is primary again";
+            self.close_orders(Open::leaves, &refused(text));
+        }
+        let late = |open: &Open| now >= open.give_up_at;
+        if matches!(self.state, State::Asking)
+            && self.orders.iter().any(|open| late(open) && open.waits_for_promotion())
+        {
+            // Called off, so that it does not come when nobody expects it any more.
+            self.out.push_back(Output::Lease(lease::Input::Release(lease::End::Unused)));
+            self.turn(State::Backup { rests_until: None });
+            let text = "too few voters answered: start the other node or the witness, or force it";
+            self.refuse_promotion(vec![text.to_owned()], true);
+        }
+        self.close_orders(late, &Answer::Unknown);
+    }
+}

@@ -1,0 +1,8 @@
+//! A cluster of whole members: scenes that a person would tell, and many random lives.
+
+mod checks;
+mod clock;
+mod facts;
+mod lives;
+mod scenes;
+mod world;
