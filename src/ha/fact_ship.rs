@@ -288,6 +288,11 @@ impl FactShip {
         }
     }
 
+    /// The same for the lanes of this start of this node.
+    pub fn own_marks(&self) -> Vec<(Lane, u64)> {
+        self.lanes.of_this_start().map(|lane| (lane, self.lanes.mark(lane))).to_vec()
+    }
+
     /// For each lane, the counter up to which every fact is durable here.
     pub fn mark(&self, lane: Lane) -> u64 {
         self.lanes.mark(lane)

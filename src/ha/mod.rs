@@ -14,6 +14,7 @@
 
 pub mod fact_ship;
 pub mod lease;
+pub mod member;
 pub mod peer;
 pub mod role;
 

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Role;
 use super::lease::{self, End, Mode, Site, Vacancy};
-use crate::config::Promotion;
+use crate::config::{Cluster, Promotion};
 use crate::ids::{Epoch, NodeId, RequestId};
 use crate::store::{Lane, Vote};
 use crate::timers::{Duration, Instant, earliest};
@@ -53,6 +53,19 @@ pub struct Settings {
     pub boot_wait: Duration,
     /// Automatic promotion was paused before the start.
     pub paused: bool,
+}
+
+impl Settings {
+    /// Those of a configuration.
+    pub fn of(cluster: &Cluster) -> Self {
+        Self {
+            site: Site::of(cluster),
+            policy: cluster.promotion,
+            names: cluster.nodes.iter().map(|member| member.name.clone()).collect(),
+            boot_wait: BOOT_WAIT,
+            paused: false,
+        }
+    }
 }
 
 /// What a person wants.
