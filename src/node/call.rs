@@ -49,6 +49,11 @@ pub struct Call {
     pub recovery: Option<Box<Resume>>,
     /// How often another node had it before.
     pub takeovers: u32,
+    /// How often it was offered again.
+    pub rebinds: u32,
+    /// We placed it.
+    pub outbound: bool,
+    pub answered_at: Option<Instant>,
     /// Hold music that an application asked for.
     pub music: Option<MediaId>,
     /// The recording that runs.
@@ -176,6 +181,7 @@ pub enum Transfer {
 impl Call {
     /// A call that has just begun.
     pub fn new(id: CallId, port: PortId, udp_port: u16, leg: Leg, now: Instant) -> Self {
+        let outbound = leg != Leg::Inbound;
         let state = match leg {
             Leg::Inbound => ivr::ChannelState::Ring,
             Leg::Outbound { .. } => ivr::ChannelState::Down,
@@ -200,6 +206,9 @@ impl Call {
             sounds: Vec::new(),
             recovery: None,
             takeovers: 0,
+            rebinds: 0,
+            outbound,
+            answered_at: None,
             music: None,
             recording: None,
             inherited: false,
@@ -220,6 +229,11 @@ impl Call {
     /// Whether the PBX knows of the call: our INVITE leaves when the UDP port is open.
     pub fn is_at_pbx(&self) -> bool {
         self.leg == Leg::Inbound || self.socket == Socket::Open
+    }
+
+    /// The far end.
+    pub const fn party(&self) -> &Party {
+        if self.outbound { &self.called } else { &self.caller }
     }
 
     /// Whether 200 was sent or received.

@@ -25,15 +25,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::{ClusterProfile, Config, PortKind};
-use crate::ids::{self, CallId, CallIds, Generation, InstanceId, MediaId, PortId, RequestId};
+use crate::ha::fact_ship::Token;
+use crate::ha::peer::Beat;
+use crate::ha::role::Answer;
+use crate::ha::{member, role};
+use crate::ids::{
+    self, CallId, CallIds, Epoch, Generation, InstanceId, MediaId, NodeId, PortId, RequestId,
+};
 use crate::ivr::{self, Ivr};
 use crate::pool::{self, Pool};
+use crate::store::{Agents, Lane, Record, Ticket, Who};
 use crate::timers::{Duration, Instant, earliest};
 use crate::{media, sip};
 pub use agents::AgentChange;
 use alarms::Alarms;
 use call::Call;
-pub use order::Order;
+pub use order::{Order, RoleOrder};
 pub use prompts::Prompts;
 use rebinds::Rebinds;
 use replicas::{CallChange, Replicas};
@@ -108,12 +115,10 @@ pub enum Input {
         /// The sound.
         prompt: Option<Arc<media::Prompt>>,
     },
-    /// Whether this node serves ports and calls from here on.
-    Acts(bool),
-    /// The other data node has come and knows none of our calls.
-    CallsWanted,
-    /// What the other data node tells of its calls.
-    Calls(Vec<CallChange>),
+    /// From the other nodes of the cluster, their supervisors, or this node's disk.
+    Cluster(member::Input<Vec<CallChange>>),
+    /// Somebody wants this node or another one to have another role. Answered by `Answer`.
+    Role(RoleOrder),
     /// An operator's order.
     Order(Order),
     /// Orderly stop: refuse new calls, end the live ones, un-REGISTER. `Output::Stopped` ends it.
@@ -178,8 +183,40 @@ pub enum Output {
         /// Which.
         instance: InstanceId,
     },
-    /// Tell the other data node of our calls.
-    Calls(Vec<CallChange>),
+    /// To another node of the cluster.
+    Peer {
+        /// Which.
+        to: NodeId,
+        /// What.
+        message: Box<member::Message<Vec<CallChange>>>,
+    },
+    /// What heartbeats say from here on.
+    Beat(Beat),
+    /// The highest epoch that is known, for all links.
+    Epoch(Epoch),
+    /// Make this durable, after everything before it. Answered by `member::Input::Persisted`.
+    Persist {
+        /// Comes back.
+        ticket: Ticket,
+        /// What.
+        record: Record,
+    },
+    /// Read facts of a lane behind `after`, at most `max`. Answered by `member::Input::Read`.
+    ReadFacts {
+        /// The lane.
+        lane: Lane,
+        /// The fact before them.
+        after: u64,
+        /// At most so many.
+        max: usize,
+    },
+    /// What became of a `Role`.
+    Answer {
+        /// Which.
+        id: RequestId,
+        /// The result.
+        answer: Answer,
+    },
     /// Everything is un-registered and finished: the process may end.
     Stopped,
 }
@@ -206,6 +243,22 @@ enum Duty {
     Acting,
     /// Another node is primary, or may be.
     Following,
+}
+
+/// A promotion whose ports and calls are being taken over.
+#[derive(Clone, Copy, Debug)]
+struct TakingOver {
+    give_up_at: Instant,
+}
+
+/// An order that is being carried out.
+#[derive(Clone, Debug)]
+struct Asked {
+    who: Who,
+    order: role::Order,
+    /// Its record, until that is stored on two nodes.
+    token: Option<Token>,
+    give_up_at: Option<Instant>,
 }
 
 /// A call that is no longer ours, whose sound goes on.
@@ -240,6 +293,18 @@ pub struct Node {
     calls: BTreeMap<CallId, Call>,
     orphans: BTreeMap<CallId, Orphan>,
     replicas: Replicas,
+    /// `None`: a node alone.
+    member: Option<Box<member::Member<Vec<CallChange>>>>,
+    agents: Agents,
+    taking_over: Option<TakingOver>,
+    role_orders: BTreeMap<RequestId, Asked>,
+    /// Facts that were appended.
+    tokens: u64,
+    /// What the other nodes were told last.
+    beat: Option<Beat>,
+    told_pbx: Option<bool>,
+    /// Wall time as it was last told, and when.
+    wall: (Instant, u64),
     /// The call of each port.
     by_port: Vec<Option<CallId>>,
     registrations: Vec<sip::RegistrationState>,
@@ -278,6 +343,14 @@ impl Node {
             calls: BTreeMap::new(),
             orphans: BTreeMap::new(),
             replicas: Replicas::default(),
+            member: None,
+            agents: Agents::default(),
+            taking_over: None,
+            role_orders: BTreeMap::new(),
+            tokens: 0,
+            beat: None,
+            told_pbx: None,
+            wall: (now, 0),
             by_port: vec![None; config.ports.len()],
             registrations: vec![sip::RegistrationState::Off; config.ports.len()],
             udp_ports: UdpPorts::new(&config.media),
@@ -297,8 +370,10 @@ impl Node {
 
     /// Takes what the world did.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.member_due(now);
         match input {
             Input::Wall { unix_ms } => {
+                self.wall = (now, unix_ms);
                 self.ivr.handle_wall(unix_ms, now);
                 self.instances_changed(now);
                 self.alarms.pass(now);
@@ -319,12 +394,8 @@ impl Node {
             Input::RecorderFull { pieces } => self.recorder_full(now, pieces),
             Input::Written { mark, at } => self.written(mark, at),
             Input::Loaded { call, name, prompt } => self.loaded(now, call, &name, prompt),
-            Input::Acts(true) => self.acts(now),
-            Input::Acts(false) => self.follows(now),
-            Input::CallsWanted => self.tell_all(now),
-            Input::Calls(changes) => {
-                changes.into_iter().for_each(|change| self.replicas.told(now, change));
-            }
+            Input::Cluster(input) => self.member_input(now, input),
+            Input::Role(order) => self.role_order(now, order),
             Input::Order(order) => self.order(now, order),
             Input::Stop => self.stop(now),
         }
@@ -333,6 +404,9 @@ impl Node {
 
     /// Does what is due. Harmless when called early.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.member_due(now);
+        self.orders_due(now);
+        self.check_taken_over(now);
         self.sip.handle_timeout(now);
         self.pool.handle_timeout(now);
         self.ivr.handle_timeout(now);
@@ -366,6 +440,7 @@ impl Node {
             self.timers.first().map(|(at, ..)| *at),
             self.orphans.values().map(|orphan| orphan.until).min(),
             self.replicas.poll_timeout(),
+            self.cluster_timeout(),
             stop_at,
         ])
     }

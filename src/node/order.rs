@@ -4,7 +4,23 @@
 
 use std::fmt;
 
-use crate::ids::{InstanceId, PortId};
+use crate::ha::role;
+use crate::ids::{InstanceId, PortId, RequestId};
+use crate::store::Who;
+
+/// Orders of roles that are carried out at once: each waits for other nodes.
+pub(super) const ROLE_ORDERS_MAX: usize = 16;
+
+/// Somebody wants a node to have another role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleOrder {
+    /// The answer repeats it.
+    pub id: RequestId,
+    /// Who.
+    pub who: Who,
+    /// What.
+    pub order: role::Order,
+}
 
 /// An operator's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

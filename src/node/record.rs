@@ -37,6 +37,9 @@ pub struct CallRecord {
     muted: (bool, bool),
     digits: u64,
     takeovers: u32,
+    rebinds: u32,
+    /// Answered so long after it began.
+    answered: Option<Duration>,
 }
 
 /// What is done when the UDP port of a recovered call is open.
@@ -73,6 +76,8 @@ impl CallRecord {
             muted: call.muted,
             digits: call.digits,
             takeovers: call.takeovers,
+            rebinds: call.rebinds,
+            answered: call.answered_at.map(|at| at.saturating_duration_since(call.began_at)),
         }
     }
 
@@ -116,6 +121,9 @@ impl CallRecord {
         call.muted = self.muted;
         call.digits = self.digits;
         call.takeovers = self.takeovers + 1;
+        call.rebinds = self.rebinds;
+        call.outbound = self.sip.outbound;
+        call.answered_at = self.answered.map(|after| call.began_at + after);
         let Self { sip, pool, sounds, .. } = self;
         call.recovery = Some(Box::new(Resume { sip, pool, sounds, since: now }));
         call

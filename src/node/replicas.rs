@@ -46,6 +46,11 @@ impl Replicas {
         self.again_at.get_or_insert(now + AGAIN);
     }
 
+    /// What changed is told now.
+    pub fn hurry(&mut self, now: Instant) {
+        self.flush_at = Some(now);
+    }
+
     /// The calls to tell of now. `ours`: all there are.
     pub fn due(&mut self, now: Instant, ours: impl Iterator<Item = CallId>) -> BTreeSet<CallId> {
         if self.again_at.is_some_and(|at| at <= now) {

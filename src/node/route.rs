@@ -10,6 +10,7 @@
 //! The order of the lines matters where two of them reach the same application: what it sees first
 //! stands first.
 
+mod cluster;
 mod command;
 mod dialog;
 mod digits_out;
@@ -41,7 +42,7 @@ impl Node {
                 self.ivr_output(now, output, None);
             } else if let Some(output) = self.pool.poll_output() {
                 self.pool_output(now, output);
-            } else {
+            } else if !self.member_output(now) {
                 break;
             }
         }

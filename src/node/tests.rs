@@ -3,6 +3,7 @@
 
 mod alarms;
 mod announce;
+mod cluster;
 mod control;
 mod dead_pbx;
 mod digits;
@@ -29,7 +30,9 @@ use serde_json::{Value, json};
 use super::replicas::CallChange;
 use super::{Input, Node, Output, Prompts};
 use crate::config::{Source, parse};
-use crate::ids::{self, CallId, InstanceId, MediaId, PortId, RequestId};
+use crate::ha::member;
+use crate::ha::role::Answer;
+use crate::ids::{self, CallId, InstanceId, MediaId, NodeId, PortId, RequestId};
 use crate::ivr;
 use crate::media::{self, PlaybackEnd};
 use crate::redact::Redacted;
@@ -61,6 +64,9 @@ struct Made {
     sip: Vec<String>,
     loads: usize,
     copies: Vec<CallChange>,
+    /// To other nodes of the cluster.
+    peers: Vec<(NodeId, member::Message<Vec<CallChange>>)>,
+    answers: Vec<Answer>,
 }
 
 impl Made {
@@ -110,6 +116,8 @@ impl Made {
         self.sip.extend(more.sip);
         self.loads += more.loads;
         self.copies.extend(more.copies);
+        self.peers.extend(more.peers);
+        self.answers.extend(more.answers);
     }
 }
 
@@ -129,6 +137,8 @@ struct Bench {
     frozen: BTreeSet<InstanceId>,
     /// The PBX answers nothing that it would answer by itself.
     pbx_dead: bool,
+    /// The PBX grants every REGISTER at once.
+    grants: bool,
 }
 
 impl Bench {
@@ -162,6 +172,7 @@ impl Bench {
             contacts: Vec::new(),
             frozen: BTreeSet::new(),
             pbx_dead: false,
+            grants: false,
         };
         bench.register();
         bench
@@ -263,8 +274,18 @@ impl Bench {
                 Output::Text { instance, text, .. } => {
                     made.events.push((instance, serde_json::from_str(&text).expect("JSON")));
                 }
+                Output::Persist { ticket, .. } => {
+                    let durable = member::Input::Persisted(ticket);
+                    self.node.handle_input(self.now, Input::Cluster(durable));
+                }
+                Output::Answer { answer, .. } => made.answers.push(answer),
                 Output::Load { .. } => made.loads += 1,
-                Output::Calls(changes) => made.copies.extend(changes),
+                Output::Peer { to, message } => {
+                    if let member::Message::Calls(changes) = &*message {
+                        made.copies.extend(changes.iter().cloned());
+                    }
+                    made.peers.push((to, *message));
+                }
                 Output::Ping { instance } => {
                     if !self.frozen.contains(&instance) {
                         self.node.handle_input(self.now, Input::Pong { instance });
@@ -279,6 +300,9 @@ impl Bench {
                 Output::Sip(_)
                 | Output::Respond { .. }
                 | Output::Accept { .. }
+                | Output::Beat(_)
+                | Output::Epoch(_)
+                | Output::ReadFacts { .. }
                 | Output::Stopped => {}
             }
         }

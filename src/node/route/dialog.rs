@@ -163,6 +163,7 @@ impl Node {
             return;
         };
         self.touch(now, call);
+        self.append_cdr(now, &entry, end_name(cause));
         let Call { port, udp_port, .. } = entry;
         info!(%call, %port, ?cause, "call ended");
         if let Some(slot) = self.by_port.get_mut(usize::from(port.0)) {
@@ -207,6 +208,7 @@ impl Node {
             return;
         }
         entry.state = ChannelState::Up;
+        entry.answered_at = Some(now);
         let port = entry.port;
         self.ivr.handle_input(now, ivr::Input::State { call, state: ChannelState::Up });
         self.pool.handle_input(now, pool::Input::Up { port });
@@ -238,7 +240,7 @@ fn q850(cause: EndCause) -> u8 {
 }
 
 /// How a call ended, as a label.
-const fn end_name(cause: EndCause) -> &'static str {
+pub(super) const fn end_name(cause: EndCause) -> &'static str {
     match cause {
         EndCause::RemoteHangup => "caller",
         EndCause::Cancelled => "cancelled",

@@ -39,6 +39,7 @@ impl Node {
         entry.application = Some(offer.application.clone());
         entry.inherited |= !entry.live.is_empty();
         if offer.reason != Reason::New {
+            entry.rebinds += 1;
             let reason = reason_name(offer.reason);
             info!(%call, %port, %instance, %generation, reason, "offered again");
         }

@@ -59,6 +59,7 @@ impl Node {
         let saved = Box::new(saved);
         self.pool.handle_input(now, pool::Input::Recovered { port, call, saved });
         self.sounding(now, call);
+        self.check_taken_over(now);
     }
 
     /// What sounded goes on, `late` after the record of it was read.

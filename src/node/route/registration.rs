@@ -31,6 +31,8 @@ impl Node {
         }
         self.pbx_reachable(now);
         self.end_silent_calls(now);
+        self.tell_pbx(now);
+        self.tell_beat();
     }
 
     /// A port has one refusal at a time.

@@ -9,6 +9,7 @@
 use tracing::{info, warn};
 
 use crate::config::PortKind;
+use crate::ha::member;
 use crate::ids::{CallId, PortId};
 use crate::node::replicas::CallChange;
 use crate::node::{Duty, Node, Orphan, Output};
@@ -113,10 +114,22 @@ impl Node {
             Some(record) => CallChange::Put(Box::new(record)),
             None => CallChange::Gone(call),
         };
-        let changes: Vec<_> = due.into_iter().map(change).collect();
-        if !changes.is_empty() {
-            self.outputs.push_back(Output::Calls(changes));
-        }
+        let changes = due.into_iter().map(change).collect();
+        self.tell_calls(changes);
+    }
+
+    /// The same, whether it is time to or not.
+    pub(super) fn tell_copies_now(&mut self, now: Instant) {
+        self.replicas.hurry(now);
+        self.tell_copies(now);
+    }
+
+    fn tell_calls(&mut self, changes: Vec<CallChange>) {
+        let Some(peer) = self.config.cluster.data_peer().filter(|_| !changes.is_empty()) else {
+            return;
+        };
+        let message = Box::new(member::Message::Calls(changes));
+        self.outputs.push_back(Output::Peer { to: peer.id, message });
     }
 
     /// All of our calls, for a node that has just come.
@@ -127,6 +140,6 @@ impl Node {
         let records = self.calls.keys().filter_map(|&call| self.call_record(now, call));
         let puts = records.map(|record| CallChange::Put(Box::new(record)));
         let all = std::iter::once(CallChange::All).chain(puts).collect();
-        self.outputs.push_back(Output::Calls(all));
+        self.tell_calls(all);
     }
 }

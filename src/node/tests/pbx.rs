@@ -75,6 +75,9 @@ impl Bench {
         if options && !self.pbx_dead {
             self.hand_in(&answer(text, "200 OK", "", ""));
         }
+        if self.grants && text.starts_with("REGISTER ") {
+            self.hand_in(&answer(text, "200 OK", "Expires: 3600\r\n", ""));
+        }
         if text.starts_with("SIP/2.0 200") && header(text, "CSeq") == ["1 INVITE"] {
             self.acknowledge(text);
         }

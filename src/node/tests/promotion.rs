@@ -19,7 +19,7 @@ fn node(name: &str) -> Bench {
 /// A node that acts, with its port registered.
 fn primary() -> Bench {
     let mut bench = node("a");
-    bench.input(Input::Acts(true));
+    promote(&mut bench);
     bench.register();
     bench
 }
@@ -29,12 +29,24 @@ fn copy(from: &mut Bench, to: &mut Bench) {
     let made = from.run(Duration::from_millis(20));
     to.now = from.now;
     let text = serde_json::to_string(&made.copies).expect("plain data");
-    let changes = serde_json::from_str(&text).expect("the same");
-    to.input(Input::Calls(changes));
+    let changes: Vec<CallChange> = serde_json::from_str(&text).expect("the same");
+    told(to, changes);
+}
+
+fn told(bench: &mut Bench, changes: Vec<CallChange>) {
+    changes.into_iter().for_each(|change| bench.node.replicas.told(bench.now, change));
 }
 
 fn promote(bench: &mut Bench) -> Made {
-    bench.input(Input::Acts(true))
+    bench.node.acts(bench.now);
+    bench.node.route(bench.now);
+    bench.take()
+}
+
+fn fence(bench: &mut Bench) -> Made {
+    bench.node.follows(bench.now);
+    bench.node.route(bench.now);
+    bench.take()
 }
 
 /// The media of the recovered call opens its UDP port.
@@ -175,9 +187,9 @@ fn a_backup_that_comes_late_is_told_of_every_call() {
     let mut a = primary().in_call();
     a.run(Duration::from_secs(1));
     let mut b = node("b");
-    let made = a.input(Input::CallsWanted);
+    a.node.tell_all(a.now);
     b.now = a.now;
-    b.input(Input::Calls(made.copies));
+    told(&mut b, a.take().copies);
     promote(&mut b);
     let made = opened(&mut b, a.call);
     made.to_pbx("INVITE ");
@@ -195,7 +207,7 @@ fn a_call_that_ended_is_not_taken_over() {
 #[test]
 fn a_node_that_acts_no_more_says_nothing_but_answers_a_bye() {
     let (mut a, _) = copied();
-    let made = a.input(Input::Acts(false));
+    let made = fence(&mut a);
     let ends = ["PlaybackFinished", "StasisEnd", "ChannelDestroyed"];
     assert_eq!(made.types(), ends.map(|kind| (FIRST, kind)));
     assert!(made.sip.is_empty() && made.media.is_empty(), "{made:?}");
@@ -209,7 +221,7 @@ fn a_node_that_acts_no_more_says_nothing_but_answers_a_bye() {
 #[test]
 fn the_sound_of_a_lost_call_ends_after_half_a_minute() {
     let (mut a, _) = copied();
-    a.input(Input::Acts(false));
+    fence(&mut a);
     assert!(a.run(Duration::from_secs(29)).media.is_empty());
     let made = a.run(Duration::from_secs(2));
     assert!(matches!(made.media[..], [media::Command::Close]) && made.sip.is_empty());
@@ -219,7 +231,7 @@ fn the_sound_of_a_lost_call_ends_after_half_a_minute() {
 fn a_call_comes_back_to_the_node_that_had_it() {
     let (mut a, mut b) = copied();
     let call = a.call;
-    a.input(Input::Acts(false));
+    fence(&mut a);
     promote(&mut b);
     opened(&mut b, call);
     copy(&mut b, &mut a);

@@ -96,7 +96,12 @@ impl World {
                 Output::Respond { response, .. } => self.responded(response.status),
                 Output::Load { call, name } => self.load(call, name),
                 // A node alone has nobody to tell.
-                Output::Calls(_) => {}
+                Output::Peer { .. }
+                | Output::Beat(_)
+                | Output::Epoch(_)
+                | Output::Persist { .. }
+                | Output::ReadFacts { .. }
+                | Output::Answer { .. } => {}
                 Output::Stopped => self.node_stopped(),
             }
         }

@@ -1,0 +1,353 @@
+//! Lease, roles and facts of the cluster, and what they mean for ports and calls.
+//!
+//! The member says what this node is; `roles.rs` makes it so. A promotion is done when every call
+//! of the other node was told of here and every port was answered by the PBX, or when that has
+//! taken too long: a PBX that is away must not keep people waiting for the word.
+
+use tracing::{info, warn};
+
+use crate::config::PortKind;
+use crate::ha::fact_ship::Token;
+use crate::ha::peer::Beat;
+use crate::ha::role::{Answer, Event, Order};
+use crate::ha::{Role, member};
+use crate::ids::{CallId, RequestId};
+use crate::node::call::Call;
+use crate::node::order::{ROLE_ORDERS_MAX, RoleOrder};
+use crate::node::replicas::CallChange;
+use crate::node::snapshot::AlarmKind;
+use crate::node::{Asked, Duty, Node, Output, TakingOver};
+use crate::sip::RegistrationState;
+use crate::store::{Action, Audit, Body, Cdr, Loaded};
+use crate::timers::{Duration, Instant, earliest};
+
+/// A promotion is called done after this, whatever the PBX has not answered.
+const TAKE_OVER_MAX: Duration = Duration::from_secs(30);
+/// The record of an order is stored on two nodes within this time, or the order is refused.
+const AUDIT_WAIT: Duration = Duration::from_secs(3);
+
+type Input = member::Input<Vec<CallChange>>;
+
+impl Node {
+    /// Takes this node's place in its cluster, with what was found on its disk. Before anything
+    /// else, and not for a node alone.
+    pub fn join(&mut self, now: Instant, loaded: &Loaded) {
+        let rng = crate::ids::fork(&mut self.rng);
+        let member = member::Member::new(now, &self.config.cluster, loaded, rng);
+        self.member = Some(Box::new(member));
+        loaded.facts.iter().for_each(|fact| self.agents.apply(fact));
+        self.tell_beat();
+        self.route(now);
+    }
+
+    pub(in crate::node) fn member_input(&mut self, now: Instant, input: Input) {
+        if let Some(member) = &mut self.member {
+            member.handle_input(now, input);
+        }
+    }
+
+    /// What is due in the cluster comes before any input: a lease that has run out ends what the
+    /// input might do under it.
+    pub(in crate::node) fn member_due(&mut self, now: Instant) {
+        let Some(member) = &mut self.member else { return };
+        if member.poll_timeout().is_some_and(|at| at <= now) {
+            member.handle_timeout(now);
+            self.route(now);
+        }
+    }
+
+    pub(super) fn member_output(&mut self, now: Instant) -> bool {
+        let Some(output) = self.member.as_mut().and_then(|m| m.poll_output()) else { return false };
+        match output {
+            member::Output::Send { to, message } => {
+                self.outputs.push_back(Output::Peer { to, message: Box::new(message) });
+            }
+            member::Output::Epoch(epoch) => self.outputs.push_back(Output::Epoch(epoch)),
+            member::Output::Persist { ticket, record } => {
+                self.outputs.push_back(Output::Persist { ticket, record });
+            }
+            member::Output::Read { lane, after, max } => {
+                self.outputs.push_back(Output::ReadFacts { lane, after, max });
+            }
+            member::Output::Role(role) => self.role(now, role),
+            member::Output::Event(event) => self.cluster_event(now, &event),
+            member::Output::Answer { id, answer } => self.role_answer(now, id, answer),
+            member::Output::Appended { token, result } => {
+                self.appended(now, token, result.is_ok());
+            }
+            member::Output::Fact(fact) => self.agents.apply(&fact),
+            member::Output::Settle(true) => self.tell_changed(now),
+            member::Output::Settle(false) => {}
+            member::Output::Calls(changes) => {
+                changes.into_iter().for_each(|change| self.replicas.told(now, change));
+            }
+            member::Output::CallsWanted => self.tell_all(now),
+            member::Output::Alarm(text) => {
+                self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
+            }
+        }
+        true
+    }
+
+    fn role(&mut self, now: Instant, role: Role) {
+        info!(?role, "role");
+        match role {
+            Role::Promoting(_) => {
+                self.taking_over = Some(TakingOver { give_up_at: now + TAKE_OVER_MAX });
+                self.acts(now);
+            }
+            Role::Backup | Role::Fenced => {
+                self.taking_over = None;
+                self.follows(now);
+            }
+            Role::Candidate | Role::Primary(_) | Role::Witness => {}
+        }
+        self.tell_beat();
+    }
+
+    fn cluster_event(&mut self, now: Instant, event: &Event) {
+        let name = |node| self.config.cluster.name_of(node);
+        let text = match event {
+            Event::PrimaryDown { node, controlled: true } => {
+                format!("{} gave the role of primary up in order", name(*node))
+            }
+            Event::PrimaryDown { node, controlled: false } => {
+                format!("the primary {} is down: look for what ended it", name(*node))
+            }
+            Event::PromotionFailed { why, .. } => format!("promotion failed: {why}"),
+            Event::BackupLost(node) => {
+                format!("the backup {} is not heard: nobody would take over", name(*node))
+            }
+            Event::WitnessLost => "the witness is not heard: no promotion by itself".to_owned(),
+            Event::AutomaticStopped { cause } => format!(
+                "nodes ended twice of one cause ({cause}): no promotion by itself until somebody \
+                 resumes it"
+            ),
+            Event::PromotionStarted(epoch) => return info!(%epoch, "promotion started"),
+            Event::PromotionDone(epoch) => return info!(%epoch, "promotion done"),
+        };
+        warn!(text, "cluster");
+        self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
+    }
+
+    // ---- Promotion -----------------------------------------------------------------------------
+
+    /// Whether ports and calls are taken over by now.
+    pub(in crate::node) fn check_taken_over(&mut self, now: Instant) {
+        let Some(taking) = self.taking_over else { return };
+        let waits = self.calls.values().any(|call| call.recovery.is_some());
+        let answered = |state: &RegistrationState| {
+            !matches!(state, RegistrationState::Off | RegistrationState::Pending)
+        };
+        let pool = self.config.ports.iter().filter(|port| port.kind == PortKind::Pool);
+        let mut states = pool.map(|port| &self.registrations[usize::from(port.id.0)]);
+        if now >= taking.give_up_at || (!waits && states.all(answered)) {
+            self.taking_over = None;
+            self.member_input(now, member::Input::TakenOver);
+        }
+    }
+
+    /// When the cluster's parts want to be called again.
+    pub(in crate::node) fn cluster_timeout(&self) -> Option<Instant> {
+        earliest([
+            self.member.as_ref().and_then(|member| member.poll_timeout()),
+            self.taking_over.map(|taking| taking.give_up_at),
+            self.role_orders.values().filter_map(|asked| asked.give_up_at).min(),
+        ])
+    }
+
+    /// Whether a packet may leave that claims a port or a call. A node alone always may.
+    pub fn may_claim(&self, now: Instant) -> bool {
+        self.member.as_ref().is_none_or(|member| member.ha().may_claim(now))
+    }
+
+    /// This node's part in its cluster; `None`: it is alone.
+    pub fn member(&self) -> Option<&member::Member<Vec<CallChange>>> {
+        self.member.as_deref()
+    }
+
+    /// What this node says of itself to the others.
+    pub(in crate::node) fn tell_beat(&mut self) {
+        let Some(member) = &self.member else { return };
+        let pool = |port: &&crate::config::Port| port.kind == PortKind::Pool;
+        let bound = |port: &crate::config::Port| {
+            let state = self.registrations[usize::from(port.id.0)];
+            matches!(state, RegistrationState::Registered { .. })
+        };
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let beat = Beat {
+            role: member.ha().role(),
+            pbx_reachable: self.reaches_pbx(),
+            calls: count(self.calls.len()),
+            ports_proven: count(self.config.ports.iter().filter(pool).filter(|p| bound(p)).count()),
+            ports: count(self.config.ports.iter().filter(pool).count()),
+            data_age_ms: 0,
+        };
+        if self.beat != Some(beat) {
+            self.beat = Some(beat);
+            self.outputs.push_back(Output::Beat(beat));
+        }
+    }
+
+    /// Whether the PBX answers this node; `None`: it has not been asked anything yet.
+    pub(in crate::node) fn reaches_pbx(&self) -> Option<bool> {
+        let any = |is: fn(&RegistrationState) -> bool| self.registrations.iter().any(is);
+        if any(|s| {
+            matches!(s, RegistrationState::Registered { .. } | RegistrationState::Refused { .. })
+        }) {
+            return Some(true);
+        }
+        any(|s| matches!(s, RegistrationState::Unreachable { .. })).then_some(false)
+    }
+
+    /// The cluster hears what changed about the PBX.
+    pub(in crate::node) fn tell_pbx(&mut self, now: Instant) {
+        let reaches = self.reaches_pbx();
+        if let Some(reachable) = reaches.filter(|_| self.told_pbx != reaches) {
+            self.told_pbx = reaches;
+            self.member_input(now, member::Input::Pbx(reachable));
+        }
+        self.check_taken_over(now);
+    }
+
+    // ---- Orders --------------------------------------------------------------------------------
+
+    /// Somebody wants another role. The record of a promotion is stored on two nodes first; one by
+    /// force cannot wait for that.
+    pub(in crate::node) fn role_order(&mut self, now: Instant, ordered: RoleOrder) {
+        let RoleOrder { id, who, order } = ordered;
+        if self.member.is_none() {
+            return self.refuse_role(id, "this node is alone: its configuration has no [cluster]");
+        }
+        if self.role_orders.len() >= ROLE_ORDERS_MAX {
+            return self.refuse_role(id, "too many orders wait: try again in a moment");
+        }
+        let waits = matches!(order, Order::Promote { forced: None, .. });
+        let token = waits.then(|| self.append_audit(now, who.clone(), &order, Ok(())));
+        let give_up_at = waits.then_some(now + AUDIT_WAIT);
+        let go = (!waits).then(|| order.clone());
+        self.role_orders.insert(id, Asked { who, order, token, give_up_at });
+        if let Some(order) = go {
+            self.member_input(now, member::Input::Order { id, order });
+        }
+    }
+
+    fn refuse_role(&mut self, id: RequestId, why: &str) {
+        let reasons = vec![why.to_owned()];
+        let answer = Answer::Refused { reasons, may_force: false };
+        self.outputs.push_back(Output::Answer { id, answer });
+    }
+
+    /// A fact is stored on two nodes, or never will be.
+    fn appended(&mut self, now: Instant, token: Token, stored: bool) {
+        let found = self.role_orders.iter_mut().find(|(_, asked)| asked.token == Some(token));
+        let Some((&id, asked)) = found else { return };
+        (asked.token, asked.give_up_at) = (None, None);
+        let order = asked.order.clone();
+        if stored {
+            self.member_input(now, member::Input::Order { id, order });
+        } else {
+            self.not_stored(now, id);
+        }
+    }
+
+    fn not_stored(&mut self, now: Instant, id: RequestId) {
+        let reasons = vec![
+            "the record of this order could not be stored on a second node: see to the other \
+             nodes, or force it"
+                .to_owned(),
+        ];
+        self.role_answer(now, id, Answer::Refused { reasons, may_force: true });
+    }
+
+    /// Orders whose record no second node took in time.
+    pub(in crate::node) fn orders_due(&mut self, now: Instant) {
+        let due = |asked: &Asked| asked.give_up_at.is_some_and(|at| at <= now);
+        let late = self.role_orders.iter().find(|(_, asked)| due(asked)).map(|(&id, _)| id);
+        if let Some(id) = late {
+            self.not_stored(now, id);
+        }
+    }
+
+    fn role_answer(&mut self, now: Instant, id: RequestId, answer: Answer) {
+        if let Some(asked) = self.role_orders.remove(&id) {
+            let result = match &answer {
+                Answer::Done => Ok(()),
+                Answer::Refused { reasons, .. } => Err(reasons.join("; ")),
+                Answer::Unknown => Err("no answer in time: it may still happen".to_owned()),
+            };
+            self.append_audit(now, asked.who, &asked.order, result);
+        }
+        self.outputs.push_back(Output::Answer { id, answer });
+    }
+
+    // ---- Facts ---------------------------------------------------------------------------------
+
+    fn append_audit(
+        &mut self,
+        now: Instant,
+        who: crate::store::Who,
+        order: &Order,
+        result: Result<(), String>,
+    ) -> Token {
+        let action = match order {
+            Order::Promote { node, forced } => {
+                Action::Promote { node: *node, forced: forced.clone() }
+            }
+            Order::Switchover { to, .. } => Action::Promote { node: *to, forced: None },
+            Order::Pause => Action::Pause(true),
+            Order::Resume => Action::Pause(false),
+            Order::Rejoin => Action::Rejoin,
+            Order::Release => Action::Release,
+        };
+        self.append(now, Body::Audit(Audit { who, action, result }))
+    }
+
+    pub(in crate::node) fn append(&mut self, now: Instant, body: Body) -> Token {
+        self.tokens += 1;
+        let token = Token(self.tokens);
+        let unix_ms = self.unix_ms(now);
+        self.member_input(now, member::Input::Append { token, unix_ms, body: Box::new(body) });
+        token
+    }
+
+    /// A call is over: its CDR.
+    pub(super) fn append_cdr(&mut self, now: Instant, call: &Call, cause: &str) {
+        if self.member.is_none() || self.duty != Duty::Acting {
+            return;
+        }
+        let ms = |from: Instant, to: Instant| {
+            u64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
+        };
+        let port = &self.config.ports[usize::from(call.port.0)];
+        let duration_ms = ms(call.began_at, now);
+        let cdr = Cdr {
+            call: call.id,
+            port: call.port,
+            extension: port.extension.clone(),
+            party: call.party().number.clone(),
+            outbound: call.outbound,
+            began_unix_ms: self.unix_ms(now).saturating_sub(duration_ms),
+            answered_ms: call.answered_at.map(|at| ms(call.began_at, at)),
+            duration_ms,
+            cause: cause.to_owned(),
+            rebinds: call.rebinds,
+            takeovers: call.takeovers,
+        };
+        self.append(now, Body::Cdr(cdr));
+    }
+
+    /// Wall time, from what a driver last said of it.
+    fn unix_ms(&self, now: Instant) -> u64 {
+        let (at, unix_ms) = self.wall;
+        let since = now.saturating_duration_since(at).as_millis();
+        unix_ms.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+
+    /// Copies of these calls leave at once: the role is about to be given up.
+    fn tell_changed(&mut self, now: Instant) {
+        let calls: Vec<CallId> = self.calls.keys().copied().collect();
+        calls.into_iter().for_each(|call| self.touch(now, call));
+        self.tell_copies_now(now);
+    }
+}

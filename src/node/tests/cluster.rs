@@ -1,0 +1,218 @@
+//! Three nodes and the links between them: who acts, and what becomes of ports and calls.
+
+use super::*;
+use crate::ha::{Role, peer};
+use crate::ids::Epoch;
+use crate::node::RoleOrder;
+use crate::store::{Loaded, Who};
+
+const A: usize = 0;
+const B: usize = 1;
+const W: usize = 2;
+
+const NODES: &str = "[[cluster.nodes]]\nname = \"a\"\nlink = \"10.0.0.9:7400\"\n\
+    [[cluster.nodes]]\nname = \"b\"\nlink = \"10.0.0.10:7400\"\n\
+    [[cluster.nodes]]\nname = \"w\"\nlink = \"10.0.0.11:7400\"\nrole = \"witness\"\n";
+
+fn node(name: &str, promotion: &str) -> Bench {
+    let address = match name {
+        "a" => "10.0.0.9",
+        "b" => "10.0.0.10",
+        _ => "10.0.0.11",
+    };
+    let cluster = format!(
+        "[applications.main]\n[cluster]\nid = \"north\"\ncredentials = \"c\"\n\
+         profile = \"trio\"\npromotion = \"{promotion}\"\n{NODES}"
+    );
+    let mut text = config("[\"main\"]", &cluster).replacen("10.0.0.9", address, 1);
+    if name == "w" {
+        let (ports, rest) = (text.find("[[ports]]"), text.find("[ari.users"));
+        text.replace_range(ports.expect("ports")..rest.expect("users"), "");
+    }
+    Bench::with(&format!("[node]\nname = \"{name}\"\n{text}"))
+}
+
+/// The nodes that live, and the links that are up.
+struct Trio {
+    nodes: [Option<Bench>; 3],
+    now: Instant,
+    /// Pairs that hear nothing of each other.
+    cut: BTreeSet<(usize, usize)>,
+    made: [Made; 3],
+}
+
+impl Trio {
+    fn new(promotion: &str) -> Self {
+        let nodes = ["a", "b", "w"].map(|name| Some(node(name, promotion)));
+        let now = nodes.iter().flatten().map(|node| node.now).max().expect("three");
+        let mut trio = Self { nodes, now, cut: BTreeSet::new(), made: Default::default() };
+        for at in [A, B, W] {
+            let bench = trio.nodes[at].as_mut().expect("there");
+            (bench.now, bench.grants) = (now, true);
+            bench.node.join(now, &Loaded { boot: 1, ..Loaded::default() });
+            trio.carry(at);
+        }
+        for at in [A, B, W] {
+            trio.greet(at);
+        }
+        trio
+    }
+
+    fn link(
+        &mut self,
+        at: usize,
+        from: usize,
+        event: peer::Event<member::Message<Vec<CallChange>>>,
+    ) {
+        let peer = NodeId(u8::try_from(from).expect("three"));
+        if let Some(bench) = &mut self.nodes[at] {
+            bench.now = self.now;
+            let input = Input::Cluster(member::Input::Link { peer, event });
+            bench.node.handle_input(self.now, input);
+            self.carry(at);
+        }
+    }
+
+    fn greet(&mut self, at: usize) {
+        for from in [A, B, W] {
+            if from != at && self.nodes[from].is_some() {
+                self.link(at, from, peer::Event::Up { build: String::new(), anew: true });
+            }
+        }
+    }
+
+    /// Takes what a node has made, and carries it to the others.
+    fn carry(&mut self, at: usize) {
+        let Some(bench) = &mut self.nodes[at] else { return };
+        let mut made = bench.take();
+        let peers = std::mem::take(&mut made.peers);
+        self.made[at].add(made);
+        for (to, message) in peers {
+            let to = usize::from(to.0);
+            if !self.cut.contains(&(at.min(to), at.max(to))) {
+                self.link(to, at, peer::Event::Message { epoch: Epoch::default(), message });
+            }
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let due = |at: usize| Some((self.nodes[at].as_ref()?.node.poll_timeout()?, at));
+            let Some((when, at)) = [A, B, W].into_iter().filter_map(due).min() else { break };
+            if when > end {
+                break;
+            }
+            self.now = self.now.max(when);
+            let bench = self.nodes[at].as_mut().expect("due");
+            bench.now = self.now;
+            bench.node.handle_timeout(self.now);
+            self.carry(at);
+        }
+        self.now = end;
+        self.nodes.iter_mut().flatten().for_each(|bench| bench.now = end);
+    }
+
+    fn kill(&mut self, at: usize) {
+        self.nodes[at] = None;
+        for other in [A, B, W] {
+            self.link(other, at, peer::Event::Down { why: None });
+        }
+    }
+
+    fn role(&self, at: usize) -> Role {
+        let member = self.nodes[at].as_ref().expect("alive").node.member().expect("joined");
+        member.ha().role()
+    }
+
+    fn registered(&self, at: usize) -> bool {
+        let node = &self.nodes[at].as_ref().expect("alive").node;
+        matches!(node.registrations[0], sip::RegistrationState::Registered { .. })
+    }
+
+    fn order(&mut self, at: usize, order: crate::ha::role::Order) {
+        let ordered = RoleOrder { id: RequestId(9), who: Who::Operator("root".to_owned()), order };
+        let bench = self.nodes[at].as_mut().expect("alive");
+        bench.now = self.now;
+        bench.node.handle_input(self.now, Input::Role(ordered));
+        self.carry(at);
+    }
+
+    /// A call at the node that acts, with a prompt that plays.
+    fn call(&mut self, at: usize) -> CallId {
+        let bench = self.nodes[at].as_mut().expect("alive");
+        bench.contact = bench.node.sip.contact(PORT).expect("a port").uri.to_string();
+        bench.connect(FIRST);
+        bench.arrive();
+        bench.post(FIRST, "channels/{id}/answer");
+        let id = bench.post(FIRST, "channels/{id}/play?media=sound:menu").played()[0].id;
+        bench.media(media::Event::PlaybackStarted { id });
+        bench.call
+    }
+}
+
+#[test]
+fn the_first_node_becomes_primary_and_registers_and_the_backup_is_silent() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(5));
+    assert!(matches!(trio.role(A), Role::Primary(_)), "{:?}", trio.role(A));
+    assert_eq!((trio.role(B), trio.role(W)), (Role::Backup, Role::Witness));
+    assert!(trio.registered(A) && !trio.registered(B));
+    let registers = |made: &Made| made.lines().iter().any(|line| line.starts_with("REGISTER"));
+    assert!(registers(&trio.made[A]) && !registers(&trio.made[B]));
+}
+
+#[test]
+fn the_backup_takes_a_lost_primary_over_within_a_lease_and_a_half() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(5));
+    let call = trio.call(A);
+    trio.run(Duration::from_millis(200));
+    trio.kill(A);
+    trio.run(Duration::from_millis(900));
+    assert!(trio.role(B).acts(), "{:?}", trio.role(B));
+    let bench = trio.nodes[B].as_mut().expect("alive");
+    bench.call = call;
+    let made = bench.media(media::Event::Opened);
+    assert!(made.to_pbx("INVITE ").contains("c=IN IP4 10.0.0.10"));
+    trio.run(Duration::from_secs(3));
+    assert!(trio.registered(B) && matches!(trio.role(B), Role::Primary(_)));
+}
+
+#[test]
+fn a_primary_that_is_cut_off_fences_itself_before_the_backup_acts() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(5));
+    trio.call(A);
+    trio.cut.extend([(A, B), (A, W)]);
+    let mut acted = Vec::new();
+    for _ in 0..200 {
+        trio.run(Duration::from_millis(5));
+        let may = |at: usize| trio.nodes[at].as_ref().expect("alive").node.may_claim(trio.now);
+        acted.push((may(A), may(B)));
+    }
+    assert!(!acted.contains(&(true, true)));
+    assert_eq!(acted.last(), Some(&(false, true)));
+    assert_eq!(trio.role(A), Role::Fenced);
+    let bench = trio.nodes[A].as_mut().expect("alive");
+    assert_eq!((bench.node.calls.len(), bench.node.orphans.len()), (0, 1));
+}
+
+#[test]
+fn a_switch_hands_every_call_over_with_its_latest_state() {
+    let mut trio = Trio::new("manual");
+    trio.run(Duration::from_secs(5));
+    if !trio.role(A).acts() {
+        trio.order(A, crate::ha::role::Order::Promote { node: NodeId(0), forced: None });
+        trio.run(Duration::from_secs(1));
+    }
+    let call = trio.call(A);
+    trio.made[A] = Made::default();
+    trio.order(A, crate::ha::role::Order::Switchover { to: NodeId(1), forced: false });
+    trio.run(Duration::from_secs(2));
+    assert!(trio.role(B).acts(), "{:?} {:?}", trio.role(B), trio.made[A].answers);
+    assert!(!trio.role(A).acts());
+    assert_eq!(trio.made[A].answers, [Answer::Done]);
+    let bench = trio.nodes[B].as_mut().expect("alive");
+    assert!(bench.node.calls.contains_key(&call));
+}
