@@ -4,6 +4,7 @@
 //! them waits. `progress` counts the rounds, so that a watchdog can tell a stuck loop from an idle
 //! one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,15 +12,19 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use super::cluster::{ClusterNet, Heard, Told};
 use super::links::Full;
 use super::rtp_net::{Report, RtpNet};
 use super::sip_net::{Received, SipNet};
 use super::{Links, ToNode, clock, prompts};
 use crate::admin::NO_AGENTS;
 use crate::config::Config;
-use crate::ids::{InstanceId, PortId};
+use crate::ids::{InstanceId, PortId, RequestId};
 use crate::media::{self, Prompt};
-use crate::node::{Input, Mark, Node, Output};
+use crate::ha::member;
+use crate::ha::role::Answer;
+use crate::node::{Input, Mark, Node, Output, RoleOrder};
+use crate::sip;
 use crate::timers::Instant;
 
 /// Wall time is read this often, and the loop shows progress at least this often.
@@ -45,6 +50,14 @@ pub struct EventLoop {
     pub progress: Arc<AtomicU64>,
     /// The node has said so.
     pub stopped: bool,
+    /// The other nodes and the disk; `None`: the node is alone.
+    pub cluster: Option<ClusterNet>,
+    /// Operators who wait for another role, by request.
+    pub waiting: BTreeMap<RequestId, oneshot::Sender<Answer>>,
+    /// Requests of operators so far.
+    pub requests: u64,
+    /// Packets that claimed and were not sent, because the lease was over.
+    pub withheld: u64,
 }
 
 /// What the event loop listens to.
@@ -55,6 +68,8 @@ pub struct Channels {
     pub media: mpsc::Receiver<Report>,
     /// From the faces.
     pub faces: mpsc::Receiver<ToNode>,
+    /// From the other nodes and the disk.
+    pub cluster: Option<Heard>,
     /// The process shall end.
     pub stop: oneshot::Receiver<()>,
 }
@@ -63,6 +78,8 @@ impl EventLoop {
     /// Runs until the node has stopped.
     pub async fn run(mut self, mut channels: Channels) {
         let mut tick = tokio::time::interval(TICK);
+        let mut beat = tokio::time::interval(self.config.cluster.timers.renew);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut stopping = false;
         loop {
             self.progress.fetch_add(1, Ordering::Relaxed);
@@ -77,6 +94,8 @@ impl EventLoop {
                     self.node.handle_input(clock::now(), Input::Stop);
                 }
                 () = tokio::time::sleep_until(deadline) => {}
+                told = Heard::next(&mut channels.cluster) => self.told(told),
+                _ = beat.tick() => self.beat(),
                 Some(event) = channels.media.recv() => {
                     self.media_event(event);
                     self.drain_media(&mut channels.media);
@@ -177,6 +196,13 @@ impl EventLoop {
             }
             ToNode::Snapshot(reply) => self.snapshot(now, reply),
             ToNode::Order(order) => self.node.handle_input(now, Input::Order(order)),
+            ToNode::Role { order, who, done } => {
+                self.requests += 1;
+                let id = RequestId(self.requests);
+                self.waiting.insert(id, done);
+                self.node.handle_input(now, Input::Role(RoleOrder { id, who, order }));
+            }
+            ToNode::Cluster(input) => self.node.handle_input(now, Input::Cluster(*input)),
             // Whoever asked may be gone.
             ToNode::Agent { done, .. } => drop(done.send(Err(NO_AGENTS.to_owned()))),
         }
@@ -194,6 +220,7 @@ impl EventLoop {
         snapshot.media.scheduling = self.rtp.scheduling().to_string();
         let dropped = self.sip.dropped();
         snapshot.counters.dropped_total.insert("sip_input", dropped);
+        snapshot.counters.claims_withheld_total = self.withheld;
         // Whoever asked may be gone.
         drop(reply.send(Box::new(snapshot)));
     }
@@ -202,7 +229,7 @@ impl EventLoop {
     fn perform(&mut self) {
         while let Some(output) = self.node.poll_output() {
             match output {
-                Output::Sip(output) => self.sip.perform(output),
+                Output::Sip(output) => self.send(output),
                 Output::Media { port, command } => self.media(port, command),
                 Output::Load { call, name } => self.load(call, name),
                 Output::Respond { request, response } => self.links.respond(request, response),
@@ -213,10 +240,66 @@ impl EventLoop {
                     self.text(instance, text, mark);
                 }
                 Output::Ping { instance } => self.links.ping(instance),
-                // There is no link to another node yet.
-                Output::Calls(_) => {}
+                Output::Answer { id, answer } => {
+                    if let Some(done) = self.waiting.remove(&id) {
+                        // Whoever asked may be gone.
+                        drop(done.send(answer));
+                    }
+                }
+                Output::Peer { .. }
+                | Output::Beat(_)
+                | Output::Epoch(_)
+                | Output::Persist { .. }
+                | Output::ReadFacts { .. } => self.cluster(output),
                 Output::Stopped => self.stopped = true,
             }
+        }
+    }
+
+    /// What claims a port or a call leaves only while the lease lasts, as it is at this moment.
+    fn send(&mut self, output: sip::Output) {
+        let claims = matches!(
+            output,
+            sip::Output::Datagram { claims: true, .. }
+                | sip::Output::StreamSend { claims: true, .. }
+        );
+        if claims && !self.node.may_claim(clock::now()) {
+            self.withheld += 1;
+        } else {
+            self.sip.perform(output);
+        }
+    }
+
+    /// The disk or another node has told something.
+    fn told(&mut self, told: Told) {
+        let input = self.cluster.as_ref().and_then(|net| told.into_input(net));
+        if let Some(input) = input {
+            self.node.handle_input(clock::now(), input);
+        }
+    }
+
+    fn beat(&self) {
+        if let Some(net) = &self.cluster {
+            net.beat_again();
+        }
+    }
+
+    fn cluster(&mut self, output: Output) {
+        let Some(net) = &mut self.cluster else { return };
+        match output {
+            Output::Peer { to, message } => net.send(to, *message),
+            Output::Beat(beat) => net.beat(beat),
+            Output::Epoch(epoch) => net.epoch(epoch),
+            Output::Persist { ticket, record } => {
+                if !net.persist(ticket, record) {
+                    let failed = member::Input::StoreFailed;
+                    self.node.handle_input(clock::now(), Input::Cluster(failed));
+                }
+            }
+            Output::ReadFacts { lane, after, max } => {
+                net.read(lane, after, max, self.to_node.clone());
+            }
+            _ => {}
         }
     }
 

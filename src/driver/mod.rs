@@ -4,6 +4,7 @@ pub mod admin_socket;
 pub mod agent;
 mod ari_socket;
 pub mod clock;
+mod cluster;
 pub mod commands;
 pub mod enrol;
 mod event_loop;
@@ -30,6 +31,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ids::{CallId, Generation, InstanceId};
+use crate::ha::{member, role};
+use crate::node::replicas::CallChange;
 use crate::node::{AgentChange, Order, Snapshot};
 use crate::store::Who;
 use crate::timers::Instant;
@@ -89,6 +92,17 @@ pub enum ToNode {
     Snapshot(oneshot::Sender<Box<Snapshot>>),
     /// An operator's order, checked against a snapshot.
     Order(Order),
+    /// An operator wants another role; answered when it is so, or will not be.
+    Role {
+        /// What.
+        order: role::Order,
+        /// Who.
+        who: Who,
+        /// Told what became of it.
+        done: oneshot::Sender<role::Answer>,
+    },
+    /// Something of the cluster that was done off the control thread.
+    Cluster(Box<member::Input<Vec<CallChange>>>),
     /// An operator's change of an agent.
     Agent {
         /// What.

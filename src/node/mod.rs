@@ -44,6 +44,7 @@ pub use order::{Order, RoleOrder};
 pub use prompts::Prompts;
 use rebinds::Rebinds;
 use replicas::{CallChange, Replicas};
+use snapshot::AlarmKind;
 pub use snapshot::Snapshot;
 use udp_ports::UdpPorts;
 
@@ -117,6 +118,11 @@ pub enum Input {
     },
     /// From the other nodes of the cluster, their supervisors, or this node's disk.
     Cluster(member::Input<Vec<CallChange>>),
+    /// Something about the links to other nodes that a person must see to.
+    Trouble {
+        /// One sentence.
+        text: String,
+    },
     /// Somebody wants this node or another one to have another role. Answered by `Answer`.
     Role(RoleOrder),
     /// An operator's order.
@@ -395,6 +401,9 @@ impl Node {
             Input::Written { mark, at } => self.written(mark, at),
             Input::Loaded { call, name, prompt } => self.loaded(now, call, &name, prompt),
             Input::Cluster(input) => self.member_input(now, input),
+            Input::Trouble { text } => {
+                self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
+            }
             Input::Role(order) => self.role_order(now, order),
             Input::Order(order) => self.order(now, order),
             Input::Stop => self.stop(now),
