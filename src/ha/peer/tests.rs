@@ -274,7 +274,7 @@ fn a_node_that_says_nothing_of_itself_for_a_lease_does_not_beat() {
     let mut bench = Bench::up();
     assert_eq!(beats(&bench.run(Duration::from_millis(300))), 0);
     bench.link.handle_input(bench.now, Input::Beat(beat()));
-    assert_eq!(beats(&bench.run(Duration::from_millis(1_000))), 6, "at 300 + 100 .. 300 + 600");
+    assert_eq!(beats(&bench.run(Duration::from_millis(1_000))), 5, "at 300 + 100 .. 300 + 500");
 }
 
 #[test]
