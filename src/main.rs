@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use portkeeper::admin::{Format, NewAgent, Request};
+use portkeeper::admin::{Format, NewAgent, Request, RoleWish};
 use portkeeper::bench::{
     ari, false_verdicts, livelock, media, peer, port_switch, register, simulation,
 };
@@ -66,6 +66,18 @@ enum Command {
     Drain(Drain),
     /// Move a call to another instance.
     Rebind(Rebind),
+    /// Make a node primary whose primary is gone.
+    Promote(Promote),
+    /// Make the other node primary while both live.
+    Switchover(Switchover),
+    /// No promotion without a person, until `resume`.
+    Pause(Look),
+    /// Promotion as configured.
+    Resume(Look),
+    /// Let a node that was primary follow again.
+    Rejoin(Look),
+    /// Give this node's role up in order.
+    Release(Look),
     /// Agents of the phone menu: people who may promote by phone.
     #[command(subcommand)]
     Agent(AgentCommand),
@@ -331,6 +343,29 @@ struct Rebind {
 }
 
 #[derive(Args)]
+struct Promote {
+    /// Name of the node; without it, the one that is asked.
+    node: Option<String>,
+    /// Without what makes it safe: who attests, in a few words, that no other node acts. Two
+    /// primaries take each other's ports and calls.
+    #[arg(long, value_name = "ATTESTATION")]
+    force: Option<String>,
+    #[command(flatten)]
+    look: Look,
+}
+
+#[derive(Args)]
+struct Switchover {
+    /// Name of the node that shall be primary.
+    to: String,
+    /// Even if it says that it is not ready.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    look: Look,
+}
+
+#[derive(Args)]
 struct NodeSocket {
     /// Socket of the node (`admin.socket` of its configuration). Without it: run/admin.sock if it
     /// is there, else /run/portkeeper/admin.sock.
@@ -356,6 +391,12 @@ impl Look {
 
     const fn format(&self) -> Format {
         if self.json { Format::Json } else { Format::Text }
+    }
+}
+
+impl Look {
+    fn wish(self, wish: RoleWish) -> Result<String, Failure> {
+        self.ask(|format| Request::Role { wish, format })
     }
 }
 
@@ -397,6 +438,16 @@ fn execute(command: Command) -> Result<String, Failure> {
         Command::Drain(Drain { instance, off, look }) => {
             look.ask(|format| Request::Drain { instance, on: !off, format })
         }
+        Command::Promote(Promote { node, force, look }) => {
+            look.wish(RoleWish::Promote { node, force })
+        }
+        Command::Switchover(Switchover { to, force, look }) => {
+            look.wish(RoleWish::Switchover { to, force })
+        }
+        Command::Pause(look) => look.wish(RoleWish::Pause),
+        Command::Resume(look) => look.wish(RoleWish::Resume),
+        Command::Rejoin(look) => look.wish(RoleWish::Rejoin),
+        Command::Release(look) => look.wish(RoleWish::Release),
         Command::Rebind(Rebind { target, look }) => {
             look.ask(|format| Request::Rebind { target, format })
         }

@@ -32,7 +32,7 @@ pub(super) fn list(format: Format, agents: Option<&[Agent]>) -> Answer {
         Format::Json => json!(agents),
         Format::Text => Value::String(table(agents)),
     };
-    Answer { reply: Reply::Ok(value), order: None, agent: None }
+    Answer { reply: Reply::Ok(value), order: None, agent: None, role: None }
 }
 
 /// `portkeeper agent add`
@@ -101,11 +101,11 @@ fn done(format: Format, number: &str, text: &str, wish: AgentWish) -> Answer {
         Format::Json => json!({ "agent": number, "text": text }),
         Format::Text => Value::String(text.to_owned()),
     };
-    Answer { reply: Reply::Ok(value), order: None, agent: Some(wish) }
+    Answer { reply: Reply::Ok(value), order: None, agent: Some(wish), role: None }
 }
 
 fn refused(text: &str) -> Answer {
-    Answer { reply: Reply::Error(text.to_owned()), order: None, agent: None }
+    Answer { reply: Reply::Error(text.to_owned()), order: None, agent: None, role: None }
 }
 
 fn table(agents: &[Agent]) -> String {

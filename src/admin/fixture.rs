@@ -2,6 +2,7 @@
 
 use crate::ids::{CallId, Generation, InstanceId, PortId};
 use crate::node::Snapshot;
+use crate::node::snapshot::cluster::{Cluster, Peer, Takeover};
 use crate::node::snapshot::{
     Alarm, AlarmKind, Call, Counters, Health, Instance, Media, NodeInfo, Pong, Port, PortState,
     Rebind, RebindTimes, Registration, RegistrationState,
@@ -30,6 +31,7 @@ pub(super) fn snapshot() -> Snapshot {
         rebinds: vec![rebind()],
         alarms: vec![alarm()],
         media: Media { workers: 1, scheduling: "fifo".into() },
+        cluster: Some(cluster()),
         agents: None,
     }
 }
@@ -139,6 +141,7 @@ fn counters() -> Counters {
     rebind_times.total.observe(Duration::from_millis(275));
     Counters {
         calls_total: 17,
+        claims_withheld_total: 0,
         calls_ended_total: [("far_end", 15)].into(),
         rebinds_total: [("hang", 1)].into(),
         rebind_times,
@@ -186,4 +189,35 @@ fn rebind() -> Rebind {
 fn alarm() -> Alarm {
     let registrars = "10.0.0.5:5060".to_owned();
     Alarm { kind: AlarmKind::PbxUnreachable { registrars, ports: 2 }, since_ms: 5_000 }
+}
+
+/// A backup whose witness is not heard.
+pub(super) fn cluster() -> Cluster {
+    let peer = |name: &str, kind, role| Peer {
+        name: name.to_owned(),
+        kind,
+        up: true,
+        heard_ms: Some(12),
+        role: Some(role),
+        pbx_reachable: Some(true),
+        build: "0.1.0".to_owned(),
+        unshipped: Some(0),
+    };
+    let lost = Peer { up: false, heard_ms: Some(4_200), ..peer("w", "witness", "witness") };
+    Cluster {
+        id: "north".to_owned(),
+        profile: "trio",
+        role: "backup",
+        epoch: 7,
+        primary: Some("a".to_owned()),
+        paused: true,
+        passive_because: vec!["a is primary".to_owned()],
+        protections: vec!["redundancy: a backup and a witness".to_owned()],
+        nodes: ["a", "b", "w"].map(str::to_owned).to_vec(),
+        peers: vec![Peer { unshipped: Some(3), ..peer("a", "data", "primary") }, lost],
+        facts_pending: 1,
+        alone: true,
+        copied_calls: 2,
+        takeover: Some(Takeover { calls: 3, kept: 2, lost: 1 }),
+    }
 }

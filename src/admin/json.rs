@@ -24,6 +24,7 @@ pub(super) fn status(snapshot: &Snapshot) -> Value {
         "rebinds": latest.map(rebind).collect::<Vec<_>>(),
         "alarms": snapshot.alarms.iter().map(alarm).collect::<Vec<_>>(),
         "media": snapshot.media,
+        "cluster": snapshot.cluster,
     })
 }
 

@@ -4,6 +4,7 @@
 //! answer, or an order for the node comes out, with a sentence that says what will happen.
 
 mod agents;
+mod cluster;
 mod health;
 mod json;
 pub mod metrics;
@@ -12,9 +13,10 @@ mod table;
 mod text;
 
 pub use agents::NO_AGENTS;
+pub use cluster::role_reply;
 pub use health::not_ready;
 pub use json::distribution;
-pub use request::{AgentWish, Answer, Format, NewAgent, Reply, Request, answer};
+pub use request::{AgentWish, Answer, Format, NewAgent, Reply, Request, RoleWish, answer};
 
 #[cfg(test)]
 mod fixture;

@@ -10,7 +10,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{agents, json, text};
+use super::{agents, cluster, json, text};
+use crate::ha::role;
 use crate::ids::{CallId, InstanceId, PortId};
 use crate::node::snapshot::{Port, PortState};
 use crate::node::{AgentChange, Order, Snapshot};
@@ -76,6 +77,14 @@ pub enum Request {
         #[serde(default)]
         format: Format,
     },
+    /// Another role for a node.
+    Role {
+        /// What.
+        wish: RoleWish,
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
+    },
     /// Every agent of the phone menu.
     AgentList {
         /// Form of the answer.
@@ -107,6 +116,34 @@ pub enum Request {
         #[serde(default)]
         format: Format,
     },
+}
+
+/// Another role for a node, with nodes by their names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoleWish {
+    /// Make a node primary.
+    Promote {
+        /// Which; `None`: the one that is asked.
+        node: Option<String>,
+        /// Without what makes it safe: the words of whoever attests that no other node acts.
+        force: Option<String>,
+    },
+    /// Make the other node primary while both live.
+    Switchover {
+        /// Which.
+        to: String,
+        /// Even if it is not ready.
+        force: bool,
+    },
+    /// No promotion without a person.
+    Pause,
+    /// Promotion as configured.
+    Resume,
+    /// Let the node that is asked follow again.
+    Rejoin,
+    /// Give up the role of the node that is asked.
+    Release,
 }
 
 /// An agent as it is asked for.
@@ -156,6 +193,8 @@ pub struct Answer {
     pub order: Option<Order>,
     /// To the store, before the reply is true.
     pub agent: Option<AgentWish>,
+    /// To the cluster; what it answers takes the place of the reply.
+    pub role: Option<role::Order>,
 }
 
 /// What shall become of an agent.
@@ -178,6 +217,7 @@ pub fn answer(request: &Request, snapshot: &Snapshot) -> Answer {
         Request::Drain { instance, on, format } => ordered(*format, drain(instance, *on, snapshot)),
         Request::Rebind { target, format } => ordered(*format, rebind(target, snapshot)),
         Request::DrainNode { on, format } => ordered(*format, Ok(drain_node(*on))),
+        Request::Role { wish, format } => cluster::wish(*format, wish, snapshot),
         Request::AgentList { format } => agents::list(*format, snapshot.agents.as_deref()),
         Request::AgentAdd { agent, format } => {
             agents::add(*format, agent, snapshot.agents.as_deref())
@@ -201,7 +241,7 @@ fn shown(
         Format::Json => json(snapshot),
         Format::Text => Value::String(text(snapshot)),
     };
-    Answer { reply: Reply::Ok(value), order: None, agent: None }
+    Answer { reply: Reply::Ok(value), order: None, agent: None, role: None }
 }
 
 fn ordered(format: Format, result: Result<(Order, String), String>) -> Answer {
@@ -211,9 +251,9 @@ fn ordered(format: Format, result: Result<(Order, String), String>) -> Answer {
                 Format::Json => json::order(order, &text),
                 Format::Text => Value::String(text),
             };
-            Answer { reply: Reply::Ok(value), order: Some(order), agent: None }
+            Answer { reply: Reply::Ok(value), order: Some(order), agent: None, role: None }
         }
-        Err(text) => Answer { reply: Reply::Error(text), order: None, agent: None },
+        Err(text) => Answer { reply: Reply::Error(text), order: None, agent: None, role: None },
     }
 }
 

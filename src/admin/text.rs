@@ -25,6 +25,9 @@ pub(super) fn status(snapshot: &Snapshot) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{name:<11}{line}");
     }
+    if let Some(cluster) = &snapshot.cluster {
+        text += &super::cluster::lines(cluster);
+    }
     if snapshot.alarms.is_empty() {
         text.push_str("alarms     none\n");
     }

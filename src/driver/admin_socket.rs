@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::pins::Pins;
 use super::{ToNode, observe};
 use crate::admin::{self, AgentWish, NO_AGENTS, NewAgent, Reply, Request};
+use crate::ha::role;
 use crate::node::AgentChange;
 use crate::store::{self, Standing, Who};
 
@@ -27,6 +28,8 @@ const STOPPING: &str = "the node is stopping";
 const LINE_MAX: u64 = 4_096;
 /// Operators at once.
 const CONNECTIONS_MAX: usize = 32;
+/// The longest that an answer takes: a promotion waits for every port.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// An operator who says nothing is sent away.
 const IDLE_MAX: Duration = Duration::from_secs(300);
 
@@ -134,12 +137,29 @@ async fn answer(
             return Reply::Error(STOPPING.to_owned());
         }
     }
+    if let Some(order) = answer.role {
+        return change_role(order, uid, to_node).await;
+    }
     if let Some(wish) = answer.agent
         && let Err(text) = change_agent(wish, uid, to_node, pins).await
     {
         return Reply::Error(text);
     }
     answer.reply
+}
+
+/// Returns when the role is as wanted, or will not be.
+async fn change_role(order: role::Order, uid: u32, to_node: &mpsc::Sender<ToNode>) -> Reply {
+    tracing::info!(uid, ?order, "an operator wants another role");
+    let (done, answered) = oneshot::channel();
+    let who = Who::Operator(format!("uid {uid}"));
+    if to_node.send(ToNode::Role { order, who, done }).await.is_err() {
+        return Reply::Error(STOPPING.to_owned());
+    }
+    match answered.await {
+        Ok(answer) => admin::role_reply(answer),
+        Err(_) => Reply::Error(STOPPING.to_owned()),
+    }
 }
 
 /// Returns when the change is acknowledged: what is answered then is not lost.
@@ -176,7 +196,7 @@ async fn set(agent: NewAgent, pins: &Pins) -> Result<AgentChange, String> {
 pub fn ask(path: &Path, request: &Request) -> io::Result<Reply> {
     use std::io::{BufRead, Write};
     let mut stream = std::os::unix::net::UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;

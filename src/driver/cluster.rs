@@ -127,10 +127,7 @@ impl ClusterNet {
                 let cause = String::new();
                 Some(Input::Cluster(member::Input::Exited { node, epoch, cause }))
             }
-            Report::Trouble { text: Some(text), .. } => {
-                warn!(text, "link");
-                Some(Input::Trouble { text })
-            }
+            Report::Trouble { text: Some(text), .. } => Some(Input::Trouble { text }),
             Report::Trouble { text: None, .. } => None,
         }
     }

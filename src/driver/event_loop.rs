@@ -17,14 +17,14 @@ use super::links::Full;
 use super::rtp_net::{Report, RtpNet};
 use super::sip_net::{Received, SipNet};
 use super::{Links, ToNode, clock, prompts};
-use crate::admin::NO_AGENTS;
 use crate::config::Config;
-use crate::ids::{InstanceId, PortId, RequestId};
-use crate::media::{self, Prompt};
 use crate::ha::member;
 use crate::ha::role::Answer;
+use crate::ids::{InstanceId, PortId, RequestId};
+use crate::media::{self, Prompt};
 use crate::node::{Input, Mark, Node, Output, RoleOrder};
 use crate::sip;
+use crate::store::{Record, Ticket};
 use crate::timers::Instant;
 
 /// Wall time is read this often, and the loop shows progress at least this often.
@@ -54,6 +54,8 @@ pub struct EventLoop {
     pub cluster: Option<ClusterNet>,
     /// Operators who wait for another role, by request.
     pub waiting: BTreeMap<RequestId, oneshot::Sender<Answer>>,
+    /// Operators who wait for an agent to be changed, by request.
+    pub changing: BTreeMap<RequestId, oneshot::Sender<Result<(), String>>>,
     /// Requests of operators so far.
     pub requests: u64,
     /// Packets that claimed and were not sent, because the lease was over.
@@ -204,7 +206,12 @@ impl EventLoop {
             }
             ToNode::Cluster(input) => self.node.handle_input(now, Input::Cluster(*input)),
             // Whoever asked may be gone.
-            ToNode::Agent { done, .. } => drop(done.send(Err(NO_AGENTS.to_owned()))),
+            ToNode::Agent { change, who, done } => {
+                self.requests += 1;
+                let id = RequestId(self.requests);
+                self.changing.insert(id, done);
+                self.node.handle_input(now, Input::Agent { id, change, who });
+            }
         }
     }
 
@@ -240,6 +247,11 @@ impl EventLoop {
                     self.text(instance, text, mark);
                 }
                 Output::Ping { instance } => self.links.ping(instance),
+                Output::AgentChanged { id, result } => {
+                    if let Some(done) = self.changing.remove(&id) {
+                        drop(done.send(result));
+                    }
+                }
                 Output::Answer { id, answer } => {
                     if let Some(done) = self.waiting.remove(&id) {
                         // Whoever asked may be gone.
@@ -290,16 +302,19 @@ impl EventLoop {
             Output::Peer { to, message } => net.send(to, *message),
             Output::Beat(beat) => net.beat(beat),
             Output::Epoch(epoch) => net.epoch(epoch),
-            Output::Persist { ticket, record } => {
-                if !net.persist(ticket, record) {
-                    let failed = member::Input::StoreFailed;
-                    self.node.handle_input(clock::now(), Input::Cluster(failed));
-                }
-            }
+            Output::Persist { ticket, record } => self.persist(ticket, record),
             Output::ReadFacts { lane, after, max } => {
                 net.read(lane, after, max, self.to_node.clone());
             }
             _ => {}
+        }
+    }
+
+    /// A disk that takes no write has failed for good.
+    fn persist(&mut self, ticket: Ticket, record: Record) {
+        if self.cluster.as_ref().is_some_and(|net| !net.persist(ticket, record)) {
+            let failed = member::Input::StoreFailed;
+            self.node.handle_input(clock::now(), Input::Cluster(failed));
         }
     }
 

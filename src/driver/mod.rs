@@ -30,8 +30,8 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::ids::{CallId, Generation, InstanceId};
 use crate::ha::{member, role};
+use crate::ids::{CallId, Generation, InstanceId};
 use crate::node::replicas::CallChange;
 use crate::node::{AgentChange, Order, Snapshot};
 use crate::store::Who;

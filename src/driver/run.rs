@@ -5,17 +5,19 @@
 
 #![expect(clippy::disallowed_methods, reason = "threads live here")]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use rand_core::{SeedableRng, TryRngCore};
+use rand_core::{RngCore, SeedableRng, TryRngCore};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
+use super::cluster::{ClusterNet, Joined};
 use super::event_loop::{Channels, EventLoop};
 use super::faces::{Faces, stop_signal};
 use super::pins::Pins;
@@ -25,7 +27,7 @@ use super::{Links, Progress, ToNode, clock, http, notify, prompts, to_node_chann
 use crate::config::Config;
 use crate::ids::Rng;
 use crate::media;
-use crate::node::Node;
+use crate::node::{Input, Node};
 
 /// Media events that wait for the event loop at most: 64 digits of every port are bounded in the
 /// port itself, so this is the room for one scheduling delay of all of them.
@@ -167,12 +169,34 @@ fn build(
         }),
     };
     let rtp = RtpNet::start(&workers, Arc::new(events))?;
-    let rng = seed()?;
+    let mut rng = seed()?;
+    let joined = ClusterNet::join(&config, rng.next_u64())?;
     let addresses = sip.addresses();
-    let node = Node::new(config.clone(), prompts, registrars, addresses, rng, clock::now());
-    let stopped = false;
-    let event_loop = EventLoop { node, sip, rtp, links, config, to_node, progress, stopped };
-    Ok((event_loop, Channels { sip: from_sip, media, faces, stop }))
+    let mut node = Node::new(config.clone(), prompts, registrars, addresses, rng, clock::now());
+    let (cluster, heard) = match joined {
+        Some(Joined { net, heard, loaded }) => {
+            node.handle_input(clock::now(), Input::Wall { unix_ms: clock::unix_ms() });
+            node.join(clock::now(), &loaded);
+            (Some(net), Some(heard))
+        }
+        None => (None, None),
+    };
+    let event_loop = EventLoop {
+        node,
+        sip,
+        rtp,
+        links,
+        config,
+        to_node,
+        progress,
+        stopped: false,
+        cluster,
+        waiting: BTreeMap::new(),
+        changing: BTreeMap::new(),
+        requests: 0,
+        withheld: 0,
+    };
+    Ok((event_loop, Channels { sip: from_sip, media, faces, cluster: heard, stop }))
 }
 
 async fn listen_ari(

@@ -47,6 +47,8 @@ pub struct Call {
     pub sounds: Vec<Sound>,
     /// Another node had it; what is told as soon as the UDP port is open.
     pub recovery: Option<Box<Resume>>,
+    /// Its far end does not speak with this node yet.
+    pub moving: bool,
     /// How often another node had it before.
     pub takeovers: u32,
     /// How often it was offered again.
@@ -205,6 +207,7 @@ impl Call {
             live: BTreeSet::new(),
             sounds: Vec::new(),
             recovery: None,
+            moving: false,
             takeovers: 0,
             rebinds: 0,
             outbound,

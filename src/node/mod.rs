@@ -46,6 +46,7 @@ use rebinds::Rebinds;
 use replicas::{CallChange, Replicas};
 use snapshot::AlarmKind;
 pub use snapshot::Snapshot;
+use snapshot::cluster::Takeover;
 use udp_ports::UdpPorts;
 
 /// What a driver tells the node.
@@ -118,6 +119,15 @@ pub enum Input {
     },
     /// From the other nodes of the cluster, their supervisors, or this node's disk.
     Cluster(member::Input<Vec<CallChange>>),
+    /// An operator changes an agent. Answered by `AgentChanged`.
+    Agent {
+        /// The answer repeats it.
+        id: RequestId,
+        /// What.
+        change: AgentChange,
+        /// Who.
+        who: Who,
+    },
     /// Something about the links to other nodes that a person must see to.
     Trouble {
         /// One sentence.
@@ -216,6 +226,13 @@ pub enum Output {
         /// At most so many.
         max: usize,
     },
+    /// A change of an agent is acknowledged, or why it is not.
+    AgentChanged {
+        /// Which.
+        id: RequestId,
+        /// The result.
+        result: Result<(), String>,
+    },
     /// What became of a `Role`.
     Answer {
         /// Which.
@@ -303,7 +320,11 @@ pub struct Node {
     member: Option<Box<member::Member<Vec<CallChange>>>>,
     agents: Agents,
     taking_over: Option<TakingOver>,
+    /// What became of the calls of the latest promotion.
+    takeover: Option<Takeover>,
     role_orders: BTreeMap<RequestId, Asked>,
+    /// Changes of agents, by the last of their facts.
+    changes: BTreeMap<Token, RequestId>,
     /// Facts that were appended.
     tokens: u64,
     /// What the other nodes were told last.
@@ -352,7 +373,9 @@ impl Node {
             member: None,
             agents: Agents::default(),
             taking_over: None,
+            takeover: None,
             role_orders: BTreeMap::new(),
+            changes: BTreeMap::new(),
             tokens: 0,
             beat: None,
             told_pbx: None,
@@ -401,6 +424,7 @@ impl Node {
             Input::Written { mark, at } => self.written(mark, at),
             Input::Loaded { call, name, prompt } => self.loaded(now, call, &name, prompt),
             Input::Cluster(input) => self.member_input(now, input),
+            Input::Agent { id, change, who } => self.change_agent(now, id, change, who),
             Input::Trouble { text } => {
                 self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
             }

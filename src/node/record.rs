@@ -120,6 +120,7 @@ impl CallRecord {
         call.barge_in = self.barge_in;
         call.muted = self.muted;
         call.digits = self.digits;
+        call.moving = true;
         call.takeovers = self.takeovers + 1;
         call.rebinds = self.rebinds;
         call.outbound = self.sip.outbound;

@@ -77,6 +77,11 @@ impl Replicas {
         }
     }
 
+    /// How many calls of the other node could be carried on.
+    pub fn copies(&self) -> usize {
+        self.theirs.len()
+    }
+
     /// All of them, each as old as it is.
     pub fn take(&mut self, now: Instant) -> Vec<CallRecord> {
         let aged = |(at, record): (Instant, Box<CallRecord>)| {

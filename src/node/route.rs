@@ -78,7 +78,7 @@ impl Node {
             }
             sip::Event::InfoDone { call, sent } => self.info_done(now, call, sent),
             sip::Event::Referred { call, status } => self.referred(now, call, status),
-            sip::Event::Recovered { call } => info!(%call, "carried on from the other node"),
+            sip::Event::Recovered { call } => self.recovered(call),
             sip::Event::Ended { call, cause } => self.ended(now, call, cause),
             sip::Event::Alarm { port, text } => self.sip_alarm(now, port, text),
             sip::Event::AlarmOver { port } => self.sip_alarm_over(port),

@@ -6,6 +6,7 @@
 
 mod agent;
 mod alarm;
+pub mod cluster;
 mod counters;
 
 use std::fmt;
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub alarms: Vec<Alarm>,
     /// The data plane.
     pub media: Media,
+    /// The cluster; `None`: the node is alone.
+    pub cluster: Option<cluster::Cluster>,
     /// Agents of the phone menu, by number; `None`: the node keeps none.
     pub agents: Option<Vec<Agent>>,
 }

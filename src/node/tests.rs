@@ -303,6 +303,7 @@ impl Bench {
                 | Output::Beat(_)
                 | Output::Epoch(_)
                 | Output::ReadFacts { .. }
+                | Output::AgentChanged { .. }
                 | Output::Stopped => {}
             }
         }

@@ -31,7 +31,8 @@ impl Node {
             rebinds: self.rebinds.list(),
             alarms: self.alarms.list(now),
             media: super::snapshot::Media::default(),
-            agents: None,
+            cluster: self.cluster_view(now),
+            agents: self.agents_view(now),
         }
     }
 

@@ -12,13 +12,14 @@ use crate::ha::peer::Beat;
 use crate::ha::role::{Answer, Event, Order};
 use crate::ha::{Role, member};
 use crate::ids::{CallId, RequestId};
+use crate::node::agents::{self, AgentChange};
 use crate::node::call::Call;
 use crate::node::order::{ROLE_ORDERS_MAX, RoleOrder};
 use crate::node::replicas::CallChange;
-use crate::node::snapshot::AlarmKind;
+use crate::node::snapshot::{self, AlarmKind, cluster as view};
 use crate::node::{Asked, Duty, Node, Output, TakingOver};
 use crate::sip::RegistrationState;
-use crate::store::{Action, Audit, Body, Cdr, Loaded};
+use crate::store::{Action, Audit, Body, Cdr, Loaded, Who};
 use crate::timers::{Duration, Instant, earliest};
 
 /// A promotion is called done after this, whatever the PBX has not answered.
@@ -240,6 +241,11 @@ impl Node {
 
     /// A fact is stored on two nodes, or never will be.
     fn appended(&mut self, now: Instant, token: Token, stored: bool) {
+        if let Some(id) = self.changes.remove(&token) {
+            let why = "the change is stored on this node alone: see to the other nodes";
+            let result = if stored { Ok(()) } else { Err(why.to_owned()) };
+            return self.outputs.push_back(Output::AgentChanged { id, result });
+        }
         let found = self.role_orders.iter_mut().find(|(_, asked)| asked.token == Some(token));
         let Some((&id, asked)) = found else { return };
         (asked.token, asked.give_up_at) = (None, None);
@@ -281,12 +287,75 @@ impl Node {
         self.outputs.push_back(Output::Answer { id, answer });
     }
 
+    pub(in crate::node) fn change_agent(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        change: AgentChange,
+        who: Who,
+    ) {
+        let facts = change.facts(&self.agents, who);
+        let last = facts.into_iter().map(|body| self.append(now, body)).last();
+        match last.filter(|_| self.member.is_some()) {
+            Some(token) => drop(self.changes.insert(token, id)),
+            None => {
+                let result = Err("nothing was changed: no such agent, or a node alone".to_owned());
+                self.outputs.push_back(Output::AgentChanged { id, result });
+            }
+        }
+    }
+
+    /// Agents for people; `None`: a node alone keeps none.
+    pub(in crate::node) fn agents_view(&self, now: Instant) -> Option<Vec<snapshot::Agent>> {
+        self.member.as_ref()?;
+        Some(agents::view(&self.agents, self.unix_ms(now)))
+    }
+
+    /// The cluster for people.
+    pub(in crate::node) fn cluster_view(&self, now: Instant) -> Option<view::Cluster> {
+        let member = self.member.as_ref()?;
+        let (config, ha, facts) = (&self.config.cluster, member.ha(), member.facts_status());
+        let peer = |node: &crate::config::Member| {
+            let seen = member.peers().get(&node.id).cloned().unwrap_or_default();
+            let unshipped = facts.peers.iter().find(|peer| peer.node == node.id);
+            let ms = |at: Instant| {
+                u64::try_from(now.saturating_duration_since(at).as_millis()).unwrap_or(u64::MAX)
+            };
+            view::Peer {
+                name: node.name.clone(),
+                kind: view::kind_name(node.role),
+                up: seen.up,
+                heard_ms: seen.heard_at.map(ms),
+                role: seen.beat.map(|beat| view::role_name(beat.role)),
+                pbx_reachable: seen.beat.and_then(|beat| beat.pbx_reachable),
+                build: seen.build,
+                unshipped: unshipped.and_then(|peer| peer.unshipped),
+            }
+        };
+        Some(view::Cluster {
+            id: config.id.clone(),
+            profile: config.profile.name(),
+            role: view::role_name(ha.role()),
+            epoch: ha.epoch().0,
+            primary: ha.primary(now).map(|(node, _)| config.name_of(node)),
+            paused: ha.paused(),
+            passive_because: ha.passive_because(now),
+            protections: view::protections(config),
+            nodes: config.nodes.iter().map(|node| node.name.clone()).collect(),
+            peers: config.peers().map(peer).collect(),
+            facts_pending: facts.pending,
+            alone: facts.alone,
+            copied_calls: self.replicas.copies(),
+            takeover: self.takeover,
+        })
+    }
+
     // ---- Facts ---------------------------------------------------------------------------------
 
     fn append_audit(
         &mut self,
         now: Instant,
-        who: crate::store::Who,
+        who: Who,
         order: &Order,
         result: Result<(), String>,
     ) -> Token {

@@ -164,6 +164,9 @@ impl Node {
         };
         self.touch(now, call);
         self.append_cdr(now, &entry, end_name(cause));
+        if let Some(takeover) = self.takeover.as_mut().filter(|_| entry.moving) {
+            takeover.lost += 1;
+        }
         let Call { port, udp_port, .. } = entry;
         info!(%call, %port, ?cause, "call ended");
         if let Some(slot) = self.by_port.get_mut(usize::from(port.0)) {

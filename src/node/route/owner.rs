@@ -8,7 +8,7 @@ use crate::ivr;
 use crate::node::call::OfferMade;
 use crate::node::snapshot::{AlarmKind, Rebind, reason_name};
 use crate::node::view::entry_name;
-use crate::node::{Mark, Node};
+use crate::node::{Duty, Mark, Node};
 use crate::pool::{self, Reason};
 use crate::sip;
 use crate::timers::{Duration, Instant};
@@ -117,6 +117,10 @@ impl Node {
     /// Applications without a healthy instance raise one alarm each, once instances had the time
     /// to connect after a start.
     pub(in crate::node) fn instances_changed(&mut self, now: Instant) {
+        if self.duty != Duty::Acting {
+            // Nobody calls here; the applications may be on their way to the primary.
+            return self.alarms.clear(|kind| matches!(kind, AlarmKind::NoInstance { .. }));
+        }
         for name in self.config.clone().applications.keys() {
             let served = self.serves(name);
             if served {

@@ -4,6 +4,8 @@
 //! the call in one breath: the media port where to send and what sounds, the endpoint whom to tell
 //! that the audio comes from here now, the pool that an owner is wanted.
 
+use tracing::info;
+
 use crate::ids::CallId;
 use crate::media::{self, PlaybackControl};
 use crate::node::Node;
@@ -38,6 +40,17 @@ impl Node {
         let Some(udp_port) = self.open_udp_port(now, call, port) else { return };
         let entry = record.into_call(udp_port, now);
         self.admit(entry);
+    }
+
+    /// The far end speaks with this node now.
+    pub(super) fn recovered(&mut self, call: CallId) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        if std::mem::take(&mut entry.moving) {
+            info!(%call, "carried on from the other node");
+            if let Some(takeover) = &mut self.takeover {
+                takeover.kept += 1;
+            }
+        }
     }
 
     /// The UDP port of a recovered call is open.

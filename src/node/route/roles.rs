@@ -12,6 +12,7 @@ use crate::config::PortKind;
 use crate::ha::member;
 use crate::ids::{CallId, PortId};
 use crate::node::replicas::CallChange;
+use crate::node::snapshot::cluster::Takeover;
 use crate::node::{Duty, Node, Orphan, Output};
 use crate::timers::{Duration, Instant};
 use crate::{ivr, media, pool, sip};
@@ -29,6 +30,8 @@ impl Node {
         self.drop_orphans(now, |_| true);
         let records = self.replicas.take(now);
         info!(calls = records.len(), "this node acts");
+        let calls = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        self.takeover = Some(Takeover { calls, ..Takeover::default() });
         self.sip_command(now, sip::Command::Drain(false));
         for record in records {
             self.recover(now, record);

@@ -11,6 +11,8 @@ use crate::timers::Duration;
 pub struct Counters {
     /// Calls that began, both ways.
     pub calls_total: u64,
+    /// Packets that claim a port or a call and were not sent, because the lease was over.
+    pub claims_withheld_total: u64,
     /// Calls that ended, by how.
     pub calls_ended_total: BTreeMap<&'static str, u64>,
     /// Rebinds claimed by a new owner, by [`super::reason_name`].

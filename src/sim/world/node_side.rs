@@ -101,6 +101,7 @@ impl World {
                 | Output::Epoch(_)
                 | Output::Persist { .. }
                 | Output::ReadFacts { .. }
+                | Output::AgentChanged { .. }
                 | Output::Answer { .. } => {}
                 Output::Stopped => self.node_stopped(),
             }

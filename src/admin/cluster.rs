@@ -1,0 +1,159 @@
+//! The cluster for operators: how it stands, and what they want of it.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::request::{Answer, Format, Reply, RoleWish};
+use crate::ha::role::{self, Order};
+use crate::ids::NodeId;
+use crate::node::Snapshot;
+use crate::node::snapshot::cluster::{Cluster, Peer};
+
+/// Lines of `portkeeper status`.
+pub(super) fn lines(cluster: &Cluster) -> String {
+    let mut text = String::new();
+    let Cluster { id, profile, role, epoch, .. } = cluster;
+    let primary = cluster.primary.as_deref().unwrap_or("nobody");
+    let paused = if cluster.paused { ", promotion paused" } else { "" };
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "cluster    {id} ({profile}): this node is {role}; primary is {primary}, epoch \
+         {epoch}{paused}"
+    );
+    for peer in &cluster.peers {
+        let _ = writeln!(text, "peer       {}", peer_line(peer));
+    }
+    for reason in &cluster.passive_because {
+        let _ = writeln!(text, "passive    {reason}");
+    }
+    for protection in &cluster.protections {
+        let _ = writeln!(text, "armed      {protection}");
+    }
+    if let Some(takeover) = cluster.takeover.filter(|takeover| takeover.calls > 0) {
+        let _ = writeln!(
+            text,
+            "takeover   {} of {} live calls kept, {} lost",
+            takeover.kept, takeover.calls, takeover.lost
+        );
+    }
+    let alone = if cluster.alone { ", acknowledged by this node alone" } else { "" };
+    let _ = writeln!(text, "facts      {} not acknowledged{alone}", cluster.facts_pending);
+    text
+}
+
+fn peer_line(peer: &Peer) -> String {
+    let name = &peer.name;
+    let Some(heard) = peer.heard_ms else { return format!("{name}: never heard since the start") };
+    if !peer.up {
+        return format!("{name}: not heard for {} s", heard / 1_000);
+    }
+    let role = peer.role.unwrap_or("silent");
+    let pbx = match peer.pbx_reachable {
+        Some(true) => ", reaches its PBX",
+        Some(false) => ", does not reach its PBX",
+        None => "",
+    };
+    let lacks = match peer.unshipped {
+        Some(0) | None => String::new(),
+        Some(facts) => format!(", lacks {facts} facts"),
+    };
+    format!("{name}: {role}{pbx}{lacks}")
+}
+
+/// A wish with the nodes by their numbers.
+pub(super) fn wish(_format: Format, wish: &RoleWish, snapshot: &Snapshot) -> Answer {
+    let refused =
+        |text: String| Answer { reply: Reply::Error(text), order: None, agent: None, role: None };
+    let Some(cluster) = &snapshot.cluster else {
+        return refused("this node is alone: its configuration has no [cluster]".to_owned());
+    };
+    match order(wish, cluster, &snapshot.node.name) {
+        Ok(order) => {
+            let reply = Reply::Ok(Value::Null);
+            Answer { reply, order: None, agent: None, role: Some(order) }
+        }
+        Err(text) => refused(text),
+    }
+}
+
+fn order(wish: &RoleWish, cluster: &Cluster, me: &str) -> Result<Order, String> {
+    Ok(match wish {
+        RoleWish::Promote { node, force } => {
+            let node = number(node.as_deref().unwrap_or(me), cluster)?;
+            Order::Promote { node, forced: force.clone() }
+        }
+        RoleWish::Switchover { to, force } => {
+            Order::Switchover { to: number(to, cluster)?, forced: *force }
+        }
+        RoleWish::Pause => Order::Pause,
+        RoleWish::Resume => Order::Resume,
+        RoleWish::Rejoin => Order::Rejoin,
+        RoleWish::Release => Order::Release,
+    })
+}
+
+fn number(name: &str, cluster: &Cluster) -> Result<NodeId, String> {
+    let at = cluster.nodes.iter().position(|node| node == name);
+    let number = at.and_then(|at| u8::try_from(at).ok()).map(NodeId);
+    number.ok_or_else(|| format!("no node {name}; there are {}", cluster.nodes.join(", ")))
+}
+
+/// What became of an order, for whoever gave it.
+pub fn role_reply(answer: role::Answer) -> Reply {
+    match answer {
+        role::Answer::Done => Reply::Ok(json!("done")),
+        role::Answer::Refused { reasons, may_force } => {
+            let hint = if may_force { " (--force would do it all the same)" } else { "" };
+            Reply::Error(format!("{}{hint}", reasons.join("; ")))
+        }
+        role::Answer::Unknown => Reply::Error(
+            "no answer in time: it may still happen; see `portkeeper status`".to_owned(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fixture::cluster;
+
+    #[test]
+    fn status_says_who_is_primary_who_is_heard_and_what_protects() {
+        let lines = lines(&cluster());
+        let wanted = "\
+cluster    north (trio): this node is backup; primary is a, epoch 7, promotion paused
+peer       a: primary, reaches its PBX, lacks 3 facts
+peer       w: not heard for 4 s
+passive    a is primary
+armed      redundancy: a backup and a witness
+takeover   2 of 3 live calls kept, 1 lost
+facts      1 not acknowledged, acknowledged by this node alone
+";
+        assert_eq!(lines, wanted);
+    }
+
+    #[test]
+    fn a_wish_names_a_node_that_is_there() {
+        let promote =
+            |node: Option<&str>| RoleWish::Promote { node: node.map(str::to_owned), force: None };
+        let number = |wish| order(&wish, &cluster(), "b");
+        let own = Order::Promote { node: NodeId(1), forced: None };
+        assert_eq!(number(promote(None)), Ok(own));
+        assert_eq!(number(promote(Some("c"))), Err("no node c; there are a, b, w".to_owned()));
+    }
+
+    #[test]
+    fn a_refusal_says_whether_force_would_help() {
+        let refused = |may_force| {
+            role_reply(role::Answer::Refused {
+                reasons: vec!["a is primary".to_owned()],
+                may_force,
+            })
+        };
+        assert_eq!(refused(false), Reply::Error("a is primary".to_owned()));
+        let forced = "a is primary (--force would do it all the same)";
+        assert_eq!(refused(true), Reply::Error(forced.to_owned()));
+    }
+}

@@ -1,0 +1,120 @@
+//! The cluster as this node sees it.
+
+use serde::Serialize;
+
+use crate::config::{Cluster as Config, ClusterProfile, MemberRole, Promotion};
+use crate::ha::Role;
+
+/// This node's part, and the other nodes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cluster {
+    /// `cluster.id`
+    pub id: String,
+    /// `single`, `pair` or `trio`.
+    pub profile: &'static str,
+    /// What this node is: `primary`, `backup`, `witness`, `candidate`, `promoting`, `fenced`.
+    pub role: &'static str,
+    /// Highest epoch that is known.
+    pub epoch: u64,
+    /// Name of the primary, as far as this node knows.
+    pub primary: Option<String>,
+    /// Nobody is promoted without a person.
+    pub paused: bool,
+    /// Why this node does not become primary by itself; each says who must do what.
+    pub passive_because: Vec<String>,
+    /// What protects against what, in sentences.
+    pub protections: Vec<String>,
+    /// Names of all nodes, by number.
+    pub nodes: Vec<String>,
+    /// The other nodes.
+    pub peers: Vec<Peer>,
+    /// Facts of this node that are not acknowledged.
+    pub facts_pending: usize,
+    /// Facts are acknowledged that only this node has.
+    pub alone: bool,
+    /// Calls of the other data node that would be carried on.
+    pub copied_calls: usize,
+    /// The latest promotion of this node.
+    pub takeover: Option<Takeover>,
+}
+
+/// Another node.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// `data` or `witness`.
+    pub kind: &'static str,
+    /// It is heard.
+    pub up: bool,
+    /// Milliseconds since it was last heard.
+    pub heard_ms: Option<u64>,
+    /// What it says that it is.
+    pub role: Option<&'static str>,
+    /// Whether it says that it reaches its PBX.
+    pub pbx_reachable: Option<bool>,
+    /// Version of its program.
+    pub build: String,
+    /// Facts that it lacks; `None`: not known.
+    pub unshipped: Option<u64>,
+}
+
+/// What became of the calls of a promotion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Takeover {
+    /// Calls that were to be carried on.
+    pub calls: u32,
+    /// Calls whose far end speaks with this node.
+    pub kept: u32,
+    /// Calls that ended instead.
+    pub lost: u32,
+}
+
+/// The name of a role.
+pub const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Witness => "witness",
+        Role::Backup => "backup",
+        Role::Candidate => "candidate",
+        Role::Promoting(_) => "promoting",
+        Role::Primary(_) => "primary",
+        Role::Fenced => "fenced",
+    }
+}
+
+/// The name of what a node is there for.
+pub const fn kind_name(role: MemberRole) -> &'static str {
+    match role {
+        MemberRole::Data => "data",
+        MemberRole::Witness => "witness",
+    }
+}
+
+/// Resilience (a part fails, the same server goes on), redundancy (the other server goes on) and
+/// disaster recovery (the other site goes on with another PBX): which of them are armed.
+pub fn protections(config: &Config) -> Vec<String> {
+    let resilience = "resilience: an application instance that hangs or dies loses its calls to \
+                      another one";
+    let automatic = match config.promotion {
+        Promotion::Manual => "a person promotes it".to_owned(),
+        Promotion::Auto => "it promotes itself".to_owned(),
+        Promotion::AutoAfter(after) => {
+            format!("it promotes itself after {} s", after.as_secs())
+        }
+    };
+    let other_pbx = config.data_peer().is_some_and(|peer| config.other_pbx(peer.id));
+    let redundancy = match config.profile {
+        ClusterProfile::Single => "redundancy: none, this node is alone".to_owned(),
+        ClusterProfile::Pair => format!(
+            "redundancy: a backup; it promotes itself only after an orderly stop{}",
+            if other_pbx { "" } else { ", else a person attests that the primary is halted" }
+        ),
+        ClusterProfile::Trio => format!("redundancy: a backup and a witness; {automatic}"),
+    };
+    let disaster = if other_pbx {
+        "disaster recovery: the other node serves another PBX"
+    } else {
+        "disaster recovery: none, both nodes serve the same PBX"
+    };
+    vec![resilience.to_owned(), redundancy, disaster.to_owned()]
+}
