@@ -19,6 +19,7 @@
 mod error;
 mod load;
 mod reader;
+mod reserve;
 mod row;
 mod schema;
 mod writer;
@@ -29,6 +30,7 @@ use std::thread::JoinHandle;
 
 pub use self::error::Error;
 pub use self::reader::{Broken, Entry, Reader, Verified};
+pub use self::reserve::reserve;
 use self::schema::Opened;
 use self::writer::Writer;
 use super::clock;

@@ -13,8 +13,7 @@ use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
 
 use super::error::Error;
-use super::row;
-use super::{Event, Sink};
+use super::{Event, Sink, reserve, row};
 use crate::store::{CHAIN_START, Fact, Lane, Link, Record, Ticket, Vote};
 
 /// Records of one commit at most: it stays well below 5 ms but for the disk.
@@ -54,6 +53,9 @@ impl<S: Sink> Writer<S> {
             // From here on a write is refused; what was ordered before is never acknowledged.
             drop(orders);
             if let Err(error) = end {
+                if matches!(error, Error::Full { .. }) {
+                    reserve::free(&self.path);
+                }
                 self.events.send(Event::Failed(error));
             }
             drop(self.lock);
