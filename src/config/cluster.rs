@@ -257,4 +257,17 @@ pub struct Control {
     pub language: String,
     /// Who may call it: extensions, or patterns of them. Empty: everybody whom the PBX lets.
     pub callers: Vec<String>,
+    /// A forced promotion by phone needs a second agent.
+    pub two_person: bool,
+    /// Who is called when something happened, in order.
+    pub on_call: Vec<OnCall>,
+}
+
+/// `[[control.on_call]]`: somebody who is called when something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnCall {
+    /// What is dialled: the list is an allow-list of exact numbers.
+    pub extension: String,
+    /// Agent number, for the audit log; empty for somebody who is no agent.
+    pub agent: String,
 }

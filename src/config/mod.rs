@@ -29,7 +29,7 @@ use crate::sdp::Codec;
 use crate::timers::Duration;
 
 pub use cluster::{
-    Cluster, ClusterProfile, Control, Member, MemberRole, Promotion, Rehearsal, Takeover,
+    Cluster, ClusterProfile, Control, Member, MemberRole, OnCall, Promotion, Rehearsal, Takeover,
     TimerProfile, Timers,
 };
 pub use fault::{Fault, Report, Severity};

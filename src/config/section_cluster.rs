@@ -6,14 +6,14 @@ use std::path::Path;
 use toml::de::DeValue;
 
 use super::cluster::{
-    Cluster, ClusterProfile, Control, Member, MemberRole, Promotion, Rehearsal, Takeover,
+    Cluster, ClusterProfile, Control, Member, MemberRole, OnCall, Promotion, Rehearsal, Takeover,
     TimerProfile,
 };
 use super::fault::nearest;
 use super::parse::{Source, path_value};
 use super::reader::{Meaning, Reader, Section};
 use super::section_ports::{read_extension_password, single_extension};
-use super::values::{duration, one_of, pattern, show_duration, text};
+use super::values::{boolean, duration, one_of, pattern, show_duration, text};
 use super::{Node, Pbx, Port, PortKind, profile};
 use crate::ids::{NodeId, PortId};
 use crate::redact::Redacted;
@@ -182,6 +182,8 @@ pub(super) fn read_control<'t>(
     let auth_user = section.optional(reader, "auth_user", text);
     let language = section.value(reader, "language", "en".to_owned(), language);
     let callers = section.list(reader, "callers", pattern).unwrap_or_default();
+    let two_person = section.value(reader, "two_person", false, boolean);
+    let on_call = read_on_call(reader, &mut section);
     let password = there.then(|| {
         let extension = extension.as_deref().unwrap_or_default();
         read_extension_password(reader, &mut section, source, extension)
@@ -208,7 +210,34 @@ pub(super) fn read_control<'t>(
         outbound: false,
         extension,
     };
-    Some((Control { port: id, language, callers }, port))
+    Some((Control { port: id, language, callers, two_person, on_call }, port))
+}
+
+/// `[[control.on_call]]`
+fn read_on_call<'t>(reader: &mut Reader<'t>, control: &mut Section<'t>) -> Vec<OnCall> {
+    let mut people = Vec::new();
+    for mut section in control.sections(reader, "on_call") {
+        let why = "write the number to dial, as \"2001\"";
+        let extension = section.required(reader, "extension", why, dialled);
+        let agent = section.value(reader, "agent", String::new(), agent_number);
+        section.finish(reader);
+        people.extend(extension.map(|extension| OnCall { extension, agent }));
+    }
+    people
+}
+
+/// An exact number: a pattern would be an allow-list of more than one.
+fn dialled(value: &DeValue<'_>) -> Meaning<String> {
+    let allowed = |b: u8| b.is_ascii_digit() || b"+*#".contains(&b);
+    let number = value.as_str().filter(|n| (1..=32).contains(&n.len()) && n.bytes().all(allowed));
+    number.map(str::to_owned).ok_or_else(|| "write the number to dial, as \"2001\"".to_owned())
+}
+
+/// As `portkeeper agent add` takes it.
+fn agent_number(value: &DeValue<'_>) -> Meaning<String> {
+    let is_digit = |b: u8| b.is_ascii_digit();
+    let number = value.as_str().filter(|n| (3..=10).contains(&n.len()) && n.bytes().all(is_digit));
+    number.map(str::to_owned).ok_or_else(|| "write an agent number, as \"1001\"".to_owned())
 }
 
 /// The name of a directory of prompts.

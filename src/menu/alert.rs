@@ -9,7 +9,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::Alarm;
-use crate::timers::{Duration, Instant, earliest};
+use crate::config::OnCall;
+use crate::timers::{Duration, Instant};
 
 /// For an answer, and for a key.
 const ESCALATE_AFTER: Duration = Duration::from_secs(20);
@@ -20,22 +21,6 @@ const ROUNDS: u32 = 3;
 /// Alert calls within an hour.
 const BUDGET: usize = 30;
 const HOUR: Duration = Duration::from_secs(3_600);
-
-/// Somebody on the on-call list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Person {
-    /// What to dial: the list is an allow-list of exact numbers.
-    pub extension: String,
-    /// Agent number, empty for somebody who is no agent.
-    pub agent: String,
-}
-
-/// The on-call list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AlertConfig {
-    /// Who is called, in order.
-    pub people: Vec<Person>,
-}
 
 /// What the machine is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +68,7 @@ pub enum AlertOutput {
 /// The calls of one node about its alarms.
 #[derive(Debug)]
 pub struct AlertCalls {
-    config: AlertConfig,
+    people: Vec<OnCall>,
     /// What nobody has acknowledged, gravest first.
     open: BTreeSet<Alarm>,
     state: State,
@@ -109,10 +94,10 @@ enum State {
 }
 
 impl AlertCalls {
-    /// Calls nobody yet.
-    pub fn new(config: AlertConfig) -> Self {
+    /// Calls nobody yet. `people` is the on-call list, in order.
+    pub fn new(people: Vec<OnCall>) -> Self {
         Self {
-            config,
+            people,
             open: BTreeSet::new(),
             state: State::Quiet,
             busy: BTreeSet::new(),
@@ -162,13 +147,17 @@ impl AlertCalls {
 
     /// When to call `handle_timeout`.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let until = match self.state {
+        match self.state {
             State::Ringing { until, .. }
             | State::Listening { until, .. }
             | State::Between { until, .. } => Some(until),
             State::Quiet | State::GivenUp => None,
-        };
-        earliest([until])
+        }
+    }
+
+    /// Somebody of the list.
+    pub fn person(&self, person: usize) -> Option<&OnCall> {
+        self.people.get(person)
     }
 
     fn raised(&mut self, now: Instant, alarm: Alarm) {
@@ -180,7 +169,7 @@ impl AlertCalls {
 
     /// Calls the first who is free, from `person` on.
     fn next(&mut self, now: Instant, person: usize, round: u32) {
-        let people = self.config.people.len();
+        let people = self.people.len();
         match (person..people).find(|person| !self.busy.contains(person)) {
             Some(person) => self.place(now, person, round),
             None if round < ROUNDS && people > 0 => {
@@ -262,8 +251,8 @@ mod tests {
     }
 
     fn calls(people: usize) -> AlertCalls {
-        let person = |n| Person { extension: format!("20{n}"), agent: String::new() };
-        AlertCalls::new(AlertConfig { people: (0..people).map(person).collect() })
+        let person = |n| OnCall { extension: format!("20{n}"), agent: String::new() };
+        AlertCalls::new((0..people).map(person).collect())
     }
 
     fn outputs(calls: &mut AlertCalls) -> Vec<AlertOutput> {

@@ -9,6 +9,7 @@ use super::keypad::{Keypad, Step};
 use super::machine::{Menu, PAUSE_MAX, State, Turn};
 use super::voice::Speech;
 use super::{Order, Output, Verdict, Why, words};
+use crate::redact::Redacted;
 use crate::store::Action;
 use crate::timers::{Duration, Instant};
 
@@ -31,7 +32,8 @@ pub(super) enum Purpose {
 /// A number and a PIN that are being compared.
 #[derive(Debug)]
 pub(super) struct Checking {
-    number: String,
+    /// Somebody may have keyed his PIN in its place.
+    number: Redacted<String>,
     purpose: Purpose,
     check: u32,
     verdict: Option<Verdict>,
@@ -59,7 +61,7 @@ impl Menu {
         &mut self,
         now: Instant,
         speech: Speech,
-        number: String,
+        number: Redacted<String>,
         purpose: Purpose,
     ) {
         let keypad = Keypad::default();
@@ -72,7 +74,7 @@ impl Menu {
         match keypad.key(key) {
             Step::More => {}
             Step::Whole if !keypad.is_empty() => {
-                let (number, purpose) = (keypad.take(), purpose.clone());
+                let (number, purpose) = (keypad.take().into(), purpose.clone());
                 self.ask_pin(now, Speech::default(), number, purpose);
             }
             Step::Whole | Step::Over => {
@@ -103,11 +105,11 @@ impl Menu {
         }
     }
 
-    fn check(&mut self, now: Instant, number: String, pin: String, purpose: Purpose) {
+    fn check(&mut self, now: Instant, number: Redacted<String>, pin: String, purpose: Purpose) {
         self.checks += 1;
         let check = self.checks;
-        let shown = number.clone().into();
-        self.outputs.push_back(Output::CheckPin { check, number: shown, pin: pin.into() });
+        let (of, pin) = (number.clone(), pin.into());
+        self.outputs.push_back(Output::CheckPin { check, number: of, pin });
         let (answer_at, give_up_at) = (now + ANSWER_AFTER, now + CHECK_MAX);
         let verdict = None;
         let checking = Checking { number, purpose, check, verdict, answer_at, give_up_at };
@@ -132,6 +134,7 @@ impl Menu {
             return;
         };
         let Checking { number, purpose, verdict, .. } = checking;
+        let number = number.reveal().clone();
         match verdict.unwrap_or(Verdict::Refused(Why::Unchecked)) {
             Verdict::Right => {
                 self.audit(&number, Action::Login, Ok(()));
@@ -185,9 +188,9 @@ impl Menu {
     }
 
     /// A check whose answer will find nobody: it is a try all the same.
-    pub(super) fn abandon(&mut self, checking: Checking, why: &str) -> (String, Purpose) {
+    pub(super) fn abandon(&mut self, checking: Checking, why: &str) -> (Redacted<String>, Purpose) {
         self.failures = self.failures.saturating_add(1);
-        self.audit(&checking.number, Action::Login, Err(why));
+        self.audit(checking.number.reveal(), Action::Login, Err(why));
         (checking.number, checking.purpose)
     }
 

@@ -62,7 +62,7 @@ pub(super) enum State {
     /// For an agent number.
     Number { keypad: Keypad, purpose: Purpose },
     /// For the PIN of `number`.
-    Pin { number: String, keypad: Keypad, purpose: Purpose },
+    Pin { number: Redacted<String>, keypad: Keypad, purpose: Purpose },
     /// Nothing: number and PIN are compared.
     Checking(Checking),
     /// What to do. `asked_4`: 4 was pressed once.
@@ -170,7 +170,7 @@ impl Menu {
         match entry {
             Entry::Called => self.ask_number(now, Speech::of(words::WELCOME), Purpose::Enter),
             Entry::CalledBack { number } => {
-                self.ask_pin(now, Speech::of(words::WELCOME), number, Purpose::Enter);
+                self.ask_pin(now, Speech::of(words::WELCOME), number.into(), Purpose::Enter);
             }
             Entry::Alert { alarm, person } => {
                 let speech = Speech::of(words::ALERT).then(alarm.speech()).say(words::ANY_KEY);
@@ -303,12 +303,12 @@ impl Menu {
             }
             State::Choosing { agent, .. }
             | State::Forcing { agent }
-            | State::Following { agent } => self.ask_pin(now, speech, agent, Purpose::Enter),
+            | State::Following { agent } => self.ask_pin(now, speech, agent.into(), Purpose::Enter),
             State::Confirming(confirming) => {
-                self.ask_pin(now, speech, confirming.agent, Purpose::Enter);
+                self.ask_pin(now, speech, confirming.agent.into(), Purpose::Enter);
             }
             State::Number { purpose: Purpose::Second { first, .. }, .. } => {
-                self.ask_pin(now, speech, first, Purpose::Enter);
+                self.ask_pin(now, speech, first.into(), Purpose::Enter);
             }
             State::Number { purpose, .. } => self.ask_number(now, speech, purpose),
             state @ (State::Idle | State::Alerted { .. } | State::Leaving { .. } | State::Over) => {

@@ -31,7 +31,7 @@ mod voice;
 pub mod words;
 
 pub use agent_rules::{NumberFault, PinFault, check_number, check_pin, generate_pin};
-pub use alert::{AlertCalls, AlertConfig, AlertInput, AlertOutput, Person};
+pub use alert::{AlertCalls, AlertInput, AlertOutput};
 pub use evidence::{Alarm, Candidate, DataAge, Evidence, Obstacle, Primary, Proposal, Unproven};
 pub use machine::Menu;
 pub use verdict::{Verdict, Why, judge};

@@ -93,6 +93,20 @@ fn the_control_port_comes_last_and_is_not_of_the_pool() {
 }
 
 #[test]
+fn the_on_call_list_keeps_its_order() {
+    let list = "two_person = true\n[[control.on_call]]\nextension = \"2001\"\nagent = \"4711\"\n\
+                [[control.on_call]]\nextension = \"+49301234\"\n";
+    let text = GOOD.to_owned() + CONTROL + list;
+    let control = parsed(&text).config.expect("usable").control.expect("one");
+    let person = |extension: &str, agent: &str| {
+        let (extension, agent) = (extension.to_owned(), agent.to_owned());
+        OnCall { extension, agent }
+    };
+    assert_eq!(control.on_call, [person("2001", "4711"), person("+49301234", "")]);
+    assert!(control.two_person);
+}
+
+#[test]
 fn automatic_promotion_of_a_pair_is_warned_of_unless_each_has_a_pbx_of_its_own() {
     let pair = node("a", CONTROL)
         .replace("profile = \"trio\"", "profile = \"pair\"\npromotion = \"auto\"")
