@@ -22,8 +22,8 @@ const NAME_MAX: usize = 64;
 /// Extensions of one agent.
 const EXTENSIONS_MAX: usize = 16;
 
-/// A node without a store has no agents to speak of.
-pub const NO_AGENTS: &str = "this node keeps no agents: it runs without a store";
+/// Agents promote another node, so a node alone has none.
+pub const NO_AGENTS: &str = "this node keeps no agents: it is alone, without a [cluster]";
 
 /// `portkeeper agent list`
 pub(super) fn list(format: Format, agents: Option<&[Agent]>) -> Answer {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_without_a_store_says_so() {
+    fn a_node_alone_says_so() {
         let requests = [
             Request::AgentList { format: Format::Text },
             Request::AgentAdd { agent: new(), format: Format::Text },

@@ -39,7 +39,7 @@ impl Faces {
     }
 
     /// Serves both in tasks of the current runtime, and feeds the watchdog. `pins`: where the node
-    /// has a phone menu.
+    /// keeps agents.
     pub fn serve(self, to_node: &mpsc::Sender<ToNode>, progress: &Progress, pins: Option<Pins>) {
         tokio::spawn(admin_socket::serve(self.operators, to_node.clone(), pins));
         tokio::spawn(observe::serve(self.observers, to_node.clone(), progress.clone()));

@@ -24,7 +24,7 @@ use super::pins::Pins;
 use super::rtp_net::{self, RtpNet};
 use super::sip_net::SipNet;
 use super::{Links, Progress, ToNode, clock, http, notify, prompts, to_node_channel};
-use crate::config::Config;
+use crate::config::{ClusterProfile, Config};
 use crate::ids::Rng;
 use crate::media;
 use crate::node::{Input, Node};
@@ -104,10 +104,11 @@ pub fn start(config: Config) -> io::Result<Running> {
     Ok(Running { to_node, faces, stop, control })
 }
 
-/// PINs are compared where there is a phone menu.
+/// PINs are stored and compared by a node of a cluster; a node alone keeps no agents.
 fn open_pins(config: &Config) -> io::Result<Option<Pins>> {
     let store = &config.cluster.store;
-    let Some(directory) = store.parent().filter(|_| config.control.is_some()) else {
+    let keeps_agents = config.cluster.profile != ClusterProfile::Single;
+    let Some(directory) = store.parent().filter(|_| keeps_agents) else {
         return Ok(None);
     };
     std::fs::create_dir_all(directory)
