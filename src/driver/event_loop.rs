@@ -14,17 +14,19 @@ use tracing::warn;
 
 use super::cluster::{ClusterNet, Heard, Told};
 use super::links::Full;
+use super::pins::Pins;
 use super::rtp_net::{Report, RtpNet};
 use super::sip_net::{Received, SipNet};
 use super::{Links, ToNode, clock, prompts};
 use crate::config::Config;
 use crate::ha::member;
 use crate::ha::role::Answer;
-use crate::ids::{InstanceId, PortId, RequestId};
+use crate::ids::{CallId, InstanceId, PortId, RequestId};
 use crate::media::{self, Prompt};
 use crate::node::{Input, Mark, Node, Output, RoleOrder};
+use crate::redact::Redacted;
 use crate::sip;
-use crate::store::{Record, Ticket};
+use crate::store::{Pin, Record, Ticket};
 use crate::timers::Instant;
 
 /// Wall time is read this often, and the loop shows progress at least this often.
@@ -52,6 +54,8 @@ pub struct EventLoop {
     pub stopped: bool,
     /// The other nodes and the disk; `None`: the node is alone.
     pub cluster: Option<ClusterNet>,
+    /// Compares PINs, where there is a phone menu.
+    pub pins: Option<Pins>,
     /// Operators who wait for another role, by request.
     pub waiting: BTreeMap<RequestId, oneshot::Sender<Answer>>,
     /// Operators who wait for an agent to be changed, by request.
@@ -204,6 +208,9 @@ impl EventLoop {
                 self.waiting.insert(id, done);
                 self.node.handle_input(now, Input::Role(RoleOrder { id, who, order }));
             }
+            ToNode::PinChecked { call, check, matched } => {
+                self.node.handle_input(now, Input::PinChecked { call, check, matched });
+            }
             ToNode::Cluster(input) => self.node.handle_input(now, Input::Cluster(*input)),
             // Whoever asked may be gone.
             ToNode::Agent { change, who, done } => {
@@ -247,6 +254,9 @@ impl EventLoop {
                     self.text(instance, text, mark);
                 }
                 Output::Ping { instance } => self.links.ping(instance),
+                Output::CheckPin { call, check, pin, stored } => {
+                    self.check_pin(call, check, pin, stored);
+                }
                 Output::AgentChanged { id, result } => {
                     if let Some(done) = self.changing.remove(&id) {
                         drop(done.send(result));
@@ -310,6 +320,19 @@ impl EventLoop {
         }
     }
 
+    /// Compares a PIN off the control thread.
+    fn check_pin(&self, call: CallId, check: u32, pin: Redacted<String>, stored: Option<Pin>) {
+        let (pins, to_node) = (self.pins.clone(), self.to_node.clone());
+        tokio::spawn(async move {
+            let matched = match pins {
+                Some(pins) => pins.is_right(pin, stored).await.ok(),
+                None => None,
+            };
+            // Fails only when the event loop has stopped.
+            drop(to_node.send(ToNode::PinChecked { call, check, matched }).await);
+        });
+    }
+
     /// A disk that takes no write has failed for good.
     fn persist(&mut self, ticket: Ticket, record: Record) {
         if self.cluster.as_ref().is_some_and(|net| !net.persist(ticket, record)) {
@@ -334,7 +357,7 @@ impl EventLoop {
     }
 
     /// Reads a stored recording off the control thread.
-    fn load(&self, call: crate::ids::CallId, name: String) {
+    fn load(&self, call: CallId, name: String) {
         let (directory, to_node) = (self.config.media.recordings.clone(), self.to_node.clone());
         tokio::spawn(async move {
             let file = name.clone();

@@ -103,6 +103,15 @@ pub enum ToNode {
     },
     /// Something of the cluster that was done off the control thread.
     Cluster(Box<member::Input<Vec<CallChange>>>),
+    /// A PIN was compared.
+    PinChecked {
+        /// Of which call.
+        call: CallId,
+        /// Which.
+        check: u32,
+        /// It is the agent's; `None`: it could not be compared.
+        matched: Option<bool>,
+    },
     /// An operator's change of an agent.
     Agent {
         /// What.

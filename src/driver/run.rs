@@ -82,7 +82,8 @@ pub fn start(config: Config) -> io::Result<Running> {
     let rounds = Arc::new(AtomicU64::new(0));
     let (stop, stopped) = oneshot::channel();
     let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
-    let seeds = Seeds { config, registrars, prompts, links, to_node: to_node.clone() };
+    let seeds =
+        Seeds { config, registrars, prompts, links, pins: pins.clone(), to_node: to_node.clone() };
     let mut progress = Progress::default();
     progress.watch("event loop", Arc::clone(&rounds));
     let control = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
@@ -123,6 +124,7 @@ struct Seeds {
     registrars: Vec<SocketAddr>,
     prompts: Arc<crate::node::Prompts>,
     links: Arc<Links>,
+    pins: Option<Pins>,
     to_node: mpsc::Sender<ToNode>,
 }
 
@@ -155,7 +157,7 @@ fn build(
     faces: mpsc::Receiver<ToNode>,
     stop: oneshot::Receiver<()>,
 ) -> io::Result<(EventLoop, Channels)> {
-    let Seeds { config, registrars, prompts, links, to_node } = seeds;
+    let Seeds { config, registrars, prompts, links, pins, to_node } = seeds;
     let (sip, from_sip) = SipNet::open(&config)?;
     let (events, media) = mpsc::channel(MEDIA_EVENTS_MAX);
     let workers = rtp_net::Config {
@@ -192,6 +194,7 @@ fn build(
         progress,
         stopped: false,
         cluster,
+        pins,
         waiting: BTreeMap::new(),
         changing: BTreeMap::new(),
         requests: 0,

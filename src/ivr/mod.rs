@@ -42,6 +42,7 @@ mod tests;
 pub use keying::DIGITS_MAX;
 pub use machine::Ivr;
 pub use out::Counters;
+pub use outbound::matches;
 pub use sound::PLAYBACKS_MAX;
 
 use bytes::Bytes;

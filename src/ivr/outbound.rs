@@ -39,7 +39,7 @@ fn extension<'e>(domain: &str, endpoint: &'e str) -> Option<&'e str> {
 }
 
 /// Digits stand for themselves, `X` for one digit, a trailing `.` for one or more keys.
-fn matches(pattern: &str, extension: &str) -> bool {
+pub fn matches(pattern: &str, extension: &str) -> bool {
     let (pattern, open) = match pattern.strip_suffix('.') {
         Some(head) => (head, true),
         None => (pattern, false),

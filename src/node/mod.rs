@@ -9,6 +9,7 @@
 pub mod agents;
 mod alarms;
 mod call;
+mod control;
 mod order;
 pub mod prompts;
 mod rebinds;
@@ -33,13 +34,16 @@ use crate::ids::{
     self, CallId, CallIds, Epoch, Generation, InstanceId, MediaId, NodeId, PortId, RequestId,
 };
 use crate::ivr::{self, Ivr};
+use crate::menu::{self, AlertCalls};
 use crate::pool::{self, Pool};
-use crate::store::{Agents, Lane, Record, Ticket, Who};
+use crate::redact::Redacted;
+use crate::store::{Agents, Lane, Pin, Record, Ticket, Who};
 use crate::timers::{Duration, Instant, earliest};
 use crate::{media, sip};
 pub use agents::AgentChange;
 use alarms::Alarms;
 use call::Call;
+use control::Controls;
 pub use order::{Order, RoleOrder};
 pub use prompts::Prompts;
 use rebinds::Rebinds;
@@ -119,6 +123,15 @@ pub enum Input {
     },
     /// From the other nodes of the cluster, their supervisors, or this node's disk.
     Cluster(member::Input<Vec<CallChange>>),
+    /// A PIN was compared; `None`: it could not be.
+    PinChecked {
+        /// Of which call.
+        call: CallId,
+        /// Which.
+        check: u32,
+        /// It is the agent's.
+        matched: Option<bool>,
+    },
     /// An operator changes an agent. Answered by `AgentChanged`.
     Agent {
         /// The answer repeats it.
@@ -226,6 +239,17 @@ pub enum Output {
         /// At most so many.
         max: usize,
     },
+    /// Compare a PIN, off this thread. Answered by `PinChecked`.
+    CheckPin {
+        /// Of which call.
+        call: CallId,
+        /// Which.
+        check: u32,
+        /// As keyed.
+        pin: Redacted<String>,
+        /// The agent's; `None`: there is no such agent, and the work is the same.
+        stored: Option<Pin>,
+    },
     /// A change of an agent is acknowledged, or why it is not.
     AgentChanged {
         /// Which.
@@ -319,6 +343,13 @@ pub struct Node {
     /// `None`: a node alone.
     member: Option<Box<member::Member<Vec<CallChange>>>>,
     agents: Agents,
+    /// Calls of the control extension.
+    controls: Controls,
+    /// PINs that are being compared: the agent number of each.
+    checks: BTreeMap<(CallId, u32), Redacted<String>>,
+    /// The gravest thing that happened and that nobody has acknowledged.
+    alarm: Option<menu::Alarm>,
+    last_primary: Option<(NodeId, Instant)>,
     taking_over: Option<TakingOver>,
     /// What became of the calls of the latest promotion.
     takeover: Option<Takeover>,
@@ -360,6 +391,8 @@ impl Node {
         let call_ids = CallIds::new(&mut rng);
         let endpoint_rng = ids::fork(&mut rng);
         let sip = sip::Endpoint::new(config.clone(), registrars, sockets, endpoint_rng, call_ids);
+        let on_call = config.control.as_ref().map(|control| control.on_call.clone());
+        let alerts = AlertCalls::new(on_call.unwrap_or_default());
         let mut node = Self {
             started_at: now,
             phase: Phase::Running,
@@ -372,6 +405,10 @@ impl Node {
             replicas: Replicas::default(),
             member: None,
             agents: Agents::default(),
+            controls: Controls::new(alerts),
+            checks: BTreeMap::new(),
+            alarm: None,
+            last_primary: None,
             taking_over: None,
             takeover: None,
             role_orders: BTreeMap::new(),
@@ -424,6 +461,9 @@ impl Node {
             Input::Written { mark, at } => self.written(mark, at),
             Input::Loaded { call, name, prompt } => self.loaded(now, call, &name, prompt),
             Input::Cluster(input) => self.member_input(now, input),
+            Input::PinChecked { call, check, matched } => {
+                self.pin_checked(now, call, check, matched);
+            }
             Input::Agent { id, change, who } => self.change_agent(now, id, change, who),
             Input::Trouble { text } => {
                 self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
@@ -439,6 +479,7 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.member_due(now);
         self.orders_due(now);
+        self.control_due(now);
         self.check_taken_over(now);
         self.sip.handle_timeout(now);
         self.pool.handle_timeout(now);
@@ -474,6 +515,7 @@ impl Node {
             self.orphans.values().map(|orphan| orphan.until).min(),
             self.replicas.poll_timeout(),
             self.cluster_timeout(),
+            self.control_timeout(),
             stop_at,
         ])
     }

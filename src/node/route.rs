@@ -12,6 +12,7 @@
 
 mod cluster;
 mod command;
+mod control;
 mod dialog;
 mod digits_out;
 mod full;
@@ -29,6 +30,7 @@ use tracing::info;
 use super::call::Transfer;
 use super::{Mark, Node, Output, Timer};
 use crate::ids::{CallId, InstanceId};
+use crate::menu::Heard;
 use crate::timers::Instant;
 use crate::{ivr, pool, sip};
 
@@ -72,6 +74,10 @@ impl Node {
                 if let Some(entry) = self.calls.get_mut(&call) {
                     entry.caller = caller;
                 }
+                self.control_changed(now, call);
+            }
+            sip::Event::Digit { call, digit, .. } if self.is_control_call(call) => {
+                self.control_digit(now, call, digit, Heard::Info);
             }
             sip::Event::Digit { call, digit, duration_ms } => {
                 self.digit(now, call, digit, duration_ms);

@@ -9,6 +9,7 @@ mod dead_pbx;
 mod digits;
 mod digits_out;
 mod full;
+mod menu;
 mod originate;
 mod pbx;
 mod promotion;
@@ -67,6 +68,8 @@ struct Made {
     /// To other nodes of the cluster.
     peers: Vec<(NodeId, member::Message<Vec<CallChange>>)>,
     answers: Vec<Answer>,
+    /// PINs to compare.
+    checks: Vec<(CallId, u32, String)>,
 }
 
 impl Made {
@@ -118,6 +121,7 @@ impl Made {
         self.copies.extend(more.copies);
         self.peers.extend(more.peers);
         self.answers.extend(more.answers);
+        self.checks.extend(more.checks);
     }
 }
 
@@ -157,6 +161,11 @@ impl Bench {
             let bytes = || Bytes::from_static(&[0; 1_600]);
             let prompt = media::Prompt { pcmu: bytes(), pcma: bytes() };
             prompts.sounds.insert(name.to_owned(), Arc::new(prompt));
+        }
+        for name in crate::menu::words::names() {
+            let bytes = || Bytes::from_static(&[0; 800]);
+            let word = media::Prompt { pcmu: bytes(), pcma: bytes() };
+            prompts.menu.insert(name, Arc::new(word));
         }
         let now = Instant::ZERO + Duration::from_secs(1);
         let rng = ids::Rng::seed_from_u64(1);
@@ -279,6 +288,9 @@ impl Bench {
                     self.node.handle_input(self.now, Input::Cluster(durable));
                 }
                 Output::Answer { answer, .. } => made.answers.push(answer),
+                Output::CheckPin { call, check, pin, .. } => {
+                    made.checks.push((call, check, pin.reveal().clone()));
+                }
                 Output::Load { .. } => made.loads += 1,
                 Output::Peer { to, message } => {
                     if let member::Message::Calls(changes) = &*message {

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::config::PortKind;
 use crate::ha::fact_ship::Token;
-use crate::ha::peer::Beat;
+use crate::ha::peer::{self, Beat};
 use crate::ha::role::{Answer, Event, Order};
 use crate::ha::{Role, member};
 use crate::ids::{CallId, RequestId};
@@ -42,8 +42,12 @@ impl Node {
     }
 
     pub(in crate::node) fn member_input(&mut self, now: Instant, input: Input) {
-        if let Some(member) = &mut self.member {
-            member.handle_input(now, input);
+        let Some(member) = &mut self.member else { return };
+        let news = matches!(&input, member::Input::Link { event: peer::Event::Beat { .. }, .. });
+        member.handle_input(now, input);
+        self.note_primary(now);
+        if news {
+            self.tell_menus(now);
         }
     }
 
@@ -107,6 +111,7 @@ impl Node {
     }
 
     fn cluster_event(&mut self, now: Instant, event: &Event) {
+        self.alert_event(now, event);
         let name = |node| self.config.cluster.name_of(node);
         let text = match event {
             Event::PrimaryDown { node, controlled: true } => {
@@ -218,10 +223,14 @@ impl Node {
     pub(in crate::node) fn role_order(&mut self, now: Instant, ordered: RoleOrder) {
         let RoleOrder { id, who, order } = ordered;
         if self.member.is_none() {
-            return self.refuse_role(id, "this node is alone: its configuration has no [cluster]");
+            return self.refuse_role(
+                now,
+                id,
+                "this node is alone: its configuration has no [cluster]",
+            );
         }
         if self.role_orders.len() >= ROLE_ORDERS_MAX {
-            return self.refuse_role(id, "too many orders wait: try again in a moment");
+            return self.refuse_role(now, id, "too many orders wait: try again in a moment");
         }
         let waits = matches!(order, Order::Promote { forced: None, .. });
         let token = waits.then(|| self.append_audit(now, who.clone(), &order, Ok(())));
@@ -233,10 +242,10 @@ impl Node {
         }
     }
 
-    fn refuse_role(&mut self, id: RequestId, why: &str) {
+    fn refuse_role(&mut self, now: Instant, id: RequestId, why: &str) {
         let reasons = vec![why.to_owned()];
         let answer = Answer::Refused { reasons, may_force: false };
-        self.outputs.push_back(Output::Answer { id, answer });
+        self.role_answer(now, id, answer);
     }
 
     /// A fact is stored on two nodes, or never will be.
@@ -276,6 +285,7 @@ impl Node {
     }
 
     fn role_answer(&mut self, now: Instant, id: RequestId, answer: Answer) {
+        self.note_primary(now);
         if let Some(asked) = self.role_orders.remove(&id) {
             let result = match &answer {
                 Answer::Done => Ok(()),
@@ -284,7 +294,9 @@ impl Node {
             };
             self.append_audit(now, asked.who, &asked.order, result);
         }
-        self.outputs.push_back(Output::Answer { id, answer });
+        if !self.menu_answer(now, id, &answer) {
+            self.outputs.push_back(Output::Answer { id, answer });
+        }
     }
 
     pub(in crate::node) fn change_agent(
@@ -407,7 +419,7 @@ impl Node {
     }
 
     /// Wall time, from what a driver last said of it.
-    fn unix_ms(&self, now: Instant) -> u64 {
+    pub(super) fn unix_ms(&self, now: Instant) -> u64 {
         let (at, unix_ms) = self.wall;
         let since = now.saturating_duration_since(at).as_millis();
         unix_ms.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))

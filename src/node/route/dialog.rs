@@ -17,12 +17,10 @@ use crate::timers::Instant;
 impl Node {
     /// A call from the PBX: it rings at once; the pool decides who gets it.
     pub(in crate::node) fn incoming(&mut self, now: Instant, incoming: sip::Incoming) {
-        let sip::Incoming { call, port, caller, called, .. } = incoming;
-        if self.config.is_control(port) {
-            // Nobody answers there; 480 lets the PBX go on to another node's control extension.
-            self.sip_command(now, sip::Command::Refuse { call, status: 480 });
-            return;
+        if self.config.is_control(incoming.port) {
+            return self.control_call(now, incoming);
         }
+        let sip::Incoming { call, port, caller, called, .. } = incoming;
         let free = self.call_of(port).is_none() && self.phase == Phase::Running;
         let Some(udp_port) = free.then(|| self.open_udp_port(now, call, port)).flatten() else {
             let status = self.config.pbx.refuse_status;
@@ -83,12 +81,15 @@ impl Node {
     /// the far end holds.
     pub(super) fn negotiated(&mut self, now: Instant, call: CallId, negotiated: Negotiated) {
         let Some(entry) = self.calls.get_mut(&call) else { return };
-        entry.negotiated = Some(negotiated);
+        let before = entry.negotiated.replace(negotiated);
         let held = matches!(negotiated.direction, Direction::RecvOnly | Direction::Inactive);
         let changed = std::mem::replace(&mut entry.held, held) != held;
         let port = entry.port;
         self.media(port, media::Command::Session(negotiated));
         self.digits_due(now, call);
+        if before.is_some_and(|before| before != negotiated) {
+            self.control_changed(now, call);
+        }
         if changed {
             self.ivr.handle_input(now, ivr::Input::Hold { call, on: held });
             self.sounding(now, call);
@@ -143,6 +144,7 @@ impl Node {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         entry.established = true;
         self.up(now, call);
+        self.control_established(now, call);
         self.refer(now, call);
     }
 
@@ -162,8 +164,11 @@ impl Node {
             self.drop_orphan(now, call);
             return;
         };
-        self.touch(now, call);
-        self.append_cdr(now, &entry, end_name(cause));
+        let control = self.is_control_call(call);
+        if !control {
+            self.touch(now, call);
+            self.append_cdr(now, &entry, end_name(cause));
+        }
         if let Some(takeover) = self.takeover.as_mut().filter(|_| entry.moving) {
             takeover.lost += 1;
         }
@@ -176,6 +181,9 @@ impl Node {
         self.media(port, media::Command::Close);
         self.udp_ports.give_back(now, udp_port);
         self.count_end(cause);
+        if control {
+            return self.control_ended(now, call);
+        }
         let by_caller = matches!(cause, EndCause::RemoteHangup | EndCause::Cancelled);
         let cause = q850(cause);
         self.ivr.handle_input(now, ivr::Input::Ended { call, cause, by_caller });

@@ -6,6 +6,7 @@ use super::dialog::local_media;
 use crate::ids::{CallId, MediaId, PortId};
 use crate::ivr;
 use crate::media::{self, PlaybackEnd, RecordingEnd, Refusal};
+use crate::menu::Heard;
 use crate::node::call::{Announcing, Leg, Socket};
 use crate::node::snapshot::AlarmKind;
 use crate::node::{Mark, Node, is_own};
@@ -35,6 +36,10 @@ impl Node {
         match event {
             media::Event::Opened => self.opened(now, call),
             media::Event::OpenFailed => self.open_failed(now, call),
+            media::Event::Digit { digit, in_band, .. } if self.is_control_call(call) => {
+                let heard = if in_band { Heard::Tone } else { Heard::Event };
+                self.control_digit(now, call, digit, heard);
+            }
             media::Event::Digit { digit, duration_ms, .. } => {
                 self.digit(now, call, digit, duration_ms);
             }
@@ -140,6 +145,10 @@ impl Node {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         entry.media_over(id);
         let port = entry.port;
+        if self.is_control_call(call) {
+            return self.control_played(now, call, id);
+        }
+        let Some(entry) = self.calls.get_mut(&call) else { return };
         if entry.announce == Some(Announcing { last: id }) {
             entry.announce = None;
             if end == PlaybackEnd::Completed {

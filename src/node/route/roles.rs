@@ -50,7 +50,8 @@ impl Node {
         for port in self.ports_of(PortKind::Pool) {
             self.sip_command(now, sip::Command::Abandon { port });
         }
-        let calls: Vec<CallId> = self.calls.keys().copied().collect();
+        let of_pool = |call: &&CallId| !self.controls.calls.contains_key(call);
+        let calls: Vec<CallId> = self.calls.keys().filter(of_pool).copied().collect();
         for call in calls {
             self.orphan(now, call);
         }

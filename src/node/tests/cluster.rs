@@ -6,9 +6,9 @@ use crate::ids::Epoch;
 use crate::node::RoleOrder;
 use crate::store::{Loaded, Who};
 
-const A: usize = 0;
-const B: usize = 1;
-const W: usize = 2;
+pub(super) const A: usize = 0;
+pub(super) const B: usize = 1;
+pub(super) const W: usize = 2;
 
 const NODES: &str = "[[cluster.nodes]]\nname = \"a\"\nlink = \"10.0.0.9:7400\"\n\
     [[cluster.nodes]]\nname = \"b\"\nlink = \"10.0.0.10:7400\"\n\
@@ -28,21 +28,22 @@ fn node(name: &str, promotion: &str) -> Bench {
     if name == "w" {
         let (ports, rest) = (text.find("[[ports]]"), text.find("[ari.users"));
         text.replace_range(ports.expect("ports")..rest.expect("users"), "");
+        text += "[control]\nextension = \"6090\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n";
     }
     Bench::with(&format!("[node]\nname = \"{name}\"\n{text}"))
 }
 
 /// The nodes that live, and the links that are up.
-struct Trio {
-    nodes: [Option<Bench>; 3],
-    now: Instant,
+pub(super) struct Trio {
+    pub(super) nodes: [Option<Bench>; 3],
+    pub(super) now: Instant,
     /// Pairs that hear nothing of each other.
     cut: BTreeSet<(usize, usize)>,
-    made: [Made; 3],
+    pub(super) made: [Made; 3],
 }
 
 impl Trio {
-    fn new(promotion: &str) -> Self {
+    pub(super) fn new(promotion: &str) -> Self {
         let nodes = ["a", "b", "w"].map(|name| Some(node(name, promotion)));
         let now = nodes.iter().flatten().map(|node| node.now).max().expect("three");
         let mut trio = Self { nodes, now, cut: BTreeSet::new(), made: Default::default() };
@@ -82,7 +83,7 @@ impl Trio {
     }
 
     /// Takes what a node has made, and carries it to the others.
-    fn carry(&mut self, at: usize) {
+    pub(super) fn carry(&mut self, at: usize) {
         let Some(bench) = &mut self.nodes[at] else { return };
         let mut made = bench.take();
         let peers = std::mem::take(&mut made.peers);
@@ -95,7 +96,7 @@ impl Trio {
         }
     }
 
-    fn run(&mut self, time: Duration) {
+    pub(super) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
             let due = |at: usize| Some((self.nodes[at].as_ref()?.node.poll_timeout()?, at));
@@ -113,14 +114,14 @@ impl Trio {
         self.nodes.iter_mut().flatten().for_each(|bench| bench.now = end);
     }
 
-    fn kill(&mut self, at: usize) {
+    pub(super) fn kill(&mut self, at: usize) {
         self.nodes[at] = None;
         for other in [A, B, W] {
             self.link(other, at, peer::Event::Down { why: None });
         }
     }
 
-    fn role(&self, at: usize) -> Role {
+    pub(super) fn role(&self, at: usize) -> Role {
         let member = self.nodes[at].as_ref().expect("alive").node.member().expect("joined");
         member.ha().role()
     }
@@ -130,7 +131,7 @@ impl Trio {
         matches!(node.registrations[0], sip::RegistrationState::Registered { .. })
     }
 
-    fn order(&mut self, at: usize, order: crate::ha::role::Order) {
+    pub(super) fn order(&mut self, at: usize, order: crate::ha::role::Order) {
         let ordered = RoleOrder { id: RequestId(9), who: Who::Operator("root".to_owned()), order };
         let bench = self.nodes[at].as_mut().expect("alive");
         bench.now = self.now;

@@ -102,6 +102,7 @@ impl World {
                 | Output::Persist { .. }
                 | Output::ReadFacts { .. }
                 | Output::AgentChanged { .. }
+                | Output::CheckPin { .. }
                 | Output::Answer { .. } => {}
                 Output::Stopped => self.node_stopped(),
             }

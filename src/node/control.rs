@@ -1,0 +1,58 @@
+//! Calls of the control extension: the menu of each, and what is remembered between them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::ids::{CallId, MediaId, RequestId};
+use crate::menu::{AlertCalls, Entry, Menu, Proposal};
+use crate::timers::Instant;
+
+/// Requests of the menu have numbers from here on: those of operators are counted from 1.
+const REQUESTS_FROM: u64 = 1 << 62;
+
+/// One call.
+#[derive(Debug)]
+pub struct Control {
+    pub menu: Menu,
+    pub entry: Entry,
+    /// What is being said, and as which playback.
+    pub says: Option<(u32, MediaId)>,
+    /// Index in the on-call list, where it is an alert call.
+    pub person: Option<usize>,
+    /// The menu was told that the call is up.
+    pub began: bool,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Controls {
+    pub calls: BTreeMap<CallId, Control>,
+    /// Orders of a menu that wait for the cluster.
+    pub orders: BTreeMap<RequestId, CallId>,
+    /// Calls to place when the extension is free: whom, why, and for which person of the list.
+    pub to_place: VecDeque<(String, Entry, Option<usize>)>,
+    pub alerts: AlertCalls,
+    /// A forced promotion that waits for a second agent, until then.
+    pub proposal: Option<(Proposal, Instant)>,
+    requests: u64,
+}
+
+impl Controls {
+    pub fn new(alerts: AlertCalls) -> Self {
+        Self {
+            calls: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            to_place: VecDeque::new(),
+            alerts,
+            proposal: None,
+            requests: REQUESTS_FROM,
+        }
+    }
+
+    /// A number for an order of this call's menu.
+    pub fn order_of(&mut self, call: CallId) -> RequestId {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        self.orders.insert(id, call);
+        id
+    }
+}

@@ -1,0 +1,473 @@
+//! The control extension: its calls go to the menu, and what the menu wants is done here.
+//!
+//! A call of it is a call like any other to the endpoint and to the media port, and none to the
+//! pool, to applications and to the other node: every node has a control extension of its own, and
+//! it answers whatever the node's role is.
+
+use tracing::{info, warn};
+
+use crate::codecs::Digit;
+use crate::config::MemberRole;
+use crate::ha::Role;
+use crate::ha::role::{self, Answer, Event};
+use crate::ids::{CallId, MediaId, RequestId};
+use crate::ivr;
+use crate::media::{self, DigitSet};
+use crate::menu::{
+    self, Alarm, AlertInput, AlertOutput, Caller, Candidate, Clock, DataAge, Entry, Evidence,
+    Heard, Menu, Obstacle, Primary, Promotion, Proposal, Since, judge,
+};
+use crate::node::call::{Call, Leg};
+use crate::node::control::Control;
+use crate::node::{Node, Output, Phase, RoleOrder, Timer};
+use crate::redact::Redacted;
+use crate::sip;
+use crate::store::{Action, Audit, Body, Who};
+use crate::timers::{Duration, Instant, earliest};
+
+/// Whom we call has this long to answer.
+const RING: Duration = Duration::from_secs(30);
+/// A forced promotion waits for a second agent so long.
+const PROPOSAL_MAX: Duration = Duration::from_secs(300);
+/// Digits of a number from which on it is one of the outside.
+const OUTSIDE_DIGITS: usize = 8;
+
+/// Any key stops a speech.
+const ANY_KEY: DigitSet = DigitSet(u16::MAX);
+
+impl Node {
+    /// Somebody calls the control extension. One call at a time.
+    pub(super) fn control_call(&mut self, now: Instant, incoming: sip::Incoming) {
+        let sip::Incoming { call, port, caller, called, .. } = incoming;
+        let welcome = self.member.is_some() && self.may_call_control(caller.number.reveal());
+        if !welcome {
+            // 480 lets the PBX go on to another node's control extension.
+            return self.sip_command(now, sip::Command::Refuse { call, status: 480 });
+        }
+        let free = self.call_of(port).is_none() && self.phase == Phase::Running;
+        let Some(udp_port) = free.then(|| self.open_udp_port(now, call, port)).flatten() else {
+            return self.sip_command(now, sip::Command::Refuse { call, status: 486 });
+        };
+        let mut entry = Call::new(call, port, udp_port, Leg::Inbound, now);
+        (entry.caller, entry.called) = (caller, called);
+        self.admit(entry);
+        self.admit_menu(call, Entry::Called, None);
+        self.answer(now, call);
+    }
+
+    fn admit_menu(&mut self, call: CallId, entry: Entry, person: Option<usize>) {
+        let two_person = self.config.control.as_ref().is_some_and(|control| control.two_person);
+        let menu = Menu::new(menu::Config { two_person }, crate::ids::fork(&mut self.rng));
+        let control = Control { menu, entry, says: None, person, began: false };
+        self.controls.calls.insert(call, control);
+    }
+
+    /// Whether the configuration lets this number call. A number is a hint and no proof: the PIN
+    /// is asked all the same.
+    fn may_call_control(&self, number: &str) -> bool {
+        let Some(control) = &self.config.control else { return false };
+        control.callers.is_empty() || control.callers.iter().any(|p| ivr::matches(p, number))
+    }
+
+    /// Calls somebody from the control extension, when it is free.
+    fn place_control(&mut self, now: Instant, to: String, entry: Entry, person: Option<usize>) {
+        self.controls.to_place.push_back((to, entry, person));
+        self.place_waiting(now);
+    }
+
+    fn place_waiting(&mut self, now: Instant) {
+        let Some(port) = self.config.control.as_ref().map(|control| control.port) else { return };
+        if self.call_of(port).is_some() {
+            return;
+        }
+        let Some((target, entry, person)) = self.controls.to_place.pop_front() else { return };
+        let call = self.sip.next_call_id();
+        let Some(udp_port) = self.open_udp_port(now, call, port) else { return };
+        let give_up_at = now + RING;
+        // No application waits for an answer.
+        let request = RequestId(0);
+        let leg = Leg::Outbound { request, target: target.clone(), give_up_at };
+        let mut placed = Call::new(call, port, udp_port, leg, now);
+        let number = self.config.ports[usize::from(port.0)].extension.clone();
+        placed.caller = sip::Party { name: String::new().into(), number: number.into() };
+        placed.called = sip::Party { name: String::new().into(), number: target.into() };
+        self.admit(placed);
+        self.timers.insert((give_up_at, call, Timer::NoAnswer));
+        self.admit_menu(call, entry, person);
+    }
+
+    // ---- What happens in a call ----------------------------------------------------------------
+
+    /// Whether a call is one of the control extension.
+    pub(super) fn is_control_call(&self, call: CallId) -> bool {
+        self.controls.calls.contains_key(&call)
+    }
+
+    /// It is up.
+    pub(super) fn control_established(&mut self, now: Instant, call: CallId) {
+        let caller = self.control_caller(call);
+        let evidence = self.evidence(now);
+        let Some(control) = self.controls.calls.get_mut(&call) else { return };
+        if std::mem::replace(&mut control.began, true) {
+            return;
+        }
+        let (entry, person) = (control.entry.clone(), control.person);
+        control.menu.handle_input(now, menu::Input::Evidence(evidence));
+        control.menu.handle_input(now, menu::Input::Began { entry, caller });
+        if let Some(person) = person {
+            self.alert(now, AlertInput::Answered { person });
+        }
+        self.pump_control(now, call);
+    }
+
+    fn control_caller(&self, call: CallId) -> Caller {
+        let Some(entry) = self.calls.get(&call) else { return Caller::default() };
+        let extension = entry.party().number.clone();
+        let digits = extension.reveal().chars().filter(char::is_ascii_digit).count();
+        let trunk = extension.reveal().starts_with('+') || digits >= OUTSIDE_DIGITS;
+        Caller { extension, trunk, placed: entry.outbound }
+    }
+
+    /// A key was pressed in a call of the control extension.
+    pub(super) fn control_digit(&mut self, now: Instant, call: CallId, key: Digit, heard: Heard) {
+        self.menu_input(now, call, menu::Input::Digit { key: Redacted::new(key), heard });
+        let person = self.controls.calls.get(&call).and_then(|control| control.person);
+        if let Some(person) = person.filter(|_| heard != Heard::Tone) {
+            self.alert(now, AlertInput::Acknowledged { person });
+        }
+    }
+
+    /// Something that it played is over.
+    pub(super) fn control_played(&mut self, now: Instant, call: CallId, id: MediaId) {
+        let Some(control) = self.controls.calls.get_mut(&call) else { return };
+        if let Some((speech, _)) = control.says.take_if(|(_, said)| *said == id) {
+            self.menu_input(now, call, menu::Input::Said { speech });
+        }
+    }
+
+    /// Somebody else may be on the line.
+    pub(super) fn control_changed(&mut self, now: Instant, call: CallId) {
+        let caller = self.control_caller(call);
+        if self.controls.calls.get(&call).is_some_and(|control| control.began) {
+            self.menu_input(now, call, menu::Input::Changed { caller });
+        }
+    }
+
+    /// The call is over.
+    pub(super) fn control_ended(&mut self, now: Instant, call: CallId) {
+        self.menu_input(now, call, menu::Input::Ended);
+        let Some(control) = self.controls.calls.remove(&call) else { return };
+        if let Some(person) = control.person {
+            self.alert(now, AlertInput::Ended { person });
+        }
+        self.place_waiting(now);
+    }
+
+    fn menu_input(&mut self, now: Instant, call: CallId, input: menu::Input) {
+        if let Some(control) = self.controls.calls.get_mut(&call) {
+            control.menu.handle_input(now, input);
+            self.pump_control(now, call);
+        }
+    }
+
+    /// Deadlines of menus and alert calls.
+    pub(in crate::node) fn control_due(&mut self, now: Instant) {
+        let due = |control: &Control| control.menu.poll_timeout().is_some_and(|at| at <= now);
+        let calls: Vec<CallId> = self
+            .controls
+            .calls
+            .iter()
+            .filter(|(_, control)| due(control))
+            .map(|(call, _)| *call)
+            .collect();
+        for call in calls {
+            if let Some(control) = self.controls.calls.get_mut(&call) {
+                control.menu.handle_timeout(now);
+            }
+            self.pump_control(now, call);
+        }
+        self.controls.alerts.handle_timeout(now);
+        self.pump_alerts(now);
+    }
+
+    pub(in crate::node) fn control_timeout(&self) -> Option<Instant> {
+        let menus = self.controls.calls.values().filter_map(|c| c.menu.poll_timeout()).min();
+        earliest([menus, self.controls.alerts.poll_timeout()])
+    }
+
+    /// The other calls hear how the cluster stands, and how far a promotion is.
+    pub(in crate::node) fn tell_menus(&mut self, now: Instant) {
+        if self.controls.calls.is_empty() {
+            return;
+        }
+        let evidence = self.evidence(now);
+        let (ports, of) = (evidence.ports_proven, evidence.ports);
+        let calls: Vec<CallId> = self.controls.calls.keys().copied().collect();
+        for call in calls {
+            self.menu_input(now, call, menu::Input::Evidence(evidence.clone()));
+            if self.controls.orders.values().any(|&waits| waits == call) {
+                let progress = Promotion::Progress { ports, of };
+                self.menu_input(now, call, menu::Input::Promotion(progress));
+            }
+        }
+    }
+
+    // ---- What the menu wants -------------------------------------------------------------------
+
+    fn pump_control(&mut self, now: Instant, call: CallId) {
+        while let Some(output) =
+            self.controls.calls.get_mut(&call).and_then(|control| control.menu.poll_output())
+        {
+            match output {
+                menu::Output::Say { speech, prompts } => self.speak(now, call, speech, &prompts),
+                menu::Output::CheckPin { check, number, pin } => {
+                    let stored = self.agents.get(number.reveal()).map(|agent| agent.pin.clone());
+                    self.checks.insert((call, check), number);
+                    self.outputs.push_back(Output::CheckPin { call, check, pin, stored });
+                }
+                menu::Output::Order(order) => self.menu_order(now, call, order),
+                menu::Output::Audit(audit) => drop(self.append(now, Body::Audit(audit))),
+                menu::Output::HangUp => self.hang_up(now, call, Some(16)),
+                menu::Output::CallBack { extension, number } => {
+                    self.place_control(now, extension, Entry::CalledBack { number }, None);
+                }
+            }
+        }
+    }
+
+    fn speak(&mut self, now: Instant, call: CallId, speech: u32, prompts: &menu::Speech) {
+        let language = self.config.control.as_ref().map_or("en", |c| c.language.as_str());
+        let pieces = self.prompts.spoken(prompts, language);
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        let (id, port) = (entry.own_media(), entry.port);
+        entry.live.insert(id);
+        let Some(control) = self.controls.calls.get_mut(&call) else { return };
+        control.says = Some((speech, id));
+        if pieces.is_empty() {
+            return self.control_played(now, call, id);
+        }
+        let playback = media::Playback {
+            id,
+            pieces,
+            offset: Duration::ZERO,
+            skip: Duration::ZERO,
+            repeat: false,
+            barge_in: ANY_KEY,
+            replace: true,
+        };
+        self.media(port, media::Command::Play(playback));
+    }
+
+    /// The comparison of a PIN is made; `None`: it could not be.
+    pub(in crate::node) fn pin_checked(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        check: u32,
+        matched: Option<bool>,
+    ) {
+        let Some(number) = self.checks.remove(&(call, check)) else { return };
+        let caller = self.control_caller(call);
+        let verdict = match matched {
+            Some(matched) => {
+                let (number, extension) = (number.reveal(), caller.extension.reveal());
+                let access = self.agents.standing(number, extension, self.unix_ms(now));
+                judge(access, self.agents.get(number), &caller, matched)
+            }
+            None => menu::Verdict::Refused(menu::Why::Unchecked),
+        };
+        let evidence = self.evidence(now);
+        self.menu_input(now, call, menu::Input::Evidence(evidence));
+        self.menu_input(now, call, menu::Input::Checked { check, verdict });
+    }
+
+    fn menu_order(&mut self, now: Instant, call: CallId, order: menu::Order) {
+        match order {
+            menu::Order::Promote { candidate, forced, who } => {
+                let id = self.controls.order_of(call);
+                let order = role::Order::Promote { node: candidate.node, forced };
+                self.controls.proposal = None;
+                self.role_order(now, RoleOrder { id, who, order });
+            }
+            menu::Order::Propose { who } => {
+                let by = match who {
+                    Who::Agent { number, .. } => number,
+                    Who::Operator(name) => name,
+                    Who::Policy => String::new(),
+                };
+                self.controls.proposal = Some((Proposal { by }, now + PROPOSAL_MAX));
+            }
+            menu::Order::Acknowledge => {
+                for alarm in [Alarm::PrimaryDown, Alarm::BackupLost, Alarm::WitnessLost] {
+                    self.alert(now, AlertInput::Over(alarm));
+                }
+                self.alarm = None;
+            }
+            menu::Order::RestartMessage => {
+                let who = Who::Policy;
+                let result = Err("no telephone has asked for it".to_owned());
+                let audit = Audit { who, action: Action::Acknowledge, result };
+                self.append(now, Body::Audit(audit));
+            }
+            menu::Order::Drill => info!(%call, "a drill of the phone menu went well"),
+        }
+    }
+
+    /// What became of an order of a menu; whether it was one.
+    pub(super) fn menu_answer(&mut self, now: Instant, id: RequestId, answer: &Answer) -> bool {
+        let Some(call) = self.controls.orders.remove(&id) else { return false };
+        let evidence = self.evidence(now);
+        let (ports, of) = (evidence.ports_proven, evidence.ports);
+        let news = match answer {
+            Answer::Done => Promotion::Done { ports, of },
+            Answer::Refused { may_force, .. } => {
+                let mut obstacles = evidence.obstacles.clone();
+                if obstacles.is_empty() {
+                    obstacles.push(Obstacle::NoMajority);
+                }
+                Promotion::Refused { obstacles, may_force: *may_force }
+            }
+            Answer::Unknown => Promotion::Unknown,
+        };
+        self.menu_input(now, call, menu::Input::Evidence(evidence));
+        self.menu_input(now, call, menu::Input::Promotion(news));
+        true
+    }
+
+    // ---- Evidence ------------------------------------------------------------------------------
+
+    fn evidence(&self, now: Instant) -> Evidence {
+        let Some(member) = &self.member else { return Evidence::default() };
+        let (cluster, ha) = (&self.config.cluster, member.ha());
+        let holder = ha.primary(now).map(|(node, _)| node);
+        let primary = match (holder, self.last_primary) {
+            (Some(node), _) => Primary::Answering { name: cluster.name_of(node) },
+            (None, Some((node, seen))) => {
+                Primary::Silent { name: cluster.name_of(node), since: self.since(now, seen) }
+            }
+            (None, None) => Primary::Nobody,
+        };
+        let candidate = cluster.nodes.iter().find(|node| {
+            let up = member.peers().get(&node.id).is_none_or(|peer| peer.up);
+            node.role == MemberRole::Data && Some(node.id) != holder && up
+        });
+        let serving = candidate.map_or(cluster.me, |node| node.id);
+        let beat = match member.peers().get(&serving) {
+            Some(peer) => peer.beat,
+            None => self.beat,
+        };
+        let calls = member.peers().values().filter_map(|peer| peer.beat).map(|beat| beat.calls);
+        let facts = member.facts_status();
+        Evidence {
+            primary,
+            candidate: candidate.map(|node| Candidate { node: node.id, name: node.name.clone() }),
+            live_calls: calls.chain(self.beat.map(|beat| beat.calls)).max().unwrap_or_default(),
+            ports_proven: beat.map_or(0, |beat| beat.ports_proven),
+            ports: beat.map_or(0, |beat| beat.ports),
+            unproven: Vec::new(),
+            data: DataAge::Current,
+            unshipped: facts
+                .pending_since
+                .map(|at| (u32::try_from(facts.pending).unwrap_or(u32::MAX), self.since(now, at))),
+            alarm: self.alarm,
+            obstacles: self.obstacles(holder.is_some(), candidate.is_some(), ha.paused()),
+            proposal: self
+                .controls
+                .proposal
+                .as_ref()
+                .filter(|(_, until)| now < *until)
+                .map(|(proposal, _)| proposal.clone()),
+        }
+    }
+
+    fn obstacles(&self, answers: bool, candidate: bool, paused: bool) -> Vec<Obstacle> {
+        [
+            (answers, Obstacle::PrimaryAnswers),
+            (!candidate, Obstacle::NotReady),
+            (paused && answers, Obstacle::Paused),
+            (self.taking_over.is_some(), Obstacle::UnderWay),
+        ]
+        .into_iter()
+        .filter_map(|(stands, obstacle)| stands.then_some(obstacle))
+        .collect()
+    }
+
+    /// A moment as a person says it.
+    fn since(&self, now: Instant, at: Instant) -> Since {
+        let ago = now.saturating_duration_since(at);
+        let unix_ms = self.unix_ms(now);
+        let ago_ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+        let minutes = unix_ms.saturating_sub(ago_ms) / 60_000;
+        let clock = Clock {
+            hour: u8::try_from(minutes / 60 % 24).unwrap_or_default(),
+            minute: u8::try_from(minutes % 60).unwrap_or_default(),
+        };
+        Since { clock, ago }
+    }
+
+    // ---- Alert calls ---------------------------------------------------------------------------
+
+    /// Something of the cluster that people must hear of.
+    pub(super) fn alert_event(&mut self, now: Instant, event: &Event) {
+        let alarm = match event {
+            Event::PrimaryDown { controlled: false, .. } => Alarm::PrimaryDown,
+            Event::PrimaryDown { controlled: true, .. } => Alarm::PrimaryStopped,
+            Event::PromotionFailed { .. } => Alarm::PromotionFailed,
+            Event::BackupLost(_) => Alarm::BackupLost,
+            Event::WitnessLost => Alarm::WitnessLost,
+            Event::PromotionDone(_) => Alarm::Promoted,
+            Event::PromotionStarted(_) | Event::AutomaticStopped { .. } => return,
+        };
+        self.alarm = Some(self.alarm.map_or(alarm, |stands| stands.min(alarm)));
+        if self.calls_people() {
+            self.alert(now, AlertInput::Raised(alarm));
+        }
+    }
+
+    /// The witness calls people; without one, whoever acts, or the one that is left.
+    fn calls_people(&self) -> bool {
+        let Some(member) = &self.member else { return false };
+        match self.config.cluster.witness() {
+            Some(witness) if witness == self.config.cluster.me => true,
+            Some(witness) if member.peers().get(&witness).is_some_and(|peer| peer.up) => false,
+            _ => member.ha().role() != Role::Backup || !member.peers().values().any(|p| p.up),
+        }
+    }
+
+    fn alert(&mut self, now: Instant, input: AlertInput) {
+        self.controls.alerts.handle_input(now, input);
+        self.pump_alerts(now);
+    }
+
+    fn pump_alerts(&mut self, now: Instant) {
+        while let Some(output) = self.controls.alerts.poll_output() {
+            match output {
+                AlertOutput::Call { person, alarm } => {
+                    let list = self.config.control.as_ref().map(|control| &control.on_call);
+                    let Some(called) = list.and_then(|list| list.get(person)).cloned() else {
+                        continue;
+                    };
+                    let entry = Entry::Alert { alarm, person: called.agent };
+                    self.place_control(now, called.extension, entry, Some(person));
+                }
+                AlertOutput::Cancel { person } => {
+                    self.controls.to_place.retain(|(_, _, waits)| *waits != Some(person));
+                    let of = |control: &Control| control.person == Some(person);
+                    let found = self.controls.calls.iter().find(|(_, control)| of(control));
+                    if let Some(call) = found.map(|(call, _)| *call) {
+                        self.hang_up(now, call, Some(16));
+                    }
+                }
+                AlertOutput::NobodyReached => warn!("nobody on the on-call list was reached"),
+            }
+        }
+    }
+
+    /// Who was primary when one was last known, and when that was.
+    pub(in crate::node) fn note_primary(&mut self, now: Instant) {
+        let Some(member) = &self.member else { return };
+        if let Some((node, _)) = member.ha().primary(now) {
+            self.last_primary = Some((node, now));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A person with a telephone, and the control extension of the witness.
+
+use super::cluster::{A, B, Trio, W};
+use super::*;
+use crate::codecs::Digit;
+use crate::ha::Role;
+use crate::ha::role::Order;
+use crate::node::AgentChange;
+use crate::store::{Agent, Pin, Standing, Who};
+
+/// A cluster whose primary is dead, whose policy is to ask a person, and that knows one agent.
+fn bereft() -> Trio {
+    let mut trio = Trio::new("manual");
+    trio.run(Duration::from_secs(2));
+    trio.order(A, Order::Promote { node: NodeId(0), forced: None });
+    trio.run(Duration::from_secs(2));
+    assert!(matches!(trio.role(A), Role::Primary(_)), "{:?}", trio.made[A].answers);
+    let agent = Agent {
+        number: "4711".to_owned(),
+        name: "Ada".to_owned(),
+        standing: Standing::Enabled,
+        pin: Pin { salt: vec![1; 16].into(), hash: vec![2; 32].into() },
+        extensions: Vec::new(),
+        callback: false,
+    };
+    let change = AgentChange::Set(Box::new(agent));
+    let who = Who::Operator("root".to_owned());
+    input(&mut trio, Input::Agent { id: RequestId(1), change, who });
+    trio.run(Duration::from_secs(1));
+    trio.kill(A);
+    trio.run(Duration::from_secs(3));
+    assert_eq!(trio.role(B), Role::Backup);
+    trio
+}
+
+fn witness(trio: &mut Trio) -> &mut Bench {
+    let now = trio.now;
+    let bench = trio.nodes[W].as_mut().expect("alive");
+    bench.now = now;
+    bench
+}
+
+fn input(trio: &mut Trio, input: Input) {
+    let bench = witness(trio);
+    bench.node.handle_input(bench.now, input);
+    trio.carry(W);
+}
+
+/// Somebody calls, and the witness answers.
+fn call(trio: &mut Trio) {
+    let bench = witness(trio);
+    bench.contact = bench.node.sip.contact(PORT).expect("a port").uri.to_string();
+    let made = bench.arrive();
+    assert!(made.lines().contains(&"SIP/2.0 200 OK"), "{:?}", made.lines());
+    trio.made[W].add(made);
+    trio.carry(W);
+}
+
+/// What was said since the last time, word by word; it is heard to its end.
+fn heard(trio: &mut Trio) -> Vec<&'static str> {
+    let made = std::mem::take(&mut trio.made[W]);
+    let words: Vec<_> = made.played().iter().flat_map(|play| play.pieces.clone()).collect();
+    let last = made.played().last().map(|play| play.id);
+    trio.made[W].checks = made.checks.clone();
+    let bench = witness(trio);
+    let prompts = Arc::clone(&bench.node.prompts);
+    let name = |word: &Arc<media::Prompt>| {
+        let found = prompts.menu.iter().find(|(_, known)| Arc::ptr_eq(known, word));
+        *found.expect("a word of the menu").0
+    };
+    let said = words.iter().map(name).collect();
+    if let Some(id) = last {
+        let end = PlaybackEnd::Completed;
+        let event = media::Event::PlaybackFinished { id, end, position_ms: 0 };
+        let (call, at) = (bench.call, bench.now);
+        input(trio, Input::Media { port: PORT, call, at, event });
+    }
+    said
+}
+
+fn key(trio: &mut Trio, keys: &str, in_band: bool) {
+    for key in keys.chars() {
+        let digit = Digit::from_char(key).expect("a key");
+        let event = media::Event::Digit { digit, duration_ms: 80, rtp_timestamp: 0, in_band };
+        let bench = witness(trio);
+        let (call, at) = (bench.call, bench.now);
+        input(trio, Input::Media { port: PORT, call, at, event });
+        trio.run(Duration::from_millis(300));
+    }
+}
+
+/// Number and PIN; the comparison says `matched`.
+fn log_in(trio: &mut Trio, matched: bool) -> Vec<&'static str> {
+    heard(trio);
+    key(trio, "4711#", false);
+    heard(trio);
+    key(trio, "836152#", false);
+    let (call, check, pin) = trio.made[W].checks.pop().expect("a PIN to compare");
+    assert_eq!(pin, "836152");
+    input(trio, Input::PinChecked { call, check, matched: Some(matched) });
+    trio.run(Duration::from_secs(2));
+    heard(trio)
+}
+
+#[test]
+fn an_agent_promotes_the_backup_by_phone_and_hears_the_result_on_the_open_call() {
+    let mut trio = bereft();
+    call(&mut trio);
+    let state = log_in(&mut trio, true);
+    assert!(state.len() > 5, "the state is spoken: {state:?}");
+    key(&mut trio, "1", false);
+    let asked = heard(&mut trio);
+    let digits: Vec<_> = asked.iter().filter_map(|word| word.strip_prefix("digits/")).collect();
+    assert_eq!(digits.len(), 3, "{asked:?}");
+    trio.run(Duration::from_millis(100));
+    key(&mut trio, &digits.concat(), false);
+    trio.run(Duration::from_secs(3));
+    assert!(matches!(trio.role(B), Role::Primary(_)), "{:?}", trio.role(B));
+    let said = heard(&mut trio);
+    assert!(said.iter().any(|word| word.contains("promoted")), "{said:?}");
+}
+
+#[test]
+fn wrong_digits_or_a_wrong_pin_change_no_role() {
+    let mut trio = bereft();
+    call(&mut trio);
+    log_in(&mut trio, false);
+    key(&mut trio, "1", false);
+    trio.run(Duration::from_secs(5));
+    assert_eq!(trio.role(B), Role::Backup);
+    let mut trio = bereft();
+    call(&mut trio);
+    log_in(&mut trio, true);
+    key(&mut trio, "1", false);
+    let asked = heard(&mut trio);
+    let wrong: String = asked
+        .iter()
+        .filter_map(|word| word.strip_prefix("digits/"))
+        .map(|digit| if digit == "9" { '0' } else { '9' })
+        .collect();
+    key(&mut trio, &wrong, false);
+    trio.run(Duration::from_secs(5));
+    assert_eq!(trio.role(B), Role::Backup);
+}
+
+#[test]
+fn keys_that_are_heard_as_tones_count_for_nothing() {
+    let mut trio = bereft();
+    call(&mut trio);
+    heard(&mut trio);
+    key(&mut trio, "4711#836152#", true);
+    assert!(trio.made[W].checks.is_empty());
+}
+
+#[test]
+fn a_call_without_any_key_ends_by_itself() {
+    let mut trio = bereft();
+    call(&mut trio);
+    for _ in 0..12 {
+        trio.run(Duration::from_secs(5));
+        heard(&mut trio);
+    }
+    assert!(witness(&mut trio).node.calls.is_empty());
+}
+
+#[test]
+fn every_try_is_in_the_audit_log_of_both_nodes() {
+    let mut trio = bereft();
+    call(&mut trio);
+    log_in(&mut trio, false);
+    trio.run(Duration::from_secs(1));
+    for node in [B, W] {
+        let bench = trio.nodes[node].as_ref().expect("alive");
+        assert_eq!(bench.node.agents.failures("4711"), 1);
+    }
+}
