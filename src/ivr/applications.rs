@@ -3,13 +3,18 @@
 //! Subscriptions do nothing: an instance hears of its own channels, whatever it subscribes to, or
 //! every instance would hear everybody's calls.
 
+use serde_json::{Map, Value};
+
 use super::channel::{Channel, Owner};
 use super::docs::routes::ApplicationOp;
 use super::events::Body;
 use super::fault::{Fault, Outcome, Reply};
 use super::machine::{Ask, Ivr};
 use super::model::{ApplicationView, json};
+use super::sockets::Instance;
 use super::sound::is_id;
+use crate::ids::InstanceId;
+use crate::timers::Instant;
 
 /// Largest set of variables of a user event, in bytes of JSON.
 const USER_EVENT_MAX: usize = 16 * 1024;
@@ -55,6 +60,25 @@ impl Ivr {
             device_names: [],
             events_allowed: [],
             events_disallowed: [],
+        }
+    }
+
+    /// Something of the cluster: every instance hears of it once, whatever it serves.
+    pub(super) fn news(
+        &mut self,
+        now: Instant,
+        eventname: &str,
+        details: Vec<(&'static str, String)>,
+    ) {
+        let plain = |(name, value): (&'static str, String)| (name.to_owned(), Value::String(value));
+        let userevent = &details.into_iter().map(plain).collect::<Map<_, _>>();
+        let first = |(id, instance): (&InstanceId, &Instance)| {
+            Some((*id, instance.applications.first()?.clone()))
+        };
+        let audience: Vec<_> = self.instances.iter().filter_map(first).collect();
+        for (instance, application) in audience {
+            let body = Body::ChannelUserevent { eventname, channel: None, userevent };
+            self.out.event(now, &[instance], &application, &body);
         }
     }
 

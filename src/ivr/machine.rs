@@ -128,6 +128,7 @@ impl Ivr {
             Input::Request { request, http } => self.request(now, request, &http),
             Input::Upgrade { request, instance, http } => self.upgrade(request, instance, &http),
             Input::Text { instance, text } => self.socket_request(now, instance, &text),
+            Input::News { name, details } => self.news(now, name, details),
             Input::Closed { instance } => drop(self.instances.remove(&instance)),
             Input::Offer(offer) => self.offered(now, offer),
             Input::Revoke { call, generation } => self.revoked(now, call, generation),

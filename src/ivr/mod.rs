@@ -198,6 +198,13 @@ pub enum Input {
         /// The call, or why not: a status and a sentence.
         result: Result<NewCall, (u16, String)>,
     },
+    /// Something of the cluster, told to every instance once, as a ChannelUserevent.
+    News {
+        /// `primary.down`, `promotion.done`, ...
+        name: &'static str,
+        /// What belongs to it.
+        details: Vec<(&'static str, String)>,
+    },
     /// The call is over: ChannelHangupRequest if the far end did it, StasisEnd, ChannelDestroyed.
     Ended {
         /// The call.

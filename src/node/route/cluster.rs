@@ -12,6 +12,7 @@ use crate::ha::peer::{self, Beat};
 use crate::ha::role::{Answer, Event, Order};
 use crate::ha::{Role, member};
 use crate::ids::{CallId, RequestId};
+use crate::ivr;
 use crate::node::agents::{self, AgentChange};
 use crate::node::call::Call;
 use crate::node::order::{ROLE_ORDERS_MAX, RoleOrder};
@@ -112,6 +113,7 @@ impl Node {
 
     fn cluster_event(&mut self, now: Instant, event: &Event) {
         self.alert_event(now, event);
+        self.tell_applications(now, event);
         let name = |node| self.config.cluster.name_of(node);
         let text = match event {
             Event::PrimaryDown { node, controlled: true } => {
@@ -134,6 +136,33 @@ impl Node {
         };
         warn!(text, "cluster");
         self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
+    }
+
+    /// Applications hear of what concerns them.
+    fn tell_applications(&mut self, now: Instant, event: &Event) {
+        let node = |node| ("node", self.config.cluster.name_of(node));
+        let me = node(self.config.cluster.me);
+        let (name, details) = match event {
+            Event::PrimaryDown { node: down, controlled } => {
+                let kind = if *controlled { "controlled" } else { "uncontrolled" };
+                ("primary.down", vec![node(*down), ("kind", kind.to_owned())])
+            }
+            Event::PromotionStarted(epoch) => {
+                ("promotion.started", vec![me, ("epoch", epoch.to_string())])
+            }
+            Event::PromotionDone(epoch) => {
+                ("promotion.done", vec![me, ("epoch", epoch.to_string())])
+            }
+            Event::PromotionFailed { why, .. } => {
+                ("promotion.failed", vec![me, ("why", why.clone())])
+            }
+            Event::BackupLost(lost) => ("backup.lost", vec![node(*lost)]),
+            Event::WitnessLost => ("witness.lost", Vec::new()),
+            Event::AutomaticStopped { cause } => {
+                ("promotion.stopped", vec![("cause", cause.clone())])
+            }
+        };
+        self.ivr.handle_input(now, ivr::Input::News { name, details });
     }
 
     // ---- Promotion -----------------------------------------------------------------------------

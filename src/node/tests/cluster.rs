@@ -181,6 +181,45 @@ fn the_backup_takes_a_lost_primary_over_within_a_lease_and_a_half() {
 }
 
 #[test]
+fn applications_at_the_backup_hear_once_that_the_primary_is_down_and_who_took_over() {
+    for controlled in [false, true] {
+        let mut trio = Trio::new("auto");
+        trio.run(Duration::from_secs(5));
+        trio.nodes[B].as_mut().expect("alive").connect(FIRST);
+        trio.carry(B);
+        trio.made[B] = Made::default();
+        if controlled {
+            trio.order(A, crate::ha::role::Order::Release);
+        } else {
+            trio.kill(A);
+        }
+        trio.run(Duration::from_secs(5));
+        let told: Vec<_> = trio.made[B]
+            .events
+            .iter()
+            .filter(|(_, event)| event["type"] == "ChannelUserevent")
+            .map(|(_, event)| event["eventname"].as_str().expect("a name"))
+            .collect();
+        assert_eq!(told, ["primary.down", "promotion.started", "promotion.done"]);
+        let kind = &trio.made[B].events[0].1["userevent"]["kind"];
+        assert_eq!(kind, if controlled { "controlled" } else { "uncontrolled" });
+    }
+}
+
+#[test]
+fn a_cut_between_the_nodes_is_not_told_as_the_end_of_the_primary() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(5));
+    trio.nodes[B].as_mut().expect("alive").connect(FIRST);
+    trio.carry(B);
+    trio.made[B] = Made::default();
+    trio.cut.insert((A, B));
+    trio.run(Duration::from_secs(5));
+    assert!(matches!(trio.role(A), Role::Primary(_)) && trio.role(B) == Role::Backup);
+    assert!(trio.made[B].events.iter().all(|(_, event)| event["eventname"] != "primary.down"));
+}
+
+#[test]
 fn a_primary_that_is_cut_off_fences_itself_before_the_backup_acts() {
     let mut trio = Trio::new("auto");
     trio.run(Duration::from_secs(5));
