@@ -284,8 +284,13 @@ impl Lease {
     }
 
     fn requested(&mut self, now: Instant, request: Request) {
-        let forced = request.kind == Kind::Forced && request.epoch > self.voter.vote().promised;
-        if forced && matches!(self.state, State::Holding(_)) && !self.site.other_pbx {
+        // Only a holder renews, and what is forced outranks: either ends a lower epoch at once,
+        // also that of a node which was paused with its clock and thinks that it has time left.
+        if let State::Holding(hold) = &self.state
+            && request.kind != Kind::New
+            && request.epoch > hold.epoch
+            && !self.site.other_pbx
+        {
             self.lose(true);
         }
         let mine = match &self.state {

@@ -28,11 +28,11 @@ impl World {
         if !self.forced && strict.len() > 1 {
             self.fail(format!("two holders: {strict:?}"));
         }
+        for &(id, _) in &holders {
+            self.check_epoch(id);
+        }
         if holders.len() > 1 && !self.forced {
             self.check_paused();
-        }
-        for (id, _) in holders {
-            self.check_epoch(id);
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Facts {
     pub asked: Option<(bool, Epoch)>,
     /// Since when the other node lacks something, in real microseconds.
     pub lacking_since: Option<u64>,
+    /// Highest epoch of whoever asked what is here: nothing is acknowledged under a lower one.
+    pub barred: Epoch,
     /// Number of the question whose answer it waits for.
     pub pull: Option<u64>,
 }

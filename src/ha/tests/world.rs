@@ -37,7 +37,7 @@ pub enum Packet {
     Exited(Epoch, String),
     Sync(Marks),
     SyncAck(Marks),
-    Pull(u64),
+    Pull(u64, Epoch),
     Pulled(u64, Marks),
 }
 
@@ -381,8 +381,10 @@ impl World {
     }
 
     fn ask_facts(&mut self, id: NodeId) {
+        let node = self.node(id);
+        let epoch = node.ha.as_ref().map_or(Epoch::default(), |ha| ha.lease.vote().held);
         if let (Some(number), Some(other)) = (self.node(id).facts.pull, self.other(id)) {
-            self.send(id, other, Packet::Pull(number));
+            self.send(id, other, Packet::Pull(number, epoch));
         }
     }
 
@@ -414,8 +416,10 @@ impl World {
                 self.send(to, from, Packet::SyncAck(here));
             }
             Packet::SyncAck(marks) => merge(&mut self.node(to).facts.there, &marks),
-            Packet::Pull(number) => {
-                let here = self.node(to).facts.here.clone();
+            Packet::Pull(number, epoch) => {
+                let facts = &mut self.node(to).facts;
+                facts.barred = facts.barred.max(epoch);
+                let here = facts.here.clone();
                 self.send(to, from, Packet::Pulled(number, here));
             }
             Packet::Pulled(number, marks) => {
@@ -470,6 +474,7 @@ impl World {
         self.ask_facts(id);
         if let Role::Primary(epoch) = role
             && acts
+            && epoch >= self.node(id).facts.barred
         {
             *self.node(id).facts.here.entry(id).or_default() += 1;
             self.acknowledge(id, epoch);

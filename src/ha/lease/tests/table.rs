@@ -211,6 +211,17 @@ fn a_forced_epoch_outranks_a_lease_at_once() {
 }
 
 #[test]
+fn a_holder_that_hears_another_one_renew_a_higher_epoch_holds_no_more() {
+    let mut cluster = held_by_a();
+    let renewal = |epoch| Message::Request { epoch: Epoch(epoch), counter: 9, kind: Kind::Renew };
+    cluster.receive(A, B, renewal(1));
+    assert_eq!(cluster.holder(), Some(A));
+    cluster.receive(A, B, renewal(2));
+    assert_eq!(cluster.holder(), None);
+    assert!(cluster.said(A).contains(&Output::Lost { epoch: Epoch(1), outranked: true }));
+}
+
+#[test]
 fn a_forced_epoch_that_was_granted_is_a_lease_like_any_other() {
     let mut cluster = held_by_a();
     cluster.kill(A);

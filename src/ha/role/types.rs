@@ -1,0 +1,221 @@
+//! What roles hear and say, to the lease, to people and to each other.
+
+use serde::{Deserialize, Serialize};
+
+use super::BOOT_WAIT;
+use crate::config::{Cluster, Promotion};
+use crate::ha::Role;
+use crate::ha::lease::{self, Site};
+use crate::ids::{Epoch, NodeId, RequestId};
+use crate::store::{Lane, Vote};
+use crate::timers::Duration;
+
+/// What is fixed for the life of a node.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cluster.
+    pub site: Site,
+    /// When a backup promotes itself.
+    pub policy: Promotion,
+    /// Names of the nodes, by number, for texts.
+    pub names: Vec<String>,
+    /// A node that is not the first one leaves the role so long to the first after its own start;
+    /// [`BOOT_WAIT`] unless there is a reason.
+    pub boot_wait: Duration,
+    /// Automatic promotion was paused before the start.
+    pub paused: bool,
+}
+
+impl Settings {
+    /// Those of a configuration.
+    pub fn of(cluster: &Cluster) -> Self {
+        Self {
+            site: Site::of(cluster),
+            policy: cluster.promotion,
+            names: cluster.nodes.iter().map(|member| member.name.clone()).collect(),
+            boot_wait: BOOT_WAIT,
+            paused: false,
+        }
+    }
+}
+
+/// What a person wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Make this node primary.
+    Promote {
+        /// Which.
+        node: NodeId,
+        /// Without what makes it safe: the words of whoever attests that nobody else acts.
+        forced: Option<String>,
+    },
+    /// Make this node primary while both live.
+    Switchover {
+        /// Which.
+        to: NodeId,
+        /// Even if it is not ready.
+        forced: bool,
+    },
+    /// No automatic promotion until `Resume`.
+    Pause,
+    /// Automatic promotion as configured; forgets repeated crashes too.
+    Resume,
+    /// Let this node follow again.
+    Rejoin,
+    /// Give this node's role up; it does not take it back by itself.
+    Release,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is as wanted.
+    Done,
+    /// It is not, and will not be.
+    Refused {
+        /// Why, and who must do what; never empty.
+        reasons: Vec<String>,
+        /// A forced order would be carried out.
+        may_force: bool,
+    },
+    /// No answer came in time: it may still happen.
+    Unknown,
+}
+
+/// Between two nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// Primary to successor: would you take over?
+    Prepare {
+        /// The answer repeats it.
+        number: u64,
+        /// The sender yields because it does not reach its PBX.
+        yields: bool,
+    },
+    /// What stands against it.
+    Prepared {
+        /// Of the question.
+        number: u64,
+        /// Nothing, or sentences.
+        against: Vec<String>,
+    },
+    /// Somebody ordered this at the sender.
+    Do {
+        /// The answer repeats it.
+        number: u64,
+        /// What.
+        order: Order,
+    },
+    /// What became of it.
+    Did {
+        /// Of the order.
+        number: u64,
+        /// The result.
+        answer: Answer,
+    },
+    /// Whether automatic promotion is paused; the highest version holds.
+    Pause {
+        /// It is.
+        on: bool,
+        /// Counts changes.
+        version: u64,
+    },
+}
+
+/// What roles hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The lease said something.
+    Lease(lease::Output),
+    /// The link to this node is up.
+    Up(NodeId),
+    /// It is down.
+    Down(NodeId),
+    /// Whether another node says that it reaches its PBX.
+    PeerPbx(NodeId, Option<bool>),
+    /// Whether this node reaches its PBX.
+    Pbx(bool),
+    /// Everything that stands against this node as primary, as sentences: ports whose password is
+    /// not proven, prompts that are missing, a full disk.
+    Against(Vec<String>),
+    /// The extension that only a primary registers has been dead for longer than it lasts.
+    SentinelDead(bool),
+    /// Another node said something.
+    Received(NodeId, Message),
+    /// Somebody wants something.
+    Order(RequestId, Order),
+    /// The answer to `Settle`: what was acknowledged is at the other node, up to these counters.
+    Settled(Vec<(Lane, u64)>),
+    /// The answer to `NeedsFacts`.
+    FactsPulled,
+    /// Facts may exist elsewhere that are not here.
+    Behind,
+    /// Ports and calls are taken over.
+    TakenOver,
+    /// A process of this node ended of this cause.
+    Crashed(String),
+    /// The disk failed.
+    StoreFailed,
+    /// Somebody of a higher epoch was met at the PBX.
+    Outranked(Epoch),
+}
+
+/// What comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// To the lease.
+    Lease(lease::Input),
+    /// To another node.
+    Send(NodeId, Message),
+    /// This node is something else.
+    Role(Role),
+    /// Something that applications and people hear of.
+    Event(Event),
+    /// What became of an order.
+    Answer(RequestId, Answer),
+    /// Take no new calls and ship what was acknowledged; `Settled` answers.
+    Settle,
+    /// Fetch every fact of this node; `FactsPulled` answers, at once if they are here.
+    NeedsFacts(NodeId),
+}
+
+/// Something that applications and people hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Nobody is primary.
+    PrimaryDown {
+        /// Who was.
+        node: NodeId,
+        /// In an orderly way.
+        controlled: bool,
+    },
+    /// This node takes over.
+    PromotionStarted(Epoch),
+    /// It serves.
+    PromotionDone(Epoch),
+    /// It does not.
+    PromotionFailed {
+        /// What was tried.
+        epoch: Epoch,
+        /// In words.
+        why: String,
+    },
+    /// The node that would take over is not heard.
+    BackupLost(NodeId),
+    /// The witness is not heard.
+    WitnessLost,
+    /// Processes ended twice of one cause: no node promotes itself until somebody resumes it.
+    AutomaticStopped {
+        /// The cause.
+        cause: String,
+    },
+}
+
+/// What the lease remembers at this moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct View {
+    /// The voter's memory.
+    pub vote: Vote,
+    /// Who has the lease, as far as this node knows.
+    pub holder: Option<(NodeId, Epoch)>,
+}
