@@ -24,7 +24,9 @@ use serde::{Deserialize, Serialize};
 
 use super::commands::{Failure, load_config};
 use super::peer_net::Credentials;
+use super::pins::{Given, Pepper};
 use crate::config::{Cluster, ClusterProfile, Config};
+use crate::redact::Redacted;
 use ca::Authority;
 use token::Token;
 
@@ -52,8 +54,16 @@ struct Request {
 /// What it is told.
 #[derive(Serialize, Deserialize)]
 enum Answer {
-    Granted { certificate: String, ca: String },
-    Refused { why: String },
+    /// `pepper` is absent from a server that has none to give.
+    Granted {
+        certificate: String,
+        ca: String,
+        #[serde(default)]
+        pepper: Option<Redacted<String>>,
+    },
+    Refused {
+        why: String,
+    },
 }
 
 /// `portkeeper cluster init`: the CA, and this node's certificate.
@@ -69,10 +79,12 @@ pub fn init(path: &Path) -> Result<String, Failure> {
     let issued = authority.issue_own(&name, times).map_err(refused)?;
     issued.store(&cluster.credentials).map_err(refused)?;
     Credentials::load(&cluster.credentials, &name).map_err(refused)?;
+    Pepper::open(beside_store(cluster)).map_err(refused)?;
     let others: Vec<_> = cluster.peers().map(|peer| peer.name.clone()).collect();
     Ok(format!(
         "{}: ca.pem, ca.key, node.pem, node.key are there. ca.key can let nodes in: keep a copy in \
-         a safe place.\n{}Next: portkeeper cluster token NODE, for {}, and what it prints there.",
+         a safe place, and one of the file pepper beside the store.\n{}Next: portkeeper cluster \
+         token NODE, for {}, and what it prints there.",
         cluster.credentials.display(),
         timers_note(path, hypervisor::found(Path::new("/")))?,
         others.join(" and ")
@@ -119,7 +131,9 @@ pub fn token(
     let listen = listen.or_else(|| beside_link(cluster));
     let listen =
         listen.ok_or_else(|| Failure::Refused("write --listen ADDRESS:PORT".to_owned()))?;
-    let serving = server::Serving { authority, node: node.to_owned(), within: token::HOLDS };
+    let pepper = Pepper::open(beside_store(cluster)).map_err(refused)?;
+    let (node_name, within) = (node.to_owned(), token::HOLDS);
+    let serving = server::Serving { authority, pepper, node: node_name, within };
     runtime()?.block_on(serving.serve(listen, |token, address| {
         say(&format!(
             "Within {} minutes run on {node}:\n\n  portkeeper cluster join --config FILE --token \
@@ -128,6 +142,11 @@ pub fn token(
             *token.text()
         ));
     }))
+}
+
+/// Where the pepper lies.
+fn beside_store(cluster: &Cluster) -> &Path {
+    cluster.store.parent().unwrap_or(Path::new("."))
 }
 
 /// One above the port of the link, which a running node uses.
@@ -149,13 +168,31 @@ pub fn join(path: &Path, token: &str, address: &str) -> Result<String, Failure> 
     })?;
     let name = cluster.name_of(cluster.me);
     let joined = client::join(&token, address, &name, &cluster.credentials);
-    runtime()?.block_on(joined).map_err(refused)?;
+    let pepper = runtime()?.block_on(joined).map_err(refused)?;
     Credentials::load(&cluster.credentials, &name).map_err(refused)?;
     Ok(format!(
         "{}: ca.pem, node.pem, node.key are there; {name} belongs to the cluster. A node that runs \
-         takes them into use within a minute.",
-        cluster.credentials.display()
+         takes them into use within a minute.{}",
+        cluster.credentials.display(),
+        pepper_note(beside_store(cluster), pepper.as_ref())?
     ))
+}
+
+/// Stores the pepper that came with the certificate.
+fn pepper_note(directory: &Path, pepper: Option<&Pepper>) -> Result<String, Failure> {
+    let Some(pepper) = pepper else {
+        let text = "\nNo pepper came with it: copy the file pepper beside the store from the node \
+                    with the CA, or no PIN is right here.";
+        return Ok(text.to_owned());
+    };
+    Ok(match pepper.give(directory).map_err(refused)? {
+        Given::Taken => String::new(),
+        Given::Replaced => format!(
+            "\n{}: another pepper was here and is kept as pepper.old: start this node anew if it \
+             runs.",
+            directory.display()
+        ),
+    })
 }
 
 /// `portkeeper cluster renew`: a new certificate for the node that has the CA.

@@ -21,6 +21,7 @@ mod wire;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,6 +30,7 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Builder;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use super::pins::Pepper;
 use crate::config::{Cluster, Config};
 use crate::ha::peer::{Beat, Event, Identity, Speaker};
 use crate::ids::{Epoch, NodeId};
@@ -129,7 +131,9 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> PeerNet<M> {
         let address = listener.local_addr()?;
         let (reports, from_peers) = mpsc::channel(REPORTS_MAX);
         let (stored, _) = broadcast::channel(16);
-        let identity = Identity::of(config, Speaker::Node, run);
+        let mut identity = Identity::of(config, Speaker::Node, run);
+        let pepper = Pepper::read(cluster.store.parent().unwrap_or(Path::new(".")))?;
+        identity.pepper = pepper.map(|pepper| pepper.commitment(&cluster.id));
         let context = Arc::new(Context { cluster, identity, reports, stored: stored.clone() });
         let (stop, stopped) = oneshot::channel::<()>();
         let mut lanes = Vec::new();

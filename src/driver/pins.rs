@@ -9,11 +9,9 @@
 //! Comparing costs the same for a number that names nobody. Two are compared at once at most, off
 //! the control thread: 38 MiB, and two cores for a moment, is all that a flood of calls can take.
 
-#![expect(clippy::disallowed_methods, reason = "the driver reads files")]
+mod pepper;
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,17 +31,17 @@ const PASSES: u32 = 2;
 const LANES: u32 = 1;
 /// Bytes of a salt.
 const SALT: usize = 16;
-/// Bytes of a hash, and of the pepper.
+/// Bytes of a hash.
 const HASH: usize = 32;
 /// Hashes at once.
 const AT_ONCE: usize = 2;
-/// Name of the pepper's file beside the store.
-const PEPPER: &str = "pepper";
+
+pub use pepper::{Given, Pepper};
 
 /// Makes and compares PINs at rest.
 #[derive(Clone, Debug)]
 pub struct Pins {
-    pepper: Redacted<[u8; HASH]>,
+    pepper: Pepper,
     room: Arc<Semaphore>,
 }
 
@@ -54,14 +52,7 @@ impl Pins {
     /// The file cannot be read or made, others may read it, or it is no pepper. A wrong pepper
     /// would make every PIN a wrong one, so none is made in its place.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        let path = directory.join(PEPPER);
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let pepper = match read_pepper(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make_pepper(&path),
-            read => read,
-        };
-        let pepper = pepper.map_err(named)?.into();
+        let pepper = Pepper::open(directory)?;
         Ok(Self { pepper, room: Arc::new(Semaphore::new(AT_ONCE)) })
     }
 
@@ -92,14 +83,14 @@ impl Pins {
         let _place = self.room.acquire().await.map_err(io::Error::other)?;
         let pepper = self.pepper.clone();
         let hashing = tokio::task::spawn_blocking(move || {
-            hash(pin.reveal().as_bytes(), &salt, pepper.reveal())
+            hash(pin.reveal().as_bytes(), &salt, pepper.bytes())
         });
         hashing.await.map_err(io::Error::other)?
     }
 }
 
 /// argon2id, then HMAC-SHA-256 under the pepper.
-fn hash(pin: &[u8], salt: &[u8], pepper: &[u8; HASH]) -> io::Result<[u8; HASH]> {
+fn hash(pin: &[u8], salt: &[u8], pepper: &[u8; pepper::LENGTH]) -> io::Result<[u8; HASH]> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH)).map_err(io::Error::other)?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let mut slow = [0; HASH];
@@ -107,31 +98,6 @@ fn hash(pin: &[u8], salt: &[u8], pepper: &[u8; HASH]) -> io::Result<[u8; HASH]> 
     let mut mac = Hmac::<Sha256>::new_from_slice(pepper).map_err(io::Error::other)?;
     mac.update(&slow);
     Ok(mac.finalize().into_bytes().into())
-}
-
-fn read_pepper(path: &Path) -> io::Result<[u8; HASH]> {
-    let mode = fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        let text = "others than its owner may read it: chmod 600, and have every PIN set anew";
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
-    }
-    fs::read(path)?.try_into().map_err(|_: Vec<u8>| {
-        let text = "is no pepper of 32 bytes: bring it back from another node or from a backup";
-        io::Error::new(io::ErrorKind::InvalidData, text)
-    })
-}
-
-fn make_pepper(path: &Path) -> io::Result<[u8; HASH]> {
-    let mut pepper = [0; HASH];
-    rand_core::OsRng.try_fill_bytes(&mut pepper).map_err(io::Error::other)?;
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(&pepper)?;
-    file.sync_all()?;
-    // The name in the directory has to last as well: PINs are stored under this pepper next.
-    if let Some(directory) = path.parent() {
-        fs::File::open(directory)?.sync_all()?;
-    }
-    Ok(pepper)
 }
 
 #[cfg(test)]
@@ -205,21 +171,6 @@ mod tests {
     }
 
     #[test]
-    fn a_pepper_that_others_may_read_is_refused_and_never_replaced() {
-        let (directory, _) = opened();
-        let path = directory.path().join(PEPPER);
-        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
-        assert_eq!(mode(&path), 0o600);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("changed");
-        let error = Pins::open(directory.path()).expect_err("readable").to_string();
-        assert!(error.contains("pepper") && error.contains("chmod 600"), "{error}");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("changed");
-        fs::write(&path, "short").expect("written");
-        assert!(Pins::open(directory.path()).is_err());
-        assert_eq!(fs::read(&path).expect("there"), b"short");
-    }
-
-    #[test]
     fn the_hash_is_the_one_of_its_definition() {
         // By the reference implementation of argon2, and HMAC of another library.
         let made = hash(b"190472", b"0123456789abcdef", &[7; HASH]).expect("hashed");
@@ -230,6 +181,6 @@ mod tests {
     #[test]
     fn neither_pin_nor_pepper_is_in_a_log() {
         let (_directory, pins) = opened();
-        assert!(format!("{pins:?}").contains("pepper: ***"));
+        assert!(format!("{pins:?}").contains("pepper: Pepper(***)"));
     }
 }

@@ -101,6 +101,9 @@ pub struct Hello {
     pub run: u64,
     /// What must be equal on both sides.
     pub shared: Shared,
+    /// Commitment of the pepper under which PINs are stored; `None`: the sender has none.
+    #[serde(default)]
+    pub pepper: Option<String>,
 }
 
 /// What a node says of itself all the time.
@@ -142,6 +145,8 @@ pub struct Identity {
     pub run: u64,
     /// What must be equal on both sides.
     pub shared: Shared,
+    /// Commitment of its pepper.
+    pub pepper: Option<String>,
     /// Of heartbeats and silence.
     pub timers: Timers,
 }
@@ -157,6 +162,7 @@ impl Identity {
             speaker,
             run,
             shared: Shared::of(config),
+            pepper: None,
             timers: *timers,
         }
     }
@@ -170,6 +176,7 @@ impl Identity {
             speaker: self.speaker,
             run: self.run,
             shared: self.shared.clone(),
+            pepper: self.pepper.clone(),
         }
     }
 

@@ -24,21 +24,23 @@ use super::ca::{Issued, request_for};
 use super::token::{Token, fingerprint};
 use super::{ANSWER_WITHIN, Answer, JOIN_NAME, JOIN_PROTOCOL, Request, frame, read_message};
 use crate::driver::peer_net::{Files, certificate, provider};
+use crate::driver::pins::Pepper;
 
-/// Gets a certificate for node `name` from whoever serves `token` at `address`, and stores it.
+/// Gets a certificate for node `name` from whoever serves `token` at `address`, and stores it;
+/// returns the pepper that came with it.
 pub(super) async fn join(
     token: &Token,
     address: &str,
     name: &str,
     directory: &Path,
-) -> io::Result<()> {
+) -> io::Result<Option<Pepper>> {
     check_directory(token, directory)?;
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let request = request_for(name, &key)?;
     let answered = timeout(2 * ANSWER_WITHIN, ask(token, address, name, request)).await;
     let answer = answered.map_err(|_| late(address))??;
-    let (certificate, ca) = match answer {
-        Answer::Granted { certificate, ca } => (certificate, ca),
+    let (certificate, ca, pepper) = match answer {
+        Answer::Granted { certificate, ca, pepper } => (certificate, ca, pepper),
         Answer::Refused { why } => {
             let why: String = why.chars().filter(|c| !c.is_control()).take(300).collect();
             return Err(io::Error::new(
@@ -54,7 +56,12 @@ pub(super) async fn join(
         )));
     }
     let key = Zeroizing::new(key.serialize_pem());
-    Issued { ca, certificate, key }.store(directory)
+    let given = pepper.as_ref().map(|hex| Pepper::from_hex(hex.reveal()));
+    if given == Some(None) {
+        return Err(io::Error::other(format!("{address}: gives a pepper that is none")));
+    }
+    Issued { ca, certificate, key }.store(directory)?;
+    Ok(given.flatten())
 }
 
 /// A node of one cluster does not become one of another by a slip.

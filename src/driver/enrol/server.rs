@@ -22,6 +22,7 @@ use super::token::Token;
 use super::{ANSWER_WITHIN, Answer, Failure, JOIN_NAME, JOIN_PROTOCOL, Request};
 use super::{frame, read_message, refused};
 use crate::driver::peer_net::provider;
+use crate::driver::pins::Pepper;
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 8;
@@ -32,6 +33,7 @@ const WRONG_MAX: u32 = 3;
 /// What is served.
 pub(super) struct Serving {
     pub(super) authority: Authority,
+    pub(super) pepper: Pepper,
     pub(super) node: String,
     pub(super) within: Duration,
 }
@@ -137,7 +139,8 @@ impl Serving {
         }
         let issued = self.authority.issue(node, request, Times::from_now());
         let certificate = issued.map_err(|error| Denied::Other(error.to_string()))?;
-        Ok(Answer::Granted { certificate, ca: self.authority.pem() })
+        let pepper = Some(self.pepper.to_hex().into());
+        Ok(Answer::Granted { certificate, ca: self.authority.pem(), pepper })
     }
 
     /// A certificate for this very purpose, which only the CA's key can make.

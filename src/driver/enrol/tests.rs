@@ -184,7 +184,8 @@ fn a_token_ends_with_its_time() {
     let directory = site.directory.path().join("a/cluster");
     let authority = Authority::load(&directory).expect("a CA");
     let within = Duration::from_millis(50);
-    let serving = server::Serving { authority, node: "b".to_owned(), within };
+    let pepper = Pepper::open(&site.directory.path().join("a/state")).expect("a pepper");
+    let serving = server::Serving { authority, pepper, node: "b".to_owned(), within };
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let ended = runtime().expect("a runtime").block_on(serving.serve(listen, |_, _| {}));
     assert!(text(ended).contains("b did not join within"));
@@ -237,4 +238,24 @@ fn what_is_no_token_is_not_tried() {
     let site = Site::with_ca();
     let told = text(join(&site.config("b"), "pk1.0123", "127.0.0.1:1"));
     assert!(told.contains("copy all of it"), "{told}");
+}
+
+#[test]
+fn the_pepper_comes_with_the_certificate_and_only_its_owner_may_read_it() {
+    let site = Site::with_ca();
+    let served = site.token("b");
+    join(&site.config("b"), &served.token, &served.address).expect("joined");
+    let at = |node: &str| site.directory.path().join(node).join("state/pepper");
+    assert_eq!(fs::read(at("b")).expect("there"), fs::read(at("a")).expect("there"));
+    let mode = fs::metadata(at("b")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_node_that_had_a_pepper_of_its_own_is_told_that_it_was_replaced() {
+    let site = Site::with_ca();
+    Pepper::open(&site.directory.path().join("b/state")).expect("its own");
+    let served = site.token("b");
+    let told = text(join(&site.config("b"), &served.token, &served.address));
+    assert!(told.contains("kept as pepper.old"), "{told}");
 }

@@ -181,7 +181,10 @@ impl<M: Serialize + DeserializeOwned> Peer<M> {
             Event::Up { build, anew } => {
                 info!(peer = self.member.name, build, anew, "link up");
                 self.good = true;
-                self.praise().await;
+                match self.link.other_pepper() {
+                    true => self.complain(other_pepper(&self.member.name)).await,
+                    false => self.praise().await,
+                }
             }
             Event::Down { why: None } => info!(peer = self.member.name, "link down"),
             Event::Down { why: Some(refusal) } => {
@@ -219,6 +222,14 @@ impl<M: Serialize + DeserializeOwned> Peer<M> {
             let _ = self.context.reports.send(report).await;
         }
     }
+}
+
+fn other_pepper(peer: &str) -> String {
+    format!(
+        "{peer} has another pepper: a PIN that is set on one node is wrong on the other. Run \
+         `portkeeper cluster token` where the CA is and `portkeeper cluster join` on the other, or \
+         copy the file pepper beside the store, start the node anew, and set PINs again"
+    )
 }
 
 async fn read(wire: &mut Option<Wire>) -> Option<io::Result<Vec<u8>>> {

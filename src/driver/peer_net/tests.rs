@@ -524,3 +524,23 @@ async fn a_dialler_that_meets_a_deaf_node_gives_it_up_and_says_so() {
     assert!(said.contains("it said nothing for too long"), "{said}");
     deaf.abort();
 }
+
+#[tokio::test]
+async fn nodes_with_different_peppers_say_so_and_stay_linked() {
+    let site = Site::new();
+    let text = |node: &str| {
+        let store = format!("store = \"{node}-state/x.db\"\ntimers");
+        site.text(node).replace("timers", &store)
+    };
+    for node in ["a", "b"] {
+        let directory = site.directory.path().join(format!("{node}-state"));
+        Pepper::open(&directory).expect("a pepper of its own");
+    }
+    let (_a, mut at_a) = site.start_as(&text("a"), 1);
+    let (_b, mut at_b) = site.start_as(&text("b"), 2);
+    for (reports, peer) in [(&mut at_a, B), (&mut at_b, A)] {
+        let said = trouble(reports, Some(peer)).await;
+        assert!(said.contains("has another pepper") && said.contains("cluster join"), "{said}");
+        up(reports, peer).await;
+    }
+}

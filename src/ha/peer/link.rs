@@ -118,6 +118,8 @@ pub struct Link<M> {
     name: String,
     state: State,
     newest: Option<Newest>,
+    /// PINs that are set there are wrong here.
+    other_pepper: bool,
     epoch: Epoch,
     /// Frames of `epoch` that were sent.
     counter: u64,
@@ -135,6 +137,7 @@ impl<M: Serialize + DeserializeOwned> Link<M> {
             name,
             state: State::Down,
             newest: None,
+            other_pepper: false,
             epoch: Epoch::default(),
             counter: 0,
             beat: None,
@@ -204,6 +207,11 @@ impl<M: Serialize + DeserializeOwned> Link<M> {
                 earliest([Some(beat_at), Some(heard_at + 3 * lease)])
             }
         }
+    }
+
+    /// Whether the peer, when it was last greeted, had another pepper than this node.
+    pub const fn other_pepper(&self) -> bool {
+        self.other_pepper
     }
 
     /// Whether the peer is heard: connected, accepted, not silent.
@@ -276,6 +284,8 @@ impl<M: Serialize + DeserializeOwned> Link<M> {
         if hello.speaker != Speaker::Node {
             return Err(Refusal::MayNotSay { what: "a supervisor's hello on the link of a node" });
         }
+        let peppers = self.identity.pepper.as_ref().zip(hello.pepper.as_ref());
+        self.other_pepper = peppers.is_some_and(|(ours, theirs)| ours != theirs);
         let anew = self.newest.is_none_or(|newest| newest.run != hello.run);
         self.rise(hello.run, epoch, counter)?;
         if let State::Greeting { framer, .. } = &mut self.state {

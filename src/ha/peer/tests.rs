@@ -17,6 +17,7 @@ fn identity(me: NodeId, name: &str) -> Identity {
         speaker: Speaker::Node,
         run: 1,
         shared: Shared { parts: vec![part] },
+        pepper: None,
         timers: Timers { renew: Duration::from_millis(100), lease: Duration::from_millis(600) },
     }
 }
@@ -353,4 +354,24 @@ fn what_comes_after_a_refusal_is_not_heard() {
     let mut bench = Bench::up();
     bench.bytes(&[0; 4]);
     assert_eq!(bench.say(Body::Message("x".to_owned())), []);
+}
+
+#[test]
+fn a_peer_with_another_pepper_is_known_and_stays() {
+    let greet = |ours: Option<&str>, theirs: Option<&str>| {
+        let mut a = identity(A, "a");
+        a.pepper = ours.map(str::to_owned);
+        let mut link = Link::<String>::new(a, B, "b".to_owned());
+        let now = Instant::ZERO + Duration::from_secs(1);
+        link.handle_input(now, Input::Connected);
+        let mut b = identity(B, "b");
+        b.pepper = theirs.map(str::to_owned);
+        let hello: Frame<String> = b.frame(Epoch(0), 0, Body::Hello(Box::new(b.hello())));
+        link.handle_input(now, Input::Received(encode(&hello).expect("short")));
+        assert!(link.is_up());
+        link.other_pepper()
+    };
+    assert!(greet(Some("1"), Some("2")));
+    assert!(!greet(Some("1"), Some("1")));
+    assert!(!greet(None, Some("1")) && !greet(Some("1"), None));
 }

@@ -40,6 +40,7 @@ fn identity(me: u8, name: &str) -> Identity {
         speaker: Speaker::Node,
         run: 1,
         shared: Shared { parts: Vec::new() },
+        pepper: None,
         timers: Timers { renew: Duration::from_millis(100), lease: Duration::from_millis(600) },
     }
 }
