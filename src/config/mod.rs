@@ -56,6 +56,8 @@ pub struct Config {
     pub announce: Announce,
     /// `[media]`
     pub media: Media,
+    /// `[[autostart_on_promotion]]`, in the order in which they are started.
+    pub autostart: Vec<Autostart>,
     /// `[ari]`
     pub ari: Ari,
     /// `[outbound]`
@@ -313,6 +315,17 @@ pub struct Media {
     pub recordings: PathBuf,
     /// Inbound silence that is reported.
     pub rtp_timeout: Duration,
+}
+
+/// A program that a node starts when it is promoted, and ends when it is primary no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Autostart {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// It is ready when an instance of this application is connected and healthy.
+    pub application: String,
+    /// And failed when that takes longer; the next one is started all the same.
+    pub ready_within: Duration,
 }
 
 /// The ARI-compatible listener.

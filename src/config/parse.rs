@@ -77,6 +77,7 @@ fn read_config<'t>(
         control
     });
     let media = read_media(reader, &mut root, source.base, pbx.local_address);
+    let autostart = applications::read_autostart(reader, &mut root, &applications);
     let ari = section_ari::read_ari(reader, &mut root, source, &applications);
     let outbound = read_outbound(reader, &mut root);
     let admin = read_admin(reader, &mut root, source.base);
@@ -91,6 +92,7 @@ fn read_config<'t>(
         applications,
         announce,
         media,
+        autostart,
         ari,
         outbound,
         admin,

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use super::reader::{Meaning, Reader, Section};
+use super::section_ports::no_such_application;
 use super::values::{duration, duration_or_off, is_application_name, keys, number, one_of, text};
-use super::{Announce, Application, Continue, Overflow, Replay};
+use super::{Announce, Application, Autostart, Continue, Overflow, Replay};
 use crate::timers::Duration;
 
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
@@ -82,6 +83,37 @@ pub(super) fn read_announce<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>)
     });
     section.finish(reader);
     Announce { prompts, repeats, then }
+}
+
+/// `[[autostart_on_promotion]]`
+pub(super) fn read_autostart<'t>(
+    reader: &mut Reader<'t>,
+    root: &mut Section<'t>,
+    applications: &BTreeMap<String, Application>,
+) -> Vec<Autostart> {
+    let mut programs = Vec::new();
+    for mut section in root.sections(reader, "autostart_on_promotion") {
+        let command = section.list(reader, "command", any_text).unwrap_or_default();
+        if command.is_empty() {
+            let text = "is missing: write program and arguments, as [\"/usr/bin/ivr\", \"--menu\"]";
+            reader.error(&section.at("command"), text);
+        }
+        let why = "write the application whose instance it becomes, as \"main\"";
+        let application = section.required(reader, "application", why, |value| {
+            let name = value.as_str().unwrap_or_default();
+            let known = applications.contains_key(name);
+            if known { Ok(name.to_owned()) } else { Err(no_such_application(name, applications)) }
+        });
+        let span = duration(SECONDS(1)..=SECONDS(600));
+        let ready_within = section.value(reader, "ready_within", SECONDS(10), span);
+        section.finish(reader);
+        programs.extend(application.map(|application| Autostart {
+            command,
+            application,
+            ready_within,
+        }));
+    }
+    programs
 }
 
 fn overflow(value: &DeValue<'_>) -> Meaning<Overflow> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use super::autostart::Programs;
 use super::cluster::{ClusterNet, Heard, Told};
 use super::links::Full;
 use super::pins::Pins;
@@ -54,6 +55,8 @@ pub struct EventLoop {
     pub stopped: bool,
     /// The other nodes and the disk; `None`: the node is alone.
     pub cluster: Option<ClusterNet>,
+    /// Programs that were started at the promotion.
+    pub programs: Programs,
     /// Compares PINs, where there is a phone menu.
     pub pins: Option<Pins>,
     /// Operators who wait for another role, by request.
@@ -208,6 +211,9 @@ impl EventLoop {
                 self.waiting.insert(id, done);
                 self.node.handle_input(now, Input::Role(RoleOrder { id, who, order }));
             }
+            ToNode::ProgramFailed { index, why } => {
+                self.node.handle_input(now, Input::ProgramFailed { index, why });
+            }
             ToNode::PinChecked { call, check, matched } => {
                 self.node.handle_input(now, Input::PinChecked { call, check, matched });
             }
@@ -254,6 +260,12 @@ impl EventLoop {
                     self.text(instance, text, mark);
                 }
                 Output::Ping { instance } => self.links.ping(instance),
+                Output::StartProgram { index } => {
+                    if let Some(program) = self.config.autostart.get(index) {
+                        self.programs.start(index, program, self.to_node.clone());
+                    }
+                }
+                Output::StopPrograms => self.programs.stop(),
                 Output::CheckPin { call, check, pin, stored } => {
                     self.check_pin(call, check, pin, stored);
                 }

@@ -3,6 +3,7 @@
 pub mod admin_socket;
 pub mod agent;
 mod ari_socket;
+mod autostart;
 pub mod clock;
 mod cluster;
 pub mod commands;
@@ -103,6 +104,13 @@ pub enum ToNode {
     },
     /// Something of the cluster that was done off the control thread.
     Cluster(Box<member::Input<Vec<CallChange>>>),
+    /// A program of `[[autostart_on_promotion]]` could not be started, or has ended.
+    ProgramFailed {
+        /// Its place in the list.
+        index: usize,
+        /// In words.
+        why: String,
+    },
     /// A PIN was compared.
     PinChecked {
         /// Of which call.

@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
+use super::autostart::Programs;
 use super::cluster::{ClusterNet, Joined};
 use super::event_loop::{Channels, EventLoop};
 use super::faces::{Faces, stop_signal};
@@ -195,6 +196,7 @@ fn build(
         stopped: false,
         cluster,
         pins,
+        programs: Programs::default(),
         waiting: BTreeMap::new(),
         changing: BTreeMap::new(),
         requests: 0,

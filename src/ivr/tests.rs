@@ -97,6 +97,7 @@ fn config() -> Config {
         pbx: pbx(),
         cluster: Cluster::single("a", "pbx"),
         control: None,
+        autostart: Vec::new(),
         ports: vec![Port {
             id: PortId(0),
             kind: PortKind::Pool,

@@ -48,6 +48,7 @@ pub use order::{Order, RoleOrder};
 pub use prompts::Prompts;
 use rebinds::Rebinds;
 use replicas::{CallChange, Replicas};
+use route::Starting;
 use snapshot::AlarmKind;
 pub use snapshot::Snapshot;
 use snapshot::cluster::Takeover;
@@ -131,6 +132,13 @@ pub enum Input {
         check: u32,
         /// It is the agent's.
         matched: Option<bool>,
+    },
+    /// A program of `[[autostart_on_promotion]]` could not be started, or has ended.
+    ProgramFailed {
+        /// Its place in the list.
+        index: usize,
+        /// In words.
+        why: String,
     },
     /// An operator changes an agent. Answered by `AgentChanged`.
     Agent {
@@ -239,6 +247,13 @@ pub enum Output {
         /// At most so many.
         max: usize,
     },
+    /// Start a program of `[[autostart_on_promotion]]`.
+    StartProgram {
+        /// Its place in the list.
+        index: usize,
+    },
+    /// End those that were started.
+    StopPrograms,
     /// Compare a PIN, off this thread. Answered by `PinChecked`.
     CheckPin {
         /// Of which call.
@@ -351,6 +366,8 @@ pub struct Node {
     alarm: Option<menu::Alarm>,
     last_primary: Option<(NodeId, Instant)>,
     taking_over: Option<TakingOver>,
+    /// A program of `[[autostart_on_promotion]]` that is waited for.
+    starting: Option<Starting>,
     /// What became of the calls of the latest promotion.
     takeover: Option<Takeover>,
     role_orders: BTreeMap<RequestId, Asked>,
@@ -410,6 +427,7 @@ impl Node {
             alarm: None,
             last_primary: None,
             taking_over: None,
+            starting: None,
             takeover: None,
             role_orders: BTreeMap::new(),
             changes: BTreeMap::new(),
@@ -464,6 +482,7 @@ impl Node {
             Input::PinChecked { call, check, matched } => {
                 self.pin_checked(now, call, check, matched);
             }
+            Input::ProgramFailed { index, why } => self.program_failed(now, index, &why),
             Input::Agent { id, change, who } => self.change_agent(now, id, change, who),
             Input::Trouble { text } => {
                 self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
@@ -480,6 +499,7 @@ impl Node {
         self.member_due(now);
         self.orders_due(now);
         self.control_due(now);
+        self.programs_due(now);
         self.check_taken_over(now);
         self.sip.handle_timeout(now);
         self.pool.handle_timeout(now);
@@ -516,6 +536,7 @@ impl Node {
             self.replicas.poll_timeout(),
             self.cluster_timeout(),
             self.control_timeout(),
+            self.programs_timeout(),
             stop_at,
         ])
     }

@@ -10,6 +10,7 @@
 //! The order of the lines matters where two of them reach the same application: what it sees first
 //! stands first.
 
+mod autostart;
 mod cluster;
 mod command;
 mod control;
@@ -25,6 +26,7 @@ mod recovery;
 mod registration;
 mod roles;
 
+pub(super) use autostart::Starting;
 use tracing::info;
 
 use super::call::Transfer;

@@ -68,6 +68,8 @@ struct Made {
     /// To other nodes of the cluster.
     peers: Vec<(NodeId, member::Message<Vec<CallChange>>)>,
     answers: Vec<Answer>,
+    /// Programs of `[[autostart_on_promotion]]`.
+    started: Vec<usize>,
     /// PINs to compare.
     checks: Vec<(CallId, u32, String)>,
 }
@@ -122,6 +124,7 @@ impl Made {
         self.peers.extend(more.peers);
         self.answers.extend(more.answers);
         self.checks.extend(more.checks);
+        self.started.extend(more.started);
     }
 }
 
@@ -288,6 +291,7 @@ impl Bench {
                     self.node.handle_input(self.now, Input::Cluster(durable));
                 }
                 Output::Answer { answer, .. } => made.answers.push(answer),
+                Output::StartProgram { index } => made.started.push(index),
                 Output::CheckPin { call, check, pin, .. } => {
                     made.checks.push((call, check, pin.reveal().clone()));
                 }
@@ -316,6 +320,7 @@ impl Bench {
                 | Output::Epoch(_)
                 | Output::ReadFacts { .. }
                 | Output::AgentChanged { .. }
+                | Output::StopPrograms
                 | Output::Stopped => {}
             }
         }

@@ -117,6 +117,7 @@ impl Node {
     /// Applications without a healthy instance raise one alarm each, once instances had the time
     /// to connect after a start.
     pub(in crate::node) fn instances_changed(&mut self, now: Instant) {
+        self.programs_due(now);
         if self.duty != Duty::Acting {
             // Nobody calls here; the applications may be on their way to the primary.
             return self.alarms.clear(|kind| matches!(kind, AlarmKind::NoInstance { .. }));

@@ -37,6 +37,7 @@ impl Node {
             self.recover(now, record);
         }
         self.register(now, |kind| kind == PortKind::Pool);
+        self.start_programs(now);
     }
 
     /// This node is not primary, or no longer.
@@ -46,6 +47,7 @@ impl Node {
         }
         warn!(calls = self.calls.len(), "this node acts no more");
         self.duty = Duty::Following;
+        self.stop_programs();
         self.sip_command(now, sip::Command::Drain(true));
         for port in self.ports_of(PortKind::Pool) {
             self.sip_command(now, sip::Command::Abandon { port });

@@ -14,7 +14,7 @@ const NODES: &str = "[[cluster.nodes]]\nname = \"a\"\nlink = \"10.0.0.9:7400\"\n
     [[cluster.nodes]]\nname = \"b\"\nlink = \"10.0.0.10:7400\"\n\
     [[cluster.nodes]]\nname = \"w\"\nlink = \"10.0.0.11:7400\"\nrole = \"witness\"\n";
 
-fn node(name: &str, promotion: &str) -> Bench {
+fn node(name: &str, promotion: &str, more: &str) -> Bench {
     let address = match name {
         "a" => "10.0.0.9",
         "b" => "10.0.0.10",
@@ -22,7 +22,7 @@ fn node(name: &str, promotion: &str) -> Bench {
     };
     let cluster = format!(
         "[applications.main]\n[cluster]\nid = \"north\"\ncredentials = \"c\"\n\
-         profile = \"trio\"\npromotion = \"{promotion}\"\n{NODES}"
+         profile = \"trio\"\npromotion = \"{promotion}\"\n{NODES}{more}"
     );
     let mut text = config("[\"main\"]", &cluster).replacen("10.0.0.9", address, 1);
     if name == "w" {
@@ -44,7 +44,12 @@ pub(super) struct Trio {
 
 impl Trio {
     pub(super) fn new(promotion: &str) -> Self {
-        let nodes = ["a", "b", "w"].map(|name| Some(node(name, promotion)));
+        Self::with(promotion, "")
+    }
+
+    /// With more text in the configurations of all three.
+    fn with(promotion: &str, more: &str) -> Self {
+        let nodes = ["a", "b", "w"].map(|name| Some(node(name, promotion, more)));
         let now = nodes.iter().flatten().map(|node| node.now).max().expect("three");
         let mut trio = Self { nodes, now, cut: BTreeSet::new(), made: Default::default() };
         for at in [A, B, W] {
@@ -204,6 +209,26 @@ fn applications_at_the_backup_hear_once_that_the_primary_is_down_and_who_took_ov
         let kind = &trio.made[B].events[0].1["userevent"]["kind"];
         assert_eq!(kind, if controlled { "controlled" } else { "uncontrolled" });
     }
+}
+
+#[test]
+fn programs_are_started_in_order_each_when_the_one_before_is_ready_or_has_failed() {
+    let more = "[[autostart_on_promotion]]\ncommand = [\"/usr/bin/ivr\"]\napplication = \"main\"\n\
+        [[autostart_on_promotion]]\ncommand = [\"/usr/bin/other\"]\napplication = \"other\"\n\
+        [[autostart_on_promotion]]\ncommand = [\"/usr/bin/last\"]\napplication = \"main\"\n\
+        [applications.other]\n";
+    let mut trio = Trio::with("auto", more);
+    trio.run(Duration::from_secs(2));
+    assert!(trio.role(A).acts());
+    assert_eq!((&trio.made[A].started[..], &trio.made[B].started[..]), (&[0][..], &[][..]));
+    let made = trio.nodes[A].as_mut().expect("alive").connect(FIRST);
+    trio.made[A].add(made);
+    assert_eq!(trio.made[A].started, [0, 1]);
+    trio.run(Duration::from_secs(11));
+    assert_eq!(trio.made[A].started, [0, 1, 2], "the second one never came");
+    let alarms = trio.nodes[A].as_ref().expect("alive").node.alarms(trio.now);
+    let told = |text: &str| alarms.iter().any(|alarm| alarm.kind.to_string().contains(text));
+    assert!(told("autostart_on_promotion /usr/bin/other: no instance of other"), "{alarms:?}");
 }
 
 #[test]

@@ -103,6 +103,8 @@ impl World {
                 | Output::ReadFacts { .. }
                 | Output::AgentChanged { .. }
                 | Output::CheckPin { .. }
+                | Output::StartProgram { .. }
+                | Output::StopPrograms
                 | Output::Answer { .. } => {}
                 Output::Stopped => self.node_stopped(),
             }
