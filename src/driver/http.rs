@@ -3,6 +3,9 @@
 //! These tasks only translate. A request makes one hop to the event loop and one back; nothing is
 //! looked at here beside the size of the body and whether it asks for a WebSocket. Paths and
 //! queries are never logged: they carry `api_key`.
+//!
+//! Every answer says in a header whether this node acts, the one to `GET /role` says nothing else
+//! and asks for no password: that is how a relay knows where requests go.
 
 use std::convert::Infallible;
 use std::io;
@@ -28,7 +31,7 @@ use crate::ivr;
 use crate::redact::Redacted;
 
 /// Body of a request, and message on a WebSocket.
-const BODY_MAX: usize = 64 * 1024;
+pub(super) const BODY_MAX: usize = 64 * 1024;
 /// Request line and headers together.
 const HEAD_MAX: usize = 32 * 1024;
 /// Header lines.
@@ -43,9 +46,18 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 /// Sent bytes that are not acknowledged for so long end the connection: its host is gone.
 const USER_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Says whether this node acts: a word of [`Role`](super::Role).
+pub(super) const ROLE: HeaderName = HeaderName::from_static("portkeeper-role");
+/// Where nothing but that is asked.
+pub(super) const ROLE_PATH: &str = "/role";
+
 /// Serves ARI on a listener until the task is dropped.
 pub async fn serve(listener: TcpListener, links: Arc<Links>) -> Infallible {
-    let router = Router::new().fallback(handle).with_state(links);
+    serve_router(listener, Router::new().fallback(handle).with_state(links)).await
+}
+
+/// Serves on a listener, within the bounds above, until the task is dropped.
+pub(super) async fn serve_router(listener: TcpListener, router: Router) -> Infallible {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // Never closed, so the error cannot occur; without a permit the connection ends at once.
@@ -86,28 +98,37 @@ pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-fn tune(stream: &TcpStream) -> io::Result<()> {
+/// For connections whose every message is waited for.
+pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
 async fn handle(State(links): State<Arc<Links>>, request: Request<Body>) -> Response<Body> {
+    let mut response = answer(&links, request).await;
+    let role = HeaderValue::from_static(links.role().word());
+    response.headers_mut().insert(ROLE, role);
+    response
+}
+
+async fn answer(links: &Arc<Links>, request: Request<Body>) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path();
+    if path == ROLE_PATH {
+        return Response::new(Body::from(links.role().word()));
+    }
     if path != "/ari" && !path.starts_with("/ari/") {
         return message(StatusCode::NOT_FOUND, "Resource not found");
     }
     if path == "/ari/events" && parts.headers.contains_key(header::UPGRADE) {
         if let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-            return handle_upgrade(&links, &parts, upgrade).await;
+            return handle_upgrade(links, &parts, upgrade).await;
         }
         return message(StatusCode::BAD_REQUEST, "Not a WebSocket handshake");
     }
-    let read = tokio::time::timeout(BODY_TIME_MAX, to_bytes(body, BODY_MAX)).await;
-    let body = match read {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => return message(StatusCode::PAYLOAD_TOO_LARGE, "Body over 64 KiB"),
-        Err(_) => return message(StatusCode::REQUEST_TIMEOUT, "Body did not arrive"),
+    let body = match read_body(body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
     };
     let (request, answer) = links.ask();
     let http = question(&parts, body);
@@ -115,6 +136,15 @@ async fn handle(State(links): State<Arc<Links>>, request: Request<Body>) -> Resp
     match (told, answer.await) {
         (Ok(()), Ok(Answer::Respond(answer))) => response(answer),
         _ => stopping(),
+    }
+}
+
+/// The body of a request, or what to answer when it is too long or does not come.
+pub(super) async fn read_body(body: Body) -> Result<Bytes, Response<Body>> {
+    match tokio::time::timeout(BODY_TIME_MAX, to_bytes(body, BODY_MAX)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => Err(message(StatusCode::PAYLOAD_TOO_LARGE, "Body over 64 KiB")),
+        Err(_) => Err(message(StatusCode::REQUEST_TIMEOUT, "Body did not arrive")),
     }
 }
 
@@ -182,7 +212,7 @@ fn response(answer: ivr::Response) -> Response<Body> {
 }
 
 /// ARI's form of an error.
-fn message(status: StatusCode, text: &'static str) -> Response<Body> {
+pub(super) fn message(status: StatusCode, text: &'static str) -> Response<Body> {
     let body = serde_json::json!({ "message": text }).to_string();
     response(ivr::Response { status: status.as_u16(), headers: Vec::new(), body })
 }

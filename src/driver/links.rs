@@ -5,7 +5,7 @@
 //! here, which never wait and hold no lock beyond a table look-up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use tokio::runtime::Handle;
@@ -80,9 +80,47 @@ struct Socket {
     room: Arc<Room>,
 }
 
-/// The two tables.
+/// What this node is to whoever may choose between several. Told with every HTTP answer, so that a
+/// relay sends requests to the node that acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// There is no other node.
+    Alone,
+    /// It has the ports and the calls.
+    Primary,
+    /// Another node has them, or may have: nothing is to be had here.
+    Backup,
+}
+
+impl Role {
+    /// All of them, each at the place of its number.
+    const ALL: [Self; 3] = [Self::Alone, Self::Primary, Self::Backup];
+
+    /// Its word in the header `Portkeeper-Role`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::Primary => "primary",
+            Self::Backup => "backup",
+        }
+    }
+
+    /// The role of a word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+
+    /// Whether calls are served here.
+    pub const fn acts(self) -> bool {
+        matches!(self, Self::Alone | Self::Primary)
+    }
+}
+
+/// The two tables, and what is said with every answer.
 #[derive(Debug)]
 pub struct Links {
+    role: AtomicU8,
     pending: DashMap<RequestId, oneshot::Sender<Answer>>,
     sockets: DashMap<InstanceId, Socket>,
     next_request: AtomicU64,
@@ -100,6 +138,7 @@ impl Links {
     /// the HTTP tasks run on.
     pub fn new(to_node: mpsc::Sender<ToNode>, ports: usize) -> Arc<Self> {
         Arc::new(Self {
+            role: AtomicU8::new(Role::Alone as u8),
             pending: DashMap::new(),
             sockets: DashMap::new(),
             next_request: AtomicU64::new(1),
@@ -108,6 +147,17 @@ impl Links {
             events_max: EVENTS_BASE + EVENTS_PER_CALL * ports,
             runtime: Handle::current(),
         })
+    }
+
+    /// From here on every answer says so. Not called, a node is [`Role::Alone`].
+    pub fn set_role(&self, role: Role) {
+        self.role.store(role as u8, Ordering::Relaxed);
+    }
+
+    /// What was said last.
+    pub fn role(&self) -> Role {
+        let number = usize::from(self.role.load(Ordering::Relaxed));
+        Role::ALL.get(number).copied().unwrap_or(Role::Alone)
     }
 
     /// Answers a request; one whose client is gone is forgotten.

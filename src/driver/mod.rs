@@ -39,7 +39,7 @@ use crate::store::Who;
 use crate::timers::Instant;
 use crate::{ivr, media};
 
-pub use links::Links;
+pub use links::{Links, Role};
 pub use progress::Progress;
 pub use room::Permit;
 

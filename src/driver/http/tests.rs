@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::*;
 use crate::driver::links::Full;
-use crate::driver::to_node_channel;
+use crate::driver::{Role, to_node_channel};
 use crate::ids::{CallId, Generation, InstanceId, RequestId};
 
 /// The listener, and the node's side of its channel.
@@ -164,6 +164,26 @@ async fn other_paths_are_answered_here_as_ari_would() {
     let read = read_until(&mut stream, "}").await;
     assert!(read.starts_with("HTTP/1.1 404") && read.contains("{\"message\":"), "{read}");
     assert!(bench.inbox.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn every_answer_says_whether_this_node_acts() {
+    let bench = Bench::new().await;
+    let mut stream = bench.connect().await;
+    let roles = [Role::Alone, Role::Backup, Role::Primary];
+    for role in roles {
+        if role != Role::Alone {
+            bench.links.set_role(role);
+        }
+        for path in ["/role", "/elsewhere"] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.expect("sent");
+            let head = read_until(&mut stream, "\r\n\r\n").await;
+            let header = format!("portkeeper-role: {}\r\n", role.word());
+            assert!(head.contains(&header), "{path}: {head}");
+        }
+        assert_eq!(Role::of_word(role.word()), Some(role));
+    }
 }
 
 #[tokio::test]
