@@ -15,10 +15,12 @@ use portkeeper::admin::{Format, NewAgent, Request, RoleWish};
 use portkeeper::bench::{
     ari, false_verdicts, livelock, media, peer, port_switch, register, simulation,
 };
+use portkeeper::config::Log;
 use portkeeper::demo;
 use portkeeper::driver::agent;
 use portkeeper::driver::commands::{self, Failure};
 use portkeeper::driver::enrol;
+use portkeeper::driver::relay::{self, NodeAddress};
 use portkeeper::stage::instance::{self, Habits, Play};
 
 #[derive(Parser)]
@@ -36,6 +38,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Give applications on this host one URL that stays over a promotion.
+    Relay(RelayOptions),
     /// Play on loopback what happens when an IVR instance hangs or dies.
     Demo(Demo),
     /// Measure on loopback.
@@ -122,6 +126,38 @@ struct AgentOne {
     number: String,
     #[command(flatten)]
     look: Look,
+}
+
+#[derive(Args)]
+struct RelayOptions {
+    /// Where the applications connect.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8088")]
+    listen: SocketAddr,
+    /// Listen where other hosts reach it too, in clear.
+    #[arg(long)]
+    listen_anywhere: bool,
+    /// ARI listener of a node; once for each, the usual primary first. NAME is that of its
+    /// certificate where it is not HOST.
+    #[arg(long = "node", value_name = "[NAME@]HOST:PORT", required = true)]
+    nodes: Vec<NodeAddress>,
+    /// Speak TLS to the nodes, whose certificates this CA must have made.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// What is logged: a level, or as "portkeeper=debug,info".
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// Log JSON lines.
+    #[arg(long)]
+    log_json: bool,
+}
+
+impl RelayOptions {
+    fn run(self) -> Result<String, Failure> {
+        let Self { listen, listen_anywhere, nodes, ca, log, log_json } = self;
+        let default = Log::default();
+        let log = Log { json: log_json, filter: log.unwrap_or(default.filter) };
+        relay::run(&relay::Options { listen, listen_anywhere, nodes, ca, log })
+    }
 }
 
 #[derive(Args)]
@@ -419,6 +455,7 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> Result<String, Failure> {
     match command {
         Command::Run { config } => commands::run(&config),
+        Command::Relay(options) => options.run(),
         Command::Demo(Demo { json, against_asterisk, out }) => {
             played(demo::run(&demo::Options { json, against_asterisk, out }))
         }

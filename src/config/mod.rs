@@ -377,5 +377,11 @@ pub struct Log {
     pub filter: String,
 }
 
+impl Default for Log {
+    fn default() -> Self {
+        Self { json: false, filter: "info".to_owned() }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ pub mod pins;
 mod progress;
 mod prompts;
 mod recorder;
+pub mod relay;
 mod room;
 pub mod rtp_net;
 pub mod run;

@@ -56,6 +56,21 @@ pub async fn watch(progress: Progress, to_node: mpsc::Sender<ToNode>) -> Infalli
     }
 }
 
+/// Feeds the watchdog for ever, for a process whose only part is the runtime that this runs in.
+pub async fn watch_with(status: impl Fn() -> String) -> Infallible {
+    let mut turn = tokio::time::interval(interval(sd_notify::watchdog_enabled()));
+    let mut told = String::new();
+    loop {
+        turn.tick().await;
+        tell(&[NotifyState::Watchdog]);
+        let line = status();
+        if line != told {
+            tell(&[NotifyState::Status(&line)]);
+            told = line;
+        }
+    }
+}
+
 /// A third of the time that the watchdog grants, so that one late check does no harm.
 fn interval(watchdog: Option<Duration>) -> Duration {
     let granted = watchdog.map_or(CHECK_EVERY, |watchdog| watchdog / 3);

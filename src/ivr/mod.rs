@@ -44,6 +44,7 @@ pub use machine::Ivr;
 pub use out::Counters;
 pub use outbound::matches;
 pub use sound::PLAYBACKS_MAX;
+pub use timestamp::Timestamp;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
