@@ -16,6 +16,9 @@ use crate::sdp::Negotiated;
 use crate::sip::{Party, snapshot};
 use crate::timers::{Duration, Instant};
 
+/// A count of another node is taken up to here, so that it can go on.
+const COUNT_MAX: u32 = u32::MAX / 2;
+
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallRecord {
@@ -94,7 +97,7 @@ impl CallRecord {
     /// The same `later`: what sounded has gone on meanwhile.
     #[must_use]
     pub fn aged(mut self, later: Duration) -> Self {
-        self.age += later;
+        self.age = self.age.saturating_add(later);
         if let Some(first) = self.sounds.first_mut() {
             first.pass(later);
         }
@@ -119,10 +122,10 @@ impl CallRecord {
         call.announce = self.announce.map(|last| super::call::Announcing { last });
         call.barge_in = self.barge_in;
         call.muted = self.muted;
-        call.digits = self.digits;
+        call.digits = self.digits.min(COUNT_MAX.into());
         call.moving = true;
-        call.takeovers = self.takeovers + 1;
-        call.rebinds = self.rebinds;
+        call.takeovers = self.takeovers.saturating_add(1);
+        call.rebinds = self.rebinds.min(COUNT_MAX);
         call.outbound = self.sip.outbound;
         call.answered_at = self.answered.map(|after| call.began_at + after);
         let Self { sip, pool, sounds, .. } = self;

@@ -69,7 +69,7 @@ impl Sound {
     /// How far it has come.
     pub fn position(&self, now: Instant) -> Duration {
         let run = self.since.map(|since| now.saturating_duration_since(since));
-        self.position + run.unwrap_or_default()
+        self.position.saturating_add(run.unwrap_or_default())
     }
 
     /// The same, as it was when a replica of it was made.
@@ -81,7 +81,7 @@ impl Sound {
     /// A replica is so much older.
     pub fn pass(&mut self, later: Duration) {
         if self.ran {
-            self.position += later;
+            self.position = self.position.saturating_add(later);
         }
     }
 
@@ -101,7 +101,7 @@ impl Sound {
         let runs = self.since.is_some();
         match control {
             PlaybackControl::Restart => self.position = Duration::ZERO,
-            PlaybackControl::Forward => self.position = position + self.skip,
+            PlaybackControl::Forward => self.position = position.saturating_add(self.skip),
             PlaybackControl::Reverse => self.position = position.saturating_sub(self.skip),
             PlaybackControl::Pause | PlaybackControl::Unpause | PlaybackControl::Stop => {
                 self.position = position;

@@ -240,3 +240,64 @@ fn a_call_comes_back_to_the_node_that_had_it() {
     assert!(made.to_pbx("INVITE ").contains("c=IN IP4 10.0.0.9"));
     assert_eq!(a.node.calls[&call].takeovers, 2);
 }
+
+/// Replaces one number of a record, counted from the first; whether there was such a one.
+fn replace(value: &mut Value, left: &mut usize, number: u64) -> bool {
+    match value {
+        Value::Number(_) if *left == 0 => {
+            *value = number.into();
+            true
+        }
+        Value::Number(_) => {
+            *left -= 1;
+            false
+        }
+        Value::Array(list) => list.iter_mut().any(|v| replace(v, left, number)),
+        Value::Object(map) => map.values_mut().any(|v| replace(v, left, number)),
+        _ => false,
+    }
+}
+
+/// The backup lives on with what it was told, whatever that is.
+fn survives(mut bench: Bench, changes: Vec<CallChange>) {
+    told(&mut bench, changes);
+    bench.now += Duration::from_secs(1);
+    promote(&mut bench);
+    let calls: Vec<CallId> = bench.node.calls.keys().copied().collect();
+    for call in calls {
+        opened(&mut bench, call);
+        let digit = crate::codecs::Digit::from_char('7').expect("a key");
+        bench.media(media::Event::Digit {
+            digit,
+            duration_ms: 60,
+            rtp_timestamp: 0,
+            in_band: false,
+        });
+    }
+    bench.run(Duration::from_secs(3));
+}
+
+#[test]
+fn no_number_of_the_other_node_ends_this_one() {
+    let (mut a, _) = copied();
+    let digit = crate::codecs::Digit::from_char('7').expect("a key");
+    a.media(media::Event::Digit { digit, duration_ms: 60, rtp_timestamp: 0, in_band: false });
+    let made = a.run(Duration::from_millis(20));
+    let text = serde_json::to_string(&made.copies).expect("plain data");
+    let mut tried = 0;
+    for number in [0, 1, 255, 65_535, u64::from(u32::MAX), u64::MAX / 2, u64::MAX] {
+        for place in 0.. {
+            let mut value: Value = serde_json::from_str(&text).expect("JSON");
+            if !replace(&mut value, &mut place.clone(), number) {
+                break;
+            }
+            // What does not fit is refused as a whole, with the frame that it came in.
+            let Ok(changes) = serde_json::from_value(value) else { continue };
+            let mut bench = node("b");
+            bench.now = a.now;
+            survives(bench, changes);
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "{tried}");
+}

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppId, Entry, Journal, Loss};
+use super::{AppId, DIGITS_KEPT_MAX, Entry, Journal, Loss};
 use crate::codecs::Digit;
 use crate::ids::Generation;
 use crate::redact::Redacted;
 use crate::timers::Instant;
+
+/// No call has so many key presses: a number beyond it is a fault of the other node.
+const PLACE_MAX: u64 = 1 << 48;
 
 /// A journal, with applications by their names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,8 +64,9 @@ impl Journal {
             Some(Entry { digit, duration_ms, at: now, delivered })
         };
         let mut journal = Self::new();
-        journal.digits = saved.digits.reveal().iter().filter_map(entry).collect();
-        journal.first = saved.first;
+        let kept = saved.digits.reveal().iter().take(DIGITS_KEPT_MAX);
+        journal.digits = kept.filter_map(entry).collect();
+        journal.first = saved.first.min(PLACE_MAX);
         let end = journal.end();
         journal.sent = saved.sent.clamp(journal.first, end);
         journal.acked = saved.acked.min(journal.sent);
@@ -71,8 +75,8 @@ impl Journal {
         journal.ever_delivered = saved.ever_delivered;
         journal.acknowledging = saved.acknowledging.iter().filter_map(|name| app(name)).collect();
         journal.variables = saved.variables.reveal().clone();
-        journal.typed = saved.typed;
-        journal.discarded = saved.discarded;
+        journal.typed = saved.typed.min(PLACE_MAX);
+        journal.discarded = saved.discarded.min(PLACE_MAX);
         journal.sounding = saved.sounding;
         journal.loss = Loss::Settled;
         journal
