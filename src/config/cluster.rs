@@ -261,6 +261,10 @@ pub struct Control {
     pub two_person: bool,
     /// Who is called when something happened, in order.
     pub on_call: Vec<OnCall>,
+    /// Telephones that want to hear that the system restarts.
+    pub telephones: Vec<String>,
+    /// They hear it by themselves after a promotion, not only when an agent says so.
+    pub notify_on_promotion: bool,
 }
 
 /// `[[control.on_call]]`: somebody who is called when something happened.

@@ -169,6 +169,14 @@ fn promotion(value: &DeValue<'_>) -> Meaning<Promotion> {
     }
 }
 
+/// What telephones are told of by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotifyOn {
+    Promotion,
+}
+
+const NOTIFY_ON: &[(&str, NotifyOn)] = &[("promotion", NotifyOn::Promotion)];
+
 /// Reads `[control]`, if it is there: the section, and the port that goes behind all others.
 pub(super) fn read_control<'t>(
     reader: &mut Reader<'t>,
@@ -184,6 +192,8 @@ pub(super) fn read_control<'t>(
     let callers = section.list(reader, "callers", pattern).unwrap_or_default();
     let two_person = section.value(reader, "two_person", false, boolean);
     let on_call = read_on_call(reader, &mut section);
+    let telephones = section.list(reader, "telephones", dialled).unwrap_or_default();
+    let notify = section.list(reader, "notify_phones_on", one_of(NOTIFY_ON)).unwrap_or_default();
     let password = there.then(|| {
         let extension = extension.as_deref().unwrap_or_default();
         read_extension_password(reader, &mut section, source, extension)
@@ -210,7 +220,17 @@ pub(super) fn read_control<'t>(
         outbound: false,
         extension,
     };
-    Some((Control { port: id, language, callers, two_person, on_call }, port))
+    let notify_on_promotion = notify.contains(&NotifyOn::Promotion);
+    let control = Control {
+        port: id,
+        language,
+        callers,
+        two_person,
+        on_call,
+        telephones,
+        notify_on_promotion,
+    };
+    Some((control, port))
 }
 
 /// `[[control.on_call]]`

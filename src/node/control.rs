@@ -9,11 +9,21 @@ use crate::timers::Instant;
 /// Requests of the menu have numbers from here on: those of operators are counted from 1.
 const REQUESTS_FROM: u64 = 1 << 62;
 
+/// Why a call is placed or taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Somebody speaks with the menu.
+    Menu(Entry),
+    /// A telephone hears that the system restarts.
+    RestartMessage,
+}
+
 /// One call.
 #[derive(Debug)]
 pub struct Control {
-    pub menu: Menu,
-    pub entry: Entry,
+    /// `None`: it hears one message.
+    pub menu: Option<Menu>,
+    pub purpose: Purpose,
     /// What is being said, and as which playback.
     pub says: Option<(u32, MediaId)>,
     /// Index in the on-call list, where it is an alert call.
@@ -29,7 +39,7 @@ pub struct Controls {
     /// Orders of a menu that wait for the cluster.
     pub orders: BTreeMap<RequestId, CallId>,
     /// Calls to place when the extension is free: whom, why, and for which person of the list.
-    pub to_place: VecDeque<(String, Entry, Option<usize>)>,
+    pub to_place: VecDeque<(String, Purpose, Option<usize>)>,
     pub alerts: AlertCalls,
     /// A forced promotion that waits for a second agent, until then.
     pub proposal: Option<(Proposal, Instant)>,

@@ -18,11 +18,11 @@ use crate::menu::{
     Heard, Menu, Obstacle, Primary, Promotion, Proposal, Since, judge,
 };
 use crate::node::call::{Call, Leg};
-use crate::node::control::Control;
+use crate::node::control::{Control, Controls, Purpose};
 use crate::node::{Node, Output, Phase, RoleOrder, Timer};
 use crate::redact::Redacted;
 use crate::sip;
-use crate::store::{Action, Audit, Body, Who};
+use crate::store::{Body, Who};
 use crate::timers::{Duration, Instant, earliest};
 
 /// Whom we call has this long to answer.
@@ -51,14 +51,18 @@ impl Node {
         let mut entry = Call::new(call, port, udp_port, Leg::Inbound, now);
         (entry.caller, entry.called) = (caller, called);
         self.admit(entry);
-        self.admit_menu(call, Entry::Called, None);
+        self.admit_menu(call, Purpose::Menu(Entry::Called), None);
         self.answer(now, call);
     }
 
-    fn admit_menu(&mut self, call: CallId, entry: Entry, person: Option<usize>) {
+    fn admit_menu(&mut self, call: CallId, purpose: Purpose, person: Option<usize>) {
         let two_person = self.config.control.as_ref().is_some_and(|control| control.two_person);
-        let menu = Menu::new(menu::Config { two_person }, crate::ids::fork(&mut self.rng));
-        let control = Control { menu, entry, says: None, person, began: false };
+        let rng = crate::ids::fork(&mut self.rng);
+        let menu = match purpose {
+            Purpose::Menu(_) => Some(Menu::new(menu::Config { two_person }, rng)),
+            Purpose::RestartMessage => None,
+        };
+        let control = Control { menu, purpose, says: None, person, began: false };
         self.controls.calls.insert(call, control);
     }
 
@@ -70,8 +74,8 @@ impl Node {
     }
 
     /// Calls somebody from the control extension, when it is free.
-    fn place_control(&mut self, now: Instant, to: String, entry: Entry, person: Option<usize>) {
-        self.controls.to_place.push_back((to, entry, person));
+    fn place_control(&mut self, now: Instant, to: String, purpose: Purpose, person: Option<usize>) {
+        self.controls.to_place.push_back((to, purpose, person));
         self.place_waiting(now);
     }
 
@@ -80,7 +84,7 @@ impl Node {
         if self.call_of(port).is_some() {
             return;
         }
-        let Some((target, entry, person)) = self.controls.to_place.pop_front() else { return };
+        let Some((target, purpose, person)) = self.controls.to_place.pop_front() else { return };
         let call = self.sip.next_call_id();
         let Some(udp_port) = self.open_udp_port(now, call, port) else { return };
         let give_up_at = now + RING;
@@ -93,7 +97,7 @@ impl Node {
         placed.called = sip::Party { name: String::new().into(), number: target.into() };
         self.admit(placed);
         self.timers.insert((give_up_at, call, Timer::NoAnswer));
-        self.admit_menu(call, entry, person);
+        self.admit_menu(call, purpose, person);
     }
 
     // ---- What happens in a call ----------------------------------------------------------------
@@ -111,9 +115,14 @@ impl Node {
         if std::mem::replace(&mut control.began, true) {
             return;
         }
-        let (entry, person) = (control.entry.clone(), control.person);
-        control.menu.handle_input(now, menu::Input::Evidence(evidence));
-        control.menu.handle_input(now, menu::Input::Began { entry, caller });
+        let (purpose, person) = (control.purpose.clone(), control.person);
+        match (purpose, &mut control.menu) {
+            (Purpose::Menu(entry), Some(menu)) => {
+                menu.handle_input(now, menu::Input::Evidence(evidence));
+                menu.handle_input(now, menu::Input::Began { entry, caller });
+            }
+            _ => self.speak(now, call, 0, &menu::restart_message()),
+        }
         if let Some(person) = person {
             self.alert(now, AlertInput::Answered { person });
         }
@@ -140,7 +149,11 @@ impl Node {
     /// Something that it played is over.
     pub(super) fn control_played(&mut self, now: Instant, call: CallId, id: MediaId) {
         let Some(control) = self.controls.calls.get_mut(&call) else { return };
+        let message = control.menu.is_none();
         if let Some((speech, _)) = control.says.take_if(|(_, said)| *said == id) {
+            if message {
+                return self.hang_up(now, call, Some(16));
+            }
             self.menu_input(now, call, menu::Input::Said { speech });
         }
     }
@@ -164,15 +177,18 @@ impl Node {
     }
 
     fn menu_input(&mut self, now: Instant, call: CallId, input: menu::Input) {
-        if let Some(control) = self.controls.calls.get_mut(&call) {
-            control.menu.handle_input(now, input);
+        let control = self.controls.calls.get_mut(&call);
+        if let Some(menu) = control.and_then(|control| control.menu.as_mut()) {
+            menu.handle_input(now, input);
             self.pump_control(now, call);
         }
     }
 
     /// Deadlines of menus and alert calls.
     pub(in crate::node) fn control_due(&mut self, now: Instant) {
-        let due = |control: &Control| control.menu.poll_timeout().is_some_and(|at| at <= now);
+        let due = |control: &Control| {
+            control.menu.as_ref().and_then(Menu::poll_timeout).is_some_and(|at| at <= now)
+        };
         let calls: Vec<CallId> = self
             .controls
             .calls
@@ -181,8 +197,9 @@ impl Node {
             .map(|(call, _)| *call)
             .collect();
         for call in calls {
-            if let Some(control) = self.controls.calls.get_mut(&call) {
-                control.menu.handle_timeout(now);
+            let control = self.controls.calls.get_mut(&call);
+            if let Some(menu) = control.and_then(|control| control.menu.as_mut()) {
+                menu.handle_timeout(now);
             }
             self.pump_control(now, call);
         }
@@ -191,7 +208,8 @@ impl Node {
     }
 
     pub(in crate::node) fn control_timeout(&self) -> Option<Instant> {
-        let menus = self.controls.calls.values().filter_map(|c| c.menu.poll_timeout()).min();
+        let menus =
+            self.controls.calls.values().filter_map(|c| c.menu.as_ref()?.poll_timeout()).min();
         earliest([menus, self.controls.alerts.poll_timeout()])
     }
 
@@ -216,7 +234,7 @@ impl Node {
 
     fn pump_control(&mut self, now: Instant, call: CallId) {
         while let Some(output) =
-            self.controls.calls.get_mut(&call).and_then(|control| control.menu.poll_output())
+            self.controls.calls.get_mut(&call).and_then(|c| c.menu.as_mut()?.poll_output())
         {
             match output {
                 menu::Output::Say { speech, prompts } => self.speak(now, call, speech, &prompts),
@@ -229,7 +247,8 @@ impl Node {
                 menu::Output::Audit(audit) => drop(self.append(now, Body::Audit(audit))),
                 menu::Output::HangUp => self.hang_up(now, call, Some(16)),
                 menu::Output::CallBack { extension, number } => {
-                    self.place_control(now, extension, Entry::CalledBack { number }, None);
+                    let purpose = Purpose::Menu(Entry::CalledBack { number });
+                    self.place_control(now, extension, purpose, None);
                 }
             }
         }
@@ -303,14 +322,25 @@ impl Node {
                 }
                 self.alarm = None;
             }
-            menu::Order::RestartMessage => {
-                let who = Who::Policy;
-                let result = Err("no telephone has asked for it".to_owned());
-                let audit = Audit { who, action: Action::Acknowledge, result };
-                self.append(now, Body::Audit(audit));
-            }
+            menu::Order::RestartMessage => self.tell_telephones(now),
             menu::Order::Drill => info!(%call, "a drill of the phone menu went well"),
         }
+    }
+
+    /// Every telephone that asked for it hears that the system restarts: once, one after the other,
+    /// after whatever else waits for the extension.
+    fn tell_telephones(&mut self, now: Instant) {
+        let telephones = self.config.control.as_ref().map(|control| control.telephones.clone());
+        let waits = |number: &String, controls: &Controls| {
+            let message = (number.clone(), Purpose::RestartMessage, None);
+            controls.to_place.contains(&message)
+        };
+        for number in telephones.unwrap_or_default() {
+            if !waits(&number, &self.controls) {
+                self.controls.to_place.push_back((number, Purpose::RestartMessage, None));
+            }
+        }
+        self.place_waiting(now);
     }
 
     /// What became of an order of a menu; whether it was one.
@@ -419,6 +449,10 @@ impl Node {
             Event::PromotionStarted(_) | Event::AutomaticStopped { .. } => return,
         };
         self.alarm = Some(self.alarm.map_or(alarm, |stands| stands.min(alarm)));
+        let notify = self.config.control.as_ref().is_some_and(|c| c.notify_on_promotion);
+        if alarm == Alarm::Promoted && notify {
+            self.tell_telephones(now);
+        }
         if self.calls_people() {
             self.alert(now, AlertInput::Raised(alarm));
         }
@@ -447,8 +481,8 @@ impl Node {
                     let Some(called) = list.and_then(|list| list.get(person)).cloned() else {
                         continue;
                     };
-                    let entry = Entry::Alert { alarm, person: called.agent };
-                    self.place_control(now, called.extension, entry, Some(person));
+                    let purpose = Purpose::Menu(Entry::Alert { alarm, person: called.agent });
+                    self.place_control(now, called.extension, purpose, Some(person));
                 }
                 AlertOutput::Cancel { person } => {
                     self.controls.to_place.retain(|(_, _, waits)| *waits != Some(person));

@@ -28,7 +28,8 @@ fn node(name: &str, promotion: &str, more: &str) -> Bench {
     if name == "w" {
         let (ports, rest) = (text.find("[[ports]]"), text.find("[ari.users"));
         text.replace_range(ports.expect("ports")..rest.expect("users"), "");
-        text += "[control]\nextension = \"6090\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n";
+        text += "[control]\nextension = \"6090\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n\
+                 telephones = [\"2001\", \"2002\"]\n";
     }
     Bench::with(&format!("[node]\nname = \"{name}\"\n{text}"))
 }

@@ -164,6 +164,30 @@ fn a_call_without_any_key_ends_by_itself() {
 }
 
 #[test]
+fn telephones_that_asked_for_it_hear_once_that_the_system_restarts() {
+    let mut trio = bereft();
+    call(&mut trio);
+    log_in(&mut trio, true);
+    trio.made[W] = Made::default();
+    key(&mut trio, "44", false);
+    let bench = witness(&mut trio);
+    bench.caller_hangs_up();
+    let (mut called, mut calls) = (Vec::new(), BTreeSet::new());
+    for _ in 0..150 {
+        trio.run(Duration::from_secs(1));
+        let bench = witness(&mut trio);
+        let Some(call) = bench.node.call_of(PORT).filter(|call| calls.insert(*call)) else {
+            continue;
+        };
+        bench.call = call;
+        let made = bench.media(media::Event::Opened);
+        let invite = made.to_pbx("INVITE ").to_owned();
+        called.push(invite.split(['@', ':']).nth(1).expect("a number").to_owned());
+    }
+    assert_eq!(called, ["2001", "2002"], "each once, one after the other");
+}
+
+#[test]
 fn every_try_is_in_the_audit_log_of_both_nodes() {
     let mut trio = bereft();
     call(&mut trio);
