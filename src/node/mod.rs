@@ -368,6 +368,8 @@ pub struct Node {
     taking_over: Option<TakingOver>,
     /// A program of `[[autostart_on_promotion]]` that is waited for.
     starting: Option<Starting>,
+    /// When bindings that were taken over are looked at once more.
+    verify_at: Option<Instant>,
     /// What became of the calls of the latest promotion.
     takeover: Option<Takeover>,
     role_orders: BTreeMap<RequestId, Asked>,
@@ -428,6 +430,7 @@ impl Node {
             last_primary: None,
             taking_over: None,
             starting: None,
+            verify_at: None,
             takeover: None,
             role_orders: BTreeMap::new(),
             changes: BTreeMap::new(),
@@ -501,6 +504,7 @@ impl Node {
         self.control_due(now);
         self.programs_due(now);
         self.check_taken_over(now);
+        self.verify_due(now);
         self.sip.handle_timeout(now);
         self.pool.handle_timeout(now);
         self.ivr.handle_timeout(now);

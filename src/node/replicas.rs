@@ -9,11 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::record::CallRecord;
-use crate::ids::CallId;
+use crate::ids::{CallId, PortId};
+use crate::sip::Binding;
 use crate::timers::{Duration, Instant, earliest};
 
 /// How long a change waits for others.
 const GATHER: Duration = Duration::from_millis(20);
+/// Bindings in one message at most.
+const BINDINGS_MAX: usize = 256;
 /// Every call is told again after this.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -24,6 +27,8 @@ pub enum CallChange {
     Put(Box<CallRecord>),
     /// It is over.
     Gone(CallId),
+    /// A port's binding at the PBX as it is now.
+    Bound(Box<Binding>),
     /// What follows is all there is.
     All,
 }
@@ -36,6 +41,10 @@ pub struct Replicas {
     again_at: Option<Instant>,
     /// With when each came.
     theirs: BTreeMap<CallId, (Instant, Box<CallRecord>)>,
+    /// Our ports that were granted something.
+    granted: BTreeSet<PortId>,
+    granted_at: Option<Instant>,
+    bindings: BTreeMap<PortId, Box<Binding>>,
 }
 
 impl Replicas {
@@ -65,7 +74,31 @@ impl Replicas {
 
     /// When calls are to be told of.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        earliest([self.flush_at, self.again_at])
+        earliest([self.flush_at, self.again_at, self.granted_at])
+    }
+
+    /// A port of ours was granted a binding.
+    pub fn granted(&mut self, now: Instant, port: PortId) {
+        self.granted.insert(port);
+        self.granted_at.get_or_insert(now + GATHER);
+    }
+
+    /// The ports to tell of now, so many that they fit into a message.
+    pub fn granted_due(&mut self, now: Instant) -> Vec<PortId> {
+        if self.granted_at.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let rest = match self.granted.iter().nth(BINDINGS_MAX).copied() {
+            Some(next) => self.granted.split_off(&next),
+            None => BTreeSet::new(),
+        };
+        self.granted_at = (!rest.is_empty()).then_some(now);
+        std::mem::replace(&mut self.granted, rest).into_iter().collect()
+    }
+
+    /// The binding that the other node has, or had, at this port.
+    pub fn binding(&self, port: PortId) -> Option<Box<Binding>> {
+        self.bindings.get(&port).cloned()
     }
 
     /// The other node tells of its calls.
@@ -73,6 +106,7 @@ impl Replicas {
         match change {
             CallChange::Put(record) => drop(self.theirs.insert(record.call(), (now, record))),
             CallChange::Gone(call) => drop(self.theirs.remove(&call)),
+            CallChange::Bound(binding) => drop(self.bindings.insert(binding.port, binding)),
             CallChange::All => self.theirs.clear(),
         }
     }

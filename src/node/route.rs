@@ -11,6 +11,7 @@
 //! stands first.
 
 mod autostart;
+mod bindings;
 mod cluster;
 mod command;
 mod control;
@@ -90,6 +91,9 @@ impl Node {
             sip::Event::Ended { call, cause } => self.ended(now, call, cause),
             sip::Event::Alarm { port, text } => self.sip_alarm(now, port, text),
             sip::Event::AlarmOver { port } => self.sip_alarm_over(port),
+            sip::Event::Outranked { epoch } => {
+                self.member_input(now, crate::ha::member::Input::Outranked(epoch));
+            }
         }
     }
 

@@ -8,6 +8,7 @@
 //! [`recovery`] carries on the calls of another node.
 
 mod account;
+mod binding;
 mod calls;
 mod claims;
 mod client;
@@ -32,7 +33,7 @@ use self::server::{Server, ServerKey};
 use self::status::Counters;
 use self::watch::Watch;
 use crate::config::{Config, SipPorts};
-use crate::ids::{CallId, CallIds, PortId, Rng, fork};
+use crate::ids::{CallId, CallIds, Epoch, PortId, Rng, fork};
 use crate::sip::deadlines::Deadlines;
 use crate::sip::message::NameAddr;
 use crate::sip::pacing::Pacing;
@@ -87,6 +88,8 @@ pub struct Endpoint {
     /// Calls whose far ends are told, one after the other, that they go on here.
     moves: recovery::Moves,
     draining: bool,
+    /// Under which this node acts, or acted last; `None`: it is alone.
+    epoch: Option<Epoch>,
     alarmed_at: Option<Instant>,
     counters: Counters,
     outputs: VecDeque<Output>,
@@ -138,6 +141,7 @@ impl Endpoint {
             deadlines,
             moves: recovery::Moves::default(),
             draining: false,
+            epoch: None,
             alarmed_at: None,
             counters: Counters::default(),
             outputs: VecDeque::new(),
@@ -172,6 +176,9 @@ impl Endpoint {
             Command::Register { port } => self.register(now, port),
             Command::Unregister { port } => self.unregister(now, port),
             Command::Abandon { port } => self.abandon(now, port),
+            Command::Epoch(epoch) => self.acts_under(epoch),
+            Command::TakeOver { port, before } => self.take_over(now, port, before.as_deref()),
+            Command::Verify => self.verify(now),
             Command::Forget { call } => self.forget(now, call),
             Command::Drain(on) => self.draining = on,
             Command::Recover(recovery) => self.recover(now, *recovery),

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::codecs::Digit;
-use crate::ids::{CallId, PortId};
+use crate::ids::{CallId, Epoch, PortId};
 use crate::redact::Redacted;
 use crate::sdp::{LocalMedia, Negotiated};
 use crate::timers::Duration;
@@ -132,6 +132,19 @@ pub enum Command {
         /// Which.
         port: PortId,
     },
+    /// From here on ports are registered as a primary of this epoch.
+    Epoch(Epoch),
+    /// Keep a port registered that another node had: at once, and without believing a refusal
+    /// until the binding of that node must be over.
+    TakeOver {
+        /// Which.
+        port: PortId,
+        /// That node's binding, as far as it was told.
+        before: Option<Box<Binding>>,
+    },
+    /// Renew every binding of the pool once: a late REGISTER of the node before may have taken
+    /// one back.
+    Verify,
     /// Think no more of a port's binding, and leave it to whoever has it now.
     Abandon {
         /// Which.
@@ -221,6 +234,21 @@ pub struct Party {
     pub number: Redacted<String>,
 }
 
+/// A port's binding as its holder knows it: what another node needs to take its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// Which port.
+    pub port: PortId,
+    /// The exact Contact.
+    pub contact: Redacted<String>,
+    /// Seconds granted.
+    pub granted: u32,
+    /// Call-ID of its REGISTERs.
+    pub call_id: Redacted<String>,
+    /// CSeq of the last of them, or an earlier one.
+    pub cseq: u32,
+}
+
 /// State of a port's binding at the PBX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistrationState {
@@ -279,6 +307,11 @@ pub enum Event {
         port: PortId,
         /// What it is.
         state: RegistrationState,
+    },
+    /// The registrar lists a binding of a node that acts under a higher epoch.
+    Outranked {
+        /// Which.
+        epoch: Epoch,
     },
     /// The PBX calls a port.
     Incoming(Incoming),
@@ -359,7 +392,10 @@ impl Event {
     /// The call that it is of.
     pub const fn call(&self) -> Option<CallId> {
         match self {
-            Self::Registration { .. } | Self::Alarm { .. } | Self::AlarmOver { .. } => None,
+            Self::Registration { .. }
+            | Self::Outranked { .. }
+            | Self::Alarm { .. }
+            | Self::AlarmOver { .. } => None,
             Self::Incoming(Incoming { call, .. })
             | Self::Ringing { call }
             | Self::Established { call }

@@ -31,6 +31,11 @@ use crate::timers::{Duration, Instant};
 pub(crate) enum Input {
     /// Keep the port bound.
     Start { delay: Duration },
+    /// The same for a port that another node had: no refusal is believed `within` this time, and
+    /// CSeq goes on above `cseq`.
+    TakeOver { within: Duration, cseq: u32 },
+    /// Renew the binding, if there is one.
+    Renew,
     /// Take the binding away.
     Stop,
     /// Think no more of it: it is another node's.
@@ -63,6 +68,17 @@ pub(crate) struct Answer {
     pub(crate) contacts: Contacts,
     /// Why credentials were not sent, when that is the reason for the 401.
     pub(crate) withheld: Option<&'static str>,
+    /// Another node of the cluster has the binding, or has one beside ours: register again.
+    pub(crate) repair: Option<Repair>,
+}
+
+/// How often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repair {
+    /// Until it works: that node is known to be the older one.
+    Always,
+    /// A few times: whose binding it is cannot be read.
+    Bounded,
 }
 
 /// What the Contact list of a 200 shows.
@@ -152,6 +168,10 @@ pub(crate) struct Registration {
     live: bool,
     preferred: usize,
     contacts: Contacts,
+    /// Refusals count from here on: another node had the port until a moment ago.
+    believe_at: Option<Instant>,
+    /// Repairs of the last minute.
+    repairs: VecDeque<Instant>,
     reported: RegistrationState,
     outputs: VecDeque<Output>,
 }
@@ -170,6 +190,8 @@ impl Registration {
             live: false,
             preferred: 0,
             contacts: Contacts::Ours,
+            believe_at: None,
+            repairs: VecDeque::new(),
             reported: RegistrationState::Off,
             outputs: VecDeque::new(),
         }
@@ -178,6 +200,16 @@ impl Registration {
     pub(crate) fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Start { delay } => self.start(now, delay),
+            Input::TakeOver { within, cseq } => {
+                self.believe_at = (within > Duration::ZERO).then_some(now + within);
+                self.cseq = self.cseq.max(cseq & 0x7fff_ffff);
+                self.start(now, Duration::ZERO);
+            }
+            Input::Renew => {
+                if let Some(Bound { node }) = self.bound {
+                    self.refresh_at(now, node);
+                }
+            }
             Input::Stop => self.stop(),
             Input::Abandon => self.abandon(),
             Input::Go => self.go(),
@@ -273,7 +305,7 @@ impl Registration {
     }
 
     fn off(&mut self) {
-        self.bound = None;
+        (self.bound, self.believe_at) = (None, None);
         self.state = State::Off;
         self.report(RegistrationState::Off);
     }
@@ -416,6 +448,11 @@ impl Registration {
     /// What the node was told last.
     pub(crate) const fn reported(&self) -> RegistrationState {
         self.reported
+    }
+
+    /// CSeq of the last REGISTER.
+    pub(crate) const fn cseq(&self) -> u32 {
+        self.cseq
     }
 
     /// The node that holds the binding.

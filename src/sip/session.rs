@@ -237,6 +237,9 @@ impl Session {
             Command::Register { .. }
             | Command::Unregister { .. }
             | Command::Abandon { .. }
+            | Command::Epoch(_)
+            | Command::TakeOver { .. }
+            | Command::Verify
             | Command::Forget { .. }
             | Command::Drain(_)
             | Command::Recover(_)

@@ -19,7 +19,7 @@ use crate::node::order::{ROLE_ORDERS_MAX, RoleOrder};
 use crate::node::replicas::CallChange;
 use crate::node::snapshot::{self, AlarmKind, cluster as view};
 use crate::node::{Asked, Duty, Node, Output, TakingOver};
-use crate::sip::RegistrationState;
+use crate::sip::{self, RegistrationState};
 use crate::store::{Action, Audit, Body, Cdr, Loaded, Who};
 use crate::timers::{Duration, Instant, earliest};
 
@@ -98,7 +98,8 @@ impl Node {
     fn role(&mut self, now: Instant, role: Role) {
         info!(?role, "role");
         match role {
-            Role::Promoting(_) => {
+            Role::Promoting(epoch) => {
+                self.sip_command(now, sip::Command::Epoch(epoch));
                 self.taking_over = Some(TakingOver { give_up_at: now + TAKE_OVER_MAX });
                 self.acts(now);
             }
@@ -187,6 +188,7 @@ impl Node {
         earliest([
             self.member.as_ref().and_then(|member| member.poll_timeout()),
             self.taking_over.map(|taking| taking.give_up_at),
+            self.verify_at,
             self.role_orders.values().filter_map(|asked| asked.give_up_at).min(),
         ])
     }

@@ -19,6 +19,7 @@ impl Node {
             RegistrationState::Registered { expires, node } => {
                 debug!(%port, extension, expires, node, "registered");
                 self.clear_refused(port, None);
+                self.granted(now, port);
             }
             RegistrationState::Refused { status, why } => {
                 let kind = AlarmKind::PbxRefused { extension, registrar, status, why };

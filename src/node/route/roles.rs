@@ -36,7 +36,7 @@ impl Node {
         for record in records {
             self.recover(now, record);
         }
-        self.register(now, |kind| kind == PortKind::Pool);
+        self.take_ports_over(now);
         self.start_programs(now);
     }
 
@@ -68,7 +68,7 @@ impl Node {
         }
     }
 
-    fn ports_of(&self, kind: PortKind) -> Vec<PortId> {
+    pub(super) fn ports_of(&self, kind: PortKind) -> Vec<PortId> {
         self.config.ports.iter().filter(|port| port.kind == kind).map(|port| port.id).collect()
     }
 
@@ -122,6 +122,7 @@ impl Node {
         };
         let changes = due.into_iter().map(change).collect();
         self.tell_calls(changes);
+        self.tell_bindings(now);
     }
 
     /// The same, whether it is time to or not.
@@ -130,7 +131,7 @@ impl Node {
         self.tell_copies(now);
     }
 
-    fn tell_calls(&mut self, changes: Vec<CallChange>) {
+    pub(super) fn tell_calls(&mut self, changes: Vec<CallChange>) {
         let Some(peer) = self.config.cluster.data_peer().filter(|_| !changes.is_empty()) else {
             return;
         };
@@ -147,5 +148,6 @@ impl Node {
         let puts = records.map(|record| CallChange::Put(Box::new(record)));
         let all = std::iter::once(CallChange::All).chain(puts).collect();
         self.tell_calls(all);
+        self.tell_all_bindings(now);
     }
 }

@@ -301,3 +301,32 @@ fn no_number_of_the_other_node_ends_this_one() {
     }
     assert!(tried > 100, "{tried}");
 }
+
+#[test]
+fn the_backup_knows_the_binding_of_the_primary_and_goes_on_with_it() {
+    let mut a = primary();
+    let mut b = node("b");
+    copy(&mut a, &mut b);
+    let known = b.node.replicas.binding(PORT).expect("told");
+    assert_eq!(Some(*known.clone()), a.node.sip.binding(PORT));
+    let mut made = promote(&mut b);
+    made.add(b.run(Duration::from_millis(1)));
+    let register = made.to_pbx("REGISTER ");
+    assert_eq!(header(register, "Call-ID"), [known.call_id.reveal().as_str()]);
+    let mut late = node("b");
+    late.now = a.now;
+    a.node.tell_all(a.now);
+    let made = a.run(Duration::from_millis(30));
+    told(&mut late, made.copies);
+    assert!(late.node.replicas.binding(PORT).is_some());
+}
+
+#[test]
+fn bindings_that_were_taken_over_are_renewed_once_after_two_leases() {
+    let mut b = node("b");
+    promote(&mut b);
+    b.register();
+    let lease = b.node.config.cluster.timers.lease;
+    let made = b.run(2 * lease + Duration::from_millis(10));
+    made.to_pbx("REGISTER ");
+}

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::binding::Before;
 use crate::config::{Config, ContactSecret, SipPorts, Transport};
 use crate::ids::{PortId, Rng, fork};
 use crate::sip::SocketId;
@@ -37,6 +38,8 @@ pub(super) struct Account {
     pub(super) credentials: Option<Credentials>,
     /// Calls that the node counts.
     pub(super) live: usize,
+    /// The binding of the node before this one.
+    pub(super) before: Before,
 }
 
 /// All ports of a configuration.
@@ -64,6 +67,7 @@ pub(super) fn all(
             realm: None,
             credentials: None,
             live: 0,
+            before: Before::default(),
         }
     };
     config.ports.iter().enumerate().map(account).collect()

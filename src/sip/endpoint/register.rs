@@ -54,7 +54,7 @@ impl Endpoint {
         self.registration_input(now, port, Input::Live(live));
     }
 
-    fn registration_input(&mut self, now: Instant, port: PortId, input: Input) {
+    pub(super) fn registration_input(&mut self, now: Instant, port: PortId, input: Input) {
         if let Some(account) = self.account_mut(port) {
             account.registration.handle_input(now, input);
             self.pump_registration(now, port);
@@ -127,7 +127,9 @@ impl Endpoint {
         headers.push("To", aor);
         headers.push("Call-ID", &account.call_id);
         headers.push("CSeq", CSeq { seq, method: Method::Register });
-        headers.push("Contact", &account.local.contact);
+        for contact in self.register_contacts(port, expires) {
+            headers.push("Contact", contact);
+        }
         headers.push("Expires", expires);
         Some(request)
     }
@@ -148,6 +150,7 @@ impl Endpoint {
         let Some(account) = self.account(port) else { return };
         let mut answer = read_answer(&account.local.contact.uri, asked, response);
         answer.withheld = withheld;
+        self.compare_epochs(port, response, &mut answer);
         let distress = matches!(answer.status, 408 | 500 | 503);
         let outcome = match answer.retry_after {
             retry_after if distress => Outcome::Distress { retry_after },
@@ -260,5 +263,6 @@ fn read_answer(ours: &Uri, asked: u32, response: &Response) -> Answer {
         granted,
         contacts,
         withheld: None,
+        repair: None,
     }
 }

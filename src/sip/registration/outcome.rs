@@ -2,7 +2,7 @@
 
 use rand_core::RngCore;
 
-use super::{Answer, Bound, Contacts, Registration, Round, State};
+use super::{Answer, Bound, Contacts, Registration, Repair, Round, State};
 use crate::sip::RegistrationState;
 use crate::sip::pacing::RETRY_AFTER_MAX;
 use crate::timers::{Duration, Instant};
@@ -12,6 +12,11 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(600);
 /// Pauses after all nodes failed: doubled from the first to the last.
 const BACKOFF_FIRST: Duration = Duration::from_secs(4);
 const BACKOFF_LAST: Duration = Duration::from_secs(60);
+/// Pause after a refusal while another node's binding may linger.
+const TAKE_OVER_PAUSE: Duration = Duration::from_secs(5);
+/// Repairs of a binding that somebody unknown has, and within which time.
+const REPAIRS_MAX: usize = 3;
+const REPAIRS_WITHIN: Duration = Duration::from_secs(60);
 /// A refresh never comes faster than this, whatever was granted.
 const REFRESH_MIN: Duration = Duration::from_secs(1);
 /// Largest Min-Expires that is obeyed: a day.
@@ -58,12 +63,27 @@ impl Registration {
         // spread, because a pool that registered together would refresh together for ever.
         let refresh = half * 9 / 10 + self.draw(half / 5);
         self.state = State::Registered { refresh_at: now + refresh.max(REFRESH_MIN) };
-        self.check_contacts(answer.contacts);
+        self.believe_at = None;
+        if answer.repair.is_some_and(|repair| self.may_repair(now, repair)) {
+            self.state = State::Registered { refresh_at: now + REFRESH_MIN };
+        } else {
+            self.check_contacts(answer.contacts);
+        }
         self.report(RegistrationState::Registered { expires: answer.granted, node: round.node });
         // A better node that just failed is asked again when its watch says so, not before.
         if round.failed > 0 {
             self.preferred = self.preferred.max(round.node);
         }
+    }
+
+    fn may_repair(&mut self, now: Instant, repair: Repair) -> bool {
+        let old = |at: &Instant| now.saturating_duration_since(*at) >= REPAIRS_WITHIN;
+        self.repairs.retain(|at| !old(at));
+        let may = repair == Repair::Always || self.repairs.len() < REPAIRS_MAX;
+        if may && repair == Repair::Bounded {
+            self.repairs.push_back(now);
+        }
+        may
     }
 
     fn check_contacts(&mut self, contacts: Contacts) {
@@ -83,7 +103,20 @@ impl Registration {
     }
 
     fn account_refused(&mut self, now: Instant, status: u16) {
-        self.refuse(status, Some(now + REFUSED_PAUSE), None);
+        if !self.asks_again(now, 0) {
+            self.refuse(status, Some(now + REFUSED_PAUSE), None);
+        }
+    }
+
+    /// A registrar may refuse for as long as another node's binding lasts: that says nothing of the
+    /// account, and no person need hear of it.
+    fn asks_again(&mut self, now: Instant, attempt: u32) -> bool {
+        let again = self.believe_at.is_some_and(|at| now < at);
+        if again {
+            self.bound = None;
+            self.state = State::Backoff { attempt, retry_at: now + TAKE_OVER_PAUSE };
+        }
+        again
     }
 
     fn refuse(&mut self, status: u16, retry_at: Option<Instant>, why: Option<&'static str>) {
@@ -132,6 +165,9 @@ impl Registration {
         if failed < self.nodes {
             let node = (round.node + 1) % self.nodes;
             self.ask(Round { status, ..self.walk(node, failed, round.attempt) });
+            return;
+        }
+        if status.is_some() && self.asks_again(now, round.attempt) {
             return;
         }
         let attempt = round.attempt + 1;

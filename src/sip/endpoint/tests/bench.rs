@@ -188,7 +188,7 @@ impl Bench {
         self.datagram(PBX, bytes);
     }
 
-    fn next(&mut self) -> Message {
+    pub(super) fn next(&mut self) -> Message {
         let sent = self.sent.pop_front().expect("nothing was sent");
         let message = sent.message.clone();
         self.last = Some(sent);

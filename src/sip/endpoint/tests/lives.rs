@@ -125,7 +125,10 @@ impl Life {
                 assert_eq!(self.ended[call], 1, "a call ends once");
                 return;
             }
-            Event::Registration { .. } | Event::Alarm { .. } | Event::AlarmOver { .. } => return,
+            Event::Registration { .. }
+            | Event::Outranked { .. }
+            | Event::Alarm { .. }
+            | Event::AlarmOver { .. } => return,
             Event::Ringing { call }
             | Event::Established { call }
             | Event::Media { call, .. }

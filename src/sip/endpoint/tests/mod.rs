@@ -6,6 +6,7 @@
 //! they prove.
 
 mod bench;
+mod bindings;
 mod bodies;
 mod calls_in;
 mod calls_out;
