@@ -20,6 +20,7 @@ use portkeeper::demo;
 use portkeeper::driver::agent;
 use portkeeper::driver::commands::{self, Failure};
 use portkeeper::driver::enrol;
+use portkeeper::driver::ledger;
 use portkeeper::driver::relay::{self, NodeAddress};
 use portkeeper::stage::instance::{self, Habits, Play};
 
@@ -82,9 +83,25 @@ enum Command {
     Rejoin(Look),
     /// Give this node's role up in order.
     Release(Look),
+    /// Show the seconds in which calls could not be answered, against 99.9996 %.
+    Ledger(OfStore),
+    /// Show who did what to the cluster.
+    Audit(OfStore),
+    /// Show the calls.
+    Cdr(OfStore),
     /// Agents of the phone menu: people who may promote by phone.
     #[command(subcommand)]
     Agent(AgentCommand),
+}
+
+#[derive(Args)]
+struct OfStore {
+    /// The node's configuration, which names the store.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// For programs.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Subcommand)]
@@ -464,6 +481,9 @@ fn execute(command: Command) -> Result<String, Failure> {
         Command::DemoInstance(instance) => instance.play(),
         Command::Config(ConfigCommand::Check { file }) => commands::check_config(&file),
         Command::Cluster(cluster) => cluster.run(),
+        Command::Ledger(OfStore { config, json }) => ledger::ledger(&config, json),
+        Command::Audit(OfStore { config, json }) => ledger::audit(&config, json),
+        Command::Cdr(OfStore { config, json }) => ledger::cdr(&config, json),
         Command::Status(look) => look.ask(|format| Request::Status { format }),
         Command::Ports(look) => look.ask(|format| Request::Ports { format }),
         Command::Calls(look) => look.ask(|format| Request::Calls { format }),

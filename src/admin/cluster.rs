@@ -28,6 +28,18 @@ pub(super) fn lines(cluster: &Cluster) -> String {
     for reason in &cluster.passive_because {
         let _ = writeln!(text, "passive    {reason}");
     }
+    if cluster.ports > 0 {
+        let (proven, of) = (cluster.ports_proven, cluster.ports);
+        let _ = writeln!(text, "ready      {proven} of {of} ports proven");
+    }
+    for reason in &cluster.unproven {
+        let _ = writeln!(text, "unproven   {reason}");
+    }
+    if let Some(ms) = cluster.on_backup_since_ms {
+        let hours = ms / 3_600_000;
+        let (days, hours) = (hours / 24, hours % 24);
+        let _ = writeln!(text, "on backup  for {days} d {hours} h: bring the other server back");
+    }
     for protection in &cluster.protections {
         let _ = writeln!(text, "armed      {protection}");
     }
@@ -127,6 +139,9 @@ cluster    north (trio): this node is backup; primary is a, epoch 7, promotion p
 peer       a: primary, reaches its PBX, lacks 3 facts
 peer       w: not heard for 4 s
 passive    a is primary
+ready      28 of 30 ports proven
+unproven   2 ports: not asked yet
+on backup  for 1 d 1 h: bring the other server back
 armed      redundancy: a backup and a witness
 takeover   2 of 3 live calls kept, 1 lost
 facts      1 not acknowledged, acknowledged by this node alone

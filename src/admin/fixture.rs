@@ -218,6 +218,10 @@ pub(super) fn cluster() -> Cluster {
         facts_pending: 1,
         alone: true,
         copied_calls: 2,
+        ports_proven: 28,
+        ports: 30,
+        unproven: vec!["2 ports: not asked yet".to_owned()],
+        on_backup_since_ms: Some(90_000_000),
         takeover: Some(Takeover { calls: 3, kept: 2, lost: 1 }),
     }
 }

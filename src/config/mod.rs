@@ -10,6 +10,7 @@ mod fault;
 mod parse;
 mod profile;
 mod reader;
+mod section_alerts;
 mod section_applications;
 mod section_ari;
 mod section_cluster;
@@ -34,6 +35,7 @@ pub use cluster::{
 };
 pub use fault::{Fault, Report, Severity};
 pub use parse::{Parsed, Source, parse};
+pub use section_alerts::{Alerts, Webhook};
 pub use shared::{PARTS_MAX, Part, Shared};
 
 /// Everything an operator decides.
@@ -62,6 +64,8 @@ pub struct Config {
     pub ari: Ari,
     /// `[outbound]`
     pub outbound: Outbound,
+    /// `[alerts]`
+    pub alerts: Alerts,
     /// `[admin]`
     pub admin: Admin,
     /// `[log]`

@@ -14,6 +14,7 @@ use super::check;
 use super::check_cluster::check_cluster;
 use super::fault::{Fault, Severity};
 use super::reader::{Reader, Section};
+use super::section_alerts::read_alerts;
 use super::section_cluster::{read_cluster, read_control};
 use super::section_pbx::read_pbx;
 use super::section_ports::read_ports;
@@ -80,6 +81,7 @@ fn read_config<'t>(
     let autostart = applications::read_autostart(reader, &mut root, &applications);
     let ari = section_ari::read_ari(reader, &mut root, source, &applications);
     let outbound = read_outbound(reader, &mut root);
+    let alerts = read_alerts(reader, &mut root, source.base);
     let admin = read_admin(reader, &mut root, source.base);
     let log = read_log(reader, &mut root);
     root.finish(reader);
@@ -95,6 +97,7 @@ fn read_config<'t>(
         autostart,
         ari,
         outbound,
+        alerts,
         admin,
         log,
     };

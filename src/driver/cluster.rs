@@ -9,13 +9,14 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use super::ToNode;
+use super::alerts::Alerts;
 use super::peer_net::{PeerNet, Report};
 use super::sqlite::{Event, Store};
 use crate::config::{ClusterProfile, Config};
 use crate::ha::member;
 use crate::ha::peer::Beat;
 use crate::ids::{Epoch, NodeId};
-use crate::node::{Input, replicas::CallChange};
+use crate::node::{Incident, Input, replicas::CallChange};
 use crate::store::{Lane, Loaded, Record, Ticket};
 
 /// What the store tells at most before the event loop takes it; its thread waits then.
@@ -30,6 +31,7 @@ pub struct ClusterNet {
     store: Store,
     peers: PeerNet<Message>,
     beat: Option<Beat>,
+    alerts: Alerts,
 }
 
 /// What they tell.
@@ -64,13 +66,19 @@ impl ClusterNet {
         let (store, loaded) =
             Store::open(&cluster.store, cluster.me, events).map_err(io::Error::other)?;
         let (peers, reports) = PeerNet::start(config, run)?;
-        let net = Self { store, peers, beat: None };
+        let alerts = Alerts::start(&config.alerts)?;
+        let net = Self { store, peers, beat: None, alerts };
         Ok(Some(Joined { net, heard: Heard { store: store_events, peers: reports }, loaded }))
     }
 
     /// Orders a write. `false`: the disk takes none.
     pub fn persist(&self, ticket: Ticket, record: Record) -> bool {
         self.store.write(ticket, record).is_ok()
+    }
+
+    /// Tells people of an incident.
+    pub fn tell(&self, incident: &Incident) {
+        self.alerts.tell(incident);
     }
 
     /// Sends a message to another node.

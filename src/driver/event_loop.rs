@@ -284,6 +284,7 @@ impl EventLoop {
                 | Output::Beat(_)
                 | Output::Epoch(_)
                 | Output::Persist { .. }
+                | Output::Alert(_)
                 | Output::ReadFacts { .. } => self.cluster(output),
                 Output::Stopped => self.stopped = true,
             }
@@ -324,6 +325,7 @@ impl EventLoop {
             Output::Peer { to, message } => net.send(to, *message),
             Output::Beat(beat) => net.beat(beat),
             Output::Epoch(epoch) => net.epoch(epoch),
+            Output::Alert(incident) => net.tell(&incident),
             Output::Persist { ticket, record } => self.persist(ticket, record),
             Output::ReadFacts { lane, after, max } => {
                 net.read(lane, after, max, self.to_node.clone());

@@ -2,6 +2,7 @@
 
 pub mod admin_socket;
 pub mod agent;
+mod alerts;
 mod ari_socket;
 mod autostart;
 pub mod clock;
@@ -11,6 +12,7 @@ pub mod enrol;
 mod event_loop;
 pub mod faces;
 pub mod http;
+pub mod ledger;
 mod links;
 pub mod log;
 mod mailbox;

@@ -98,6 +98,7 @@ fn config() -> Config {
         cluster: Cluster::single("a", "pbx"),
         control: None,
         autostart: Vec::new(),
+        alerts: crate::config::Alerts::default(),
         ports: vec![Port {
             id: PortId(0),
             kind: PortKind::Pool,

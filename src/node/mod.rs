@@ -10,8 +10,10 @@ pub mod agents;
 mod alarms;
 mod call;
 mod control;
+mod incident;
 mod order;
 pub mod prompts;
+pub mod readiness;
 mod rebinds;
 pub mod record;
 pub mod replicas;
@@ -25,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::{ClusterProfile, Config, PortKind};
+use crate::config::{ClusterProfile, Config, PortKind, Rehearsal};
 use crate::ha::fact_ship::Token;
 use crate::ha::peer::Beat;
 use crate::ha::role::Answer;
@@ -44,8 +46,11 @@ pub use agents::AgentChange;
 use alarms::Alarms;
 use call::Call;
 use control::Controls;
+pub use incident::Incident;
+use incident::Incidents;
 pub use order::{Order, RoleOrder};
 pub use prompts::Prompts;
+use readiness::Readiness;
 use rebinds::Rebinds;
 use replicas::{CallChange, Replicas};
 use route::Starting;
@@ -231,6 +236,8 @@ pub enum Output {
     Beat(Beat),
     /// The highest epoch that is known, for all links.
     Epoch(Epoch),
+    /// Tell the webhook and the hook.
+    Alert(Box<Incident>),
     /// Make this durable, after everything before it. Answered by `member::Input::Persisted`.
     Persist {
         /// Comes back.
@@ -370,6 +377,12 @@ pub struct Node {
     starting: Option<Starting>,
     /// When bindings that were taken over are looked at once more.
     verify_at: Option<Instant>,
+    /// Since when this node acts.
+    acts_since: Option<Instant>,
+    readiness: Readiness,
+    incidents: Incidents,
+    /// Calls could not be answered since some moment.
+    outage: Option<route::outage::Open>,
     /// What became of the calls of the latest promotion.
     takeover: Option<Takeover>,
     role_orders: BTreeMap<RequestId, Asked>,
@@ -412,6 +425,9 @@ impl Node {
         let sip = sip::Endpoint::new(config.clone(), registrars, sockets, endpoint_rng, call_ids);
         let on_call = config.control.as_ref().map(|control| control.on_call.clone());
         let alerts = AlertCalls::new(on_call.unwrap_or_default());
+        let asks = config.cluster.rehearsal == Rehearsal::Query;
+        let pool: Vec<PortId> = config.pool_ports().iter().map(|port| port.id).collect();
+        let readiness = Readiness::new(now, pool.into_iter(), asks);
         let mut node = Self {
             started_at: now,
             phase: Phase::Running,
@@ -431,6 +447,10 @@ impl Node {
             taking_over: None,
             starting: None,
             verify_at: None,
+            acts_since: None,
+            readiness,
+            incidents: Incidents::default(),
+            outage: None,
             takeover: None,
             role_orders: BTreeMap::new(),
             changes: BTreeMap::new(),
@@ -505,6 +525,8 @@ impl Node {
         self.programs_due(now);
         self.check_taken_over(now);
         self.verify_due(now);
+        self.rehearse(now);
+        self.remind(now);
         self.sip.handle_timeout(now);
         self.pool.handle_timeout(now);
         self.ivr.handle_timeout(now);

@@ -20,9 +20,11 @@ mod digits_out;
 mod full;
 mod media_events;
 mod originate;
+pub(super) mod outage;
 mod own_sound;
 mod owner;
 mod play;
+mod ready;
 mod recovery;
 mod registration;
 mod roles;
@@ -91,6 +93,10 @@ impl Node {
             sip::Event::Ended { call, cause } => self.ended(now, call, cause),
             sip::Event::Alarm { port, text } => self.sip_alarm(now, port, text),
             sip::Event::AlarmOver { port } => self.sip_alarm_over(port),
+            sip::Event::Queried { port, queried } => {
+                self.readiness.answered(port, queried);
+                self.tell_readiness(now);
+            }
             sip::Event::Outranked { epoch } => {
                 self.member_input(now, crate::ha::member::Input::Outranked(epoch));
             }

@@ -9,6 +9,7 @@ mod dead_pbx;
 mod digits;
 mod digits_out;
 mod full;
+mod incidents;
 mod menu;
 mod originate;
 mod pbx;
@@ -38,6 +39,7 @@ use crate::ivr;
 use crate::media::{self, PlaybackEnd};
 use crate::redact::Redacted;
 use crate::sip;
+use crate::store;
 use crate::timers::{Duration, Instant};
 
 const PORT: PortId = PortId(0);
@@ -65,6 +67,9 @@ struct Made {
     sip: Vec<String>,
     loads: usize,
     copies: Vec<CallChange>,
+    alerts: Vec<crate::node::Incident>,
+    facts: Vec<store::Body>,
+    beats: Vec<crate::ha::peer::Beat>,
     /// To other nodes of the cluster.
     peers: Vec<(NodeId, member::Message<Vec<CallChange>>)>,
     answers: Vec<Answer>,
@@ -121,6 +126,9 @@ impl Made {
         self.sip.extend(more.sip);
         self.loads += more.loads;
         self.copies.extend(more.copies);
+        self.alerts.extend(more.alerts);
+        self.facts.extend(more.facts);
+        self.beats.extend(more.beats);
         self.peers.extend(more.peers);
         self.answers.extend(more.answers);
         self.checks.extend(more.checks);
@@ -286,7 +294,10 @@ impl Bench {
                 Output::Text { instance, text, .. } => {
                     made.events.push((instance, serde_json::from_str(&text).expect("JSON")));
                 }
-                Output::Persist { ticket, .. } => {
+                Output::Persist { ticket, record } => {
+                    if let store::Record::Fact(fact) | store::Record::Late(fact) = record {
+                        made.facts.push(fact.body);
+                    }
                     let durable = member::Input::Persisted(ticket);
                     self.node.handle_input(self.now, Input::Cluster(durable));
                 }
@@ -313,10 +324,11 @@ impl Bench {
                         made.sip.push(text);
                     }
                 }
+                Output::Beat(beat) => made.beats.push(beat),
+                Output::Alert(incident) => made.alerts.push(*incident),
                 Output::Sip(_)
                 | Output::Respond { .. }
                 | Output::Accept { .. }
-                | Output::Beat(_)
                 | Output::Epoch(_)
                 | Output::ReadFacts { .. }
                 | Output::AgentChanged { .. }

@@ -46,6 +46,11 @@ impl UdpPorts {
         Some(port)
     }
 
+    /// Ports that a call could have, the ones that cool down included.
+    pub fn available(&self) -> usize {
+        self.free.len() + self.cooling.len()
+    }
+
     /// Gives a port back after its call.
     pub fn give_back(&mut self, now: Instant, port: u16) {
         if self.taken.remove(&port) {

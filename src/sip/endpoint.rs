@@ -14,6 +14,7 @@ mod claims;
 mod client;
 mod companions;
 mod credentials;
+mod query;
 mod receive;
 mod recovery;
 mod register;
@@ -179,6 +180,7 @@ impl Endpoint {
             Command::Epoch(epoch) => self.acts_under(epoch),
             Command::TakeOver { port, before } => self.take_over(now, port, before.as_deref()),
             Command::Verify => self.verify(now),
+            Command::Query { port } => self.query(now, port),
             Command::Forget { call } => self.forget(now, call),
             Command::Drain(on) => self.draining = on,
             Command::Recover(recovery) => self.recover(now, *recovery),

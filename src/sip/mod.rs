@@ -142,6 +142,12 @@ pub enum Command {
         /// That node's binding, as far as it was told.
         before: Option<Box<Binding>>,
     },
+    /// Ask the registrar for a port's bindings, which proves its password and changes nothing.
+    /// Answered by `Queried`.
+    Query {
+        /// Which.
+        port: PortId,
+    },
     /// Renew every binding of the pool once: a late REGISTER of the node before may have taken
     /// one back.
     Verify,
@@ -249,6 +255,20 @@ pub struct Binding {
     pub cseq: u32,
 }
 
+/// What a registrar says to a question that changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queried {
+    /// It takes the port's password.
+    Proven,
+    /// It does not, or does not want to be asked.
+    Refused {
+        /// The status.
+        status: u16,
+    },
+    /// It says nothing.
+    Silent,
+}
+
 /// State of a port's binding at the PBX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistrationState {
@@ -312,6 +332,13 @@ pub enum Event {
     Outranked {
         /// Which.
         epoch: Epoch,
+    },
+    /// What became of a `Query`.
+    Queried {
+        /// Which port.
+        port: PortId,
+        /// What.
+        queried: Queried,
     },
     /// The PBX calls a port.
     Incoming(Incoming),
@@ -394,6 +421,7 @@ impl Event {
         match self {
             Self::Registration { .. }
             | Self::Outranked { .. }
+            | Self::Queried { .. }
             | Self::Alarm { .. }
             | Self::AlarmOver { .. } => None,
             Self::Incoming(Incoming { call, .. })

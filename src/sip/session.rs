@@ -240,6 +240,7 @@ impl Session {
             | Command::Epoch(_)
             | Command::TakeOver { .. }
             | Command::Verify
+            | Command::Query { .. }
             | Command::Forget { .. }
             | Command::Drain(_)
             | Command::Recover(_)

@@ -7,7 +7,7 @@ use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::Error;
-use super::row::{self, AUDIT, CDR};
+use super::row::{self, AUDIT, CDR, OUTAGE};
 use super::schema;
 use crate::store::{CHAIN_START, Fact, Lane, Link, final_cdrs};
 
@@ -84,6 +84,14 @@ impl Reader {
     /// The file cannot be read.
     pub fn audit(&self, since_unix_ms: u64, max: u32) -> Result<Vec<Entry>, Error> {
         self.sql(|connection| entries(connection, AUDIT, since_unix_ms, max))
+    }
+
+    /// Outages since a moment, oldest first, at most `max` of them.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn outages(&self, since_unix_ms: u64, max: u32) -> Result<Vec<Entry>, Error> {
+        self.sql(|connection| entries(connection, OUTAGE, since_unix_ms, max))
     }
 
     /// CDRs since a moment, oldest first, from at most `max` facts: one for each call.

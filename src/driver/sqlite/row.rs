@@ -10,7 +10,7 @@ use crate::store::{Action, Body, Fact, Lane, Stream, Who};
 pub(super) const AUDIT: i64 = 1;
 pub(super) const CDR: i64 = 2;
 pub(super) const AGENT: i64 = 3;
-const OUTAGE: i64 = 4;
+pub(super) const OUTAGE: i64 = 4;
 
 /// The kind of a fact.
 pub(super) const fn kind(body: &Body) -> i64 {

@@ -48,6 +48,7 @@ impl Node {
         member.handle_input(now, input);
         self.note_primary(now);
         if news {
+            self.outage_may_end(now);
             self.tell_menus(now);
         }
     }
@@ -132,9 +133,21 @@ impl Node {
                 "nodes ended twice of one cause ({cause}): no promotion by itself until somebody \
                  resumes it"
             ),
-            Event::PromotionStarted(epoch) => return info!(%epoch, "promotion started"),
-            Event::PromotionDone(epoch) => return info!(%epoch, "promotion done"),
+            Event::PromotionStarted(epoch) => {
+                info!(%epoch, "promotion started");
+                let text = format!("{} takes ports and calls over", self.my_name());
+                return self.tell_incident(now, event, &text);
+            }
+            Event::PromotionDone(epoch) => {
+                info!(%epoch, "promotion done");
+                let text = format!("{} is primary", self.my_name());
+                return self.tell_incident(now, event, &text);
+            }
         };
+        if let Event::PrimaryDown { node, controlled } = event {
+            self.outage_begins(now, *node, *controlled);
+        }
+        self.tell_incident(now, event, &text);
         warn!(text, "cluster");
         self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
     }
@@ -189,6 +202,8 @@ impl Node {
             self.member.as_ref().and_then(|member| member.poll_timeout()),
             self.taking_over.map(|taking| taking.give_up_at),
             self.verify_at,
+            self.rehearses_at(),
+            self.reminds_at(),
             self.role_orders.values().filter_map(|asked| asked.give_up_at).min(),
         ])
     }
@@ -216,7 +231,12 @@ impl Node {
             role: member.ha().role(),
             pbx_reachable: self.reaches_pbx(),
             calls: count(self.calls.len()),
-            ports_proven: count(self.config.ports.iter().filter(pool).filter(|p| bound(p)).count()),
+            ports_proven: match self.duty {
+                Duty::Acting => {
+                    count(self.config.ports.iter().filter(pool).filter(|p| bound(p)).count())
+                }
+                Duty::Following => self.readiness.proven(),
+            },
             ports: count(self.config.ports.iter().filter(pool).count()),
             data_age_ms: 0,
         };
@@ -389,6 +409,10 @@ impl Node {
             facts_pending: facts.pending,
             alone: facts.alone,
             copied_calls: self.replicas.copies(),
+            ports_proven: self.beat.map_or(0, |beat| beat.ports_proven),
+            ports: self.beat.map_or(0, |beat| beat.ports),
+            unproven: self.readiness_notes(),
+            on_backup_since_ms: self.on_backup_since(now),
             takeover: self.takeover,
         })
     }
@@ -450,7 +474,7 @@ impl Node {
     }
 
     /// Wall time, from what a driver last said of it.
-    pub(super) fn unix_ms(&self, now: Instant) -> u64 {
+    pub(in crate::node) fn unix_ms(&self, now: Instant) -> u64 {
         let (at, unix_ms) = self.wall;
         let since = now.saturating_duration_since(at).as_millis();
         unix_ms.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))

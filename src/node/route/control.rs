@@ -394,7 +394,7 @@ impl Node {
             live_calls: calls.chain(self.beat.map(|beat| beat.calls)).max().unwrap_or_default(),
             ports_proven: beat.map_or(0, |beat| beat.ports_proven),
             ports: beat.map_or(0, |beat| beat.ports),
-            unproven: Vec::new(),
+            unproven: self.unproven(serving),
             data: DataAge::Current,
             unshipped: facts
                 .pending_since
@@ -459,7 +459,7 @@ impl Node {
     }
 
     /// The witness calls people; without one, whoever acts, or the one that is left.
-    fn calls_people(&self) -> bool {
+    pub(in crate::node) fn calls_people(&self) -> bool {
         let Some(member) = &self.member else { return false };
         match self.config.cluster.witness() {
             Some(witness) if witness == self.config.cluster.me => true,

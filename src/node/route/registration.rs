@@ -34,6 +34,7 @@ impl Node {
         self.end_silent_calls(now);
         self.tell_pbx(now);
         self.tell_beat();
+        self.outage_may_end(now);
     }
 
     /// A port has one refusal at a time.

@@ -12,6 +12,7 @@ use crate::config::PortKind;
 use crate::ha::member;
 use crate::ids::{CallId, PortId};
 use crate::node::replicas::CallChange;
+use crate::node::snapshot::AlarmKind;
 use crate::node::snapshot::cluster::Takeover;
 use crate::node::{Duty, Node, Orphan, Output};
 use crate::timers::{Duration, Instant};
@@ -27,6 +28,7 @@ impl Node {
             return;
         }
         self.duty = Duty::Acting;
+        self.acts_since = Some(now);
         self.drop_orphans(now, |_| true);
         let records = self.replicas.take(now);
         info!(calls = records.len(), "this node acts");
@@ -47,6 +49,8 @@ impl Node {
         }
         warn!(calls = self.calls.len(), "this node acts no more");
         self.duty = Duty::Following;
+        self.acts_since = None;
+        self.alarms.clear(|kind| matches!(kind, AlarmKind::OnBackup { .. }));
         self.stop_programs();
         self.sip_command(now, sip::Command::Drain(true));
         for port in self.ports_of(PortKind::Pool) {

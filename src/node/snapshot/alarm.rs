@@ -70,6 +70,13 @@ pub enum AlarmKind {
     },
     /// Recordings lack sound, because the disk did not take it in time.
     RecorderFull,
+    /// A backup has served in the place of the first node for long.
+    OnBackup {
+        /// Which.
+        node: String,
+        /// How long.
+        days: u32,
+    },
     /// Anything else, as one clear sentence.
     Other {
         /// The port's extension, if it is about one.
@@ -81,7 +88,7 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// Every name that [`Self::name`] gives.
-    pub const NAMES: [&str; 9] = [
+    pub const NAMES: [&str; 10] = [
         "pbx_refused",
         "pbx_unreachable",
         "udp_port_in_use",
@@ -90,6 +97,7 @@ impl AlarmKind {
         "digits_refused",
         "events_full",
         "recorder_full",
+        "on_backup",
         "other",
     ];
 
@@ -104,6 +112,7 @@ impl AlarmKind {
             Self::DigitsRefused { .. } => "digits_refused",
             Self::EventsFull { .. } => "events_full",
             Self::RecorderFull => "recorder_full",
+            Self::OnBackup { .. } => "on_backup",
             Self::Other { .. } => "other",
         }
     }
@@ -161,6 +170,11 @@ impl fmt::Display for AlarmKind {
             Self::RecorderFull => f.write_str(
                 "recordings lack sound that the disk did not take in time: look at the disk of \
                  media.recordings; calls go on",
+            ),
+            Self::OnBackup { node, days } => write!(
+                f,
+                "the backup {node} has been primary for {days} days and goes on: bring the other \
+                 server back, with `portkeeper switchover` when it follows"
             ),
             Self::Other { extension: Some(extension), text } => {
                 write!(f, "extension {extension}: {text}")

@@ -34,6 +34,14 @@ pub struct Cluster {
     pub alone: bool,
     /// Calls of the other data node that would be carried on.
     pub copied_calls: usize,
+    /// Ports whose registration would work here, or does.
+    pub ports_proven: u32,
+    /// Ports of the pool.
+    pub ports: u32,
+    /// Why the others are not proven; empty on a primary.
+    pub unproven: Vec<String>,
+    /// Milliseconds that this node has served in the place of the first one.
+    pub on_backup_since_ms: Option<u64>,
     /// The latest promotion of this node.
     pub takeover: Option<Takeover>,
 }

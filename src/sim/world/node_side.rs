@@ -102,6 +102,7 @@ impl World {
                 | Output::Persist { .. }
                 | Output::ReadFacts { .. }
                 | Output::AgentChanged { .. }
+                | Output::Alert(_)
                 | Output::CheckPin { .. }
                 | Output::StartProgram { .. }
                 | Output::StopPrograms

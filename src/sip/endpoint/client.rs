@@ -56,6 +56,8 @@ pub(super) enum Owner {
     Call(CallId, Purpose),
     /// The registration of a port, which asked for so many seconds.
     Registration(PortId, u32),
+    /// A question about a port that changes nothing.
+    Query(PortId),
     /// The watch over a node of the registrar list.
     Watch(usize),
     /// Nobody: a CANCEL, or a request that was sent again with credentials.
@@ -301,6 +303,7 @@ impl Endpoint {
             Owner::Registration(port, asked) => {
                 self.register_response(now, port, asked, &response, withheld);
             }
+            Owner::Query(port) => self.query_response(port, &response),
             Owner::Watch(node) if response.is_final() => self.watch_response(now, node),
             Owner::Watch(_) | Owner::Nobody => {}
         }

@@ -64,7 +64,7 @@ impl Endpoint {
 
     fn port_of(&self, owner: Owner) -> Option<PortId> {
         match owner {
-            Owner::Registration(port, _) => Some(port),
+            Owner::Registration(port, _) | Owner::Query(port) => Some(port),
             Owner::Call(call, _) => self.calls.get(&call).map(|c| c.session.port()),
             Owner::Watch(_) | Owner::Nobody => None,
         }
@@ -116,7 +116,7 @@ impl Endpoint {
 
     fn next_cseq(&mut self, key: ClientKey) -> Option<u32> {
         match self.clients.get(&key)?.owner {
-            Owner::Registration(port, _) => {
+            Owner::Registration(port, _) | Owner::Query(port) => {
                 self.account_mut(port).map(|a| a.registration.next_cseq())
             }
             // The dialog of a fork that was answered elsewhere is not kept.

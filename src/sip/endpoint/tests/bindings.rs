@@ -3,7 +3,7 @@
 use super::*;
 use crate::ids::{Epoch, PortId};
 use crate::sip::message::{Message, Method, Request};
-use crate::sip::{Binding, Command, Event, RegistrationState};
+use crate::sip::{Binding, Command, Event, Queried, RegistrationState};
 
 const PORT: PortId = PortId(0);
 const OLD: &str = "<sip:6001-0123456789abcdef@10.0.0.77:5060;pk-epoch=4>";
@@ -178,4 +178,42 @@ fn the_binding_of_a_port_is_what_another_node_needs() {
     assert_eq!((binding.contact.reveal(), binding.granted), (&own, 60));
     assert_eq!(binding.call_id.reveal(), "of-the-other-node");
     assert_eq!(binding.cseq, register.headers.cseq().expect("CSeq").seq);
+}
+
+fn queried(bench: &mut Bench) -> Vec<Queried> {
+    events(bench, |event| match event {
+        Event::Queried { queried, .. } => Some(*queried),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_question_has_no_contact_claims_nothing_and_proves_the_password() {
+    let mut bench = Bench::with(GENERIC, &[]);
+    bench.command(Command::Query { port: PORT });
+    let question = bench.request(Method::Register);
+    assert!(question.headers.get("Contact").is_none() && question.headers.get("Expires").is_none());
+    let challenge = "Digest realm=\"pbx\", nonce=\"n1\", algorithm=SHA-256, qop=\"auth\"";
+    bench.reply(&question, 401, &[("WWW-Authenticate", challenge)]);
+    let again = bench.request(Method::Register);
+    assert!(again.headers.get("Authorization").is_some());
+    assert!(queried(&mut bench).is_empty());
+    bench.reply(&again, 200, &[("Contact", "<sip:6001@10.0.0.77>;expires=40")]);
+    assert_eq!(queried(&mut bench), [Queried::Proven]);
+    assert_eq!(bench.endpoint.registration(PORT), RegistrationState::Off);
+}
+
+#[test]
+fn a_question_that_is_refused_or_not_answered_says_so() {
+    for status in [401, 403, 405, 503] {
+        let mut bench = Bench::with(GENERIC, &[]);
+        bench.command(Command::Query { port: PORT });
+        let question = bench.request(Method::Register);
+        bench.reply(&question, status, &[]);
+        assert_eq!(queried(&mut bench), [Queried::Refused { status }]);
+    }
+    let mut bench = Bench::with(GENERIC, &[]);
+    bench.command(Command::Query { port: PORT });
+    bench.secs(40);
+    assert_eq!(queried(&mut bench), [Queried::Silent]);
 }

@@ -127,6 +127,7 @@ impl Life {
             }
             Event::Registration { .. }
             | Event::Outranked { .. }
+            | Event::Queried { .. }
             | Event::Alarm { .. }
             | Event::AlarmOver { .. } => return,
             Event::Ringing { call }
