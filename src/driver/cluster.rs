@@ -130,9 +130,8 @@ impl ClusterNet {
             Report::Link { peer, event } => {
                 Some(Input::Cluster(member::Input::Link { peer, event }))
             }
-            Report::Release { node, epoch } => {
+            Report::Release { node, epoch, cause } => {
                 self.peers.released(node, epoch);
-                let cause = String::new();
                 Some(Input::Cluster(member::Input::Exited { node, epoch, cause }))
             }
             Report::Trouble { text: Some(text), .. } => Some(Input::Trouble { text }),

@@ -64,6 +64,8 @@ pub enum Report<M> {
         node: NodeId,
         /// The epoch that ended.
         epoch: Epoch,
+        /// Of which cause; empty if that is not known, or if it came from outside.
+        cause: String,
     },
     /// Something about the links needs a person, or no longer does.
     Trouble {

@@ -64,6 +64,9 @@ pub enum Body<M> {
     Release {
         /// The epoch that ended.
         epoch: Epoch,
+        /// Of which cause, in words that are equal for equal causes; empty if that is not known, or
+        /// if it came from outside.
+        cause: String,
     },
     /// To a supervisor: its release has been handed on.
     Released {
@@ -225,7 +228,7 @@ impl Identity {
 }
 
 /// Text of a stranger, as it may stand in a log: short, without control characters.
-fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     text.chars().take(TEXT_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

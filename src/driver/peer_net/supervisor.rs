@@ -28,10 +28,17 @@ const HELLO_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Serialize, Deserialize)]
 enum Nothing {}
 
+/// A process that is gone.
+#[derive(Clone, Debug)]
+struct Ended {
+    epoch: Epoch,
+    cause: String,
+}
+
 /// The supervisor's connections. They end when it is dropped.
 #[derive(Debug)]
 pub struct SupervisorLinks {
-    release: watch::Sender<Option<Epoch>>,
+    release: watch::Sender<Option<Ended>>,
     stored: mpsc::Receiver<NodeId>,
     peers: usize,
 }
@@ -65,9 +72,9 @@ impl SupervisorLinks {
 
     /// Tells every peer that the node's process is gone and with it its claim to `epoch`; also
     /// those that are reached only later. Returns who has stored it within `wait`.
-    pub async fn release(&mut self, epoch: Epoch, wait: Duration) -> Vec<NodeId> {
+    pub async fn release(&mut self, epoch: Epoch, cause: String, wait: Duration) -> Vec<NodeId> {
         while self.stored.try_recv().is_ok() {}
-        self.release.send_replace(Some(epoch));
+        self.release.send_replace(Some(Ended { epoch, cause }));
         let mut stored = Vec::new();
         let waiting = async {
             while stored.len() < self.peers {
@@ -92,7 +99,7 @@ struct Keeper {
     config: Arc<Config>,
     identity: Identity,
     peer: Member,
-    releases: watch::Receiver<Option<Epoch>>,
+    releases: watch::Receiver<Option<Ended>>,
     stored: mpsc::Sender<NodeId>,
 }
 
@@ -133,9 +140,10 @@ impl Keeper {
         accepted.map_err(|refusal| refusal.to_string())?;
         info!(peer = self.peer.name, "supervisor's link up");
         loop {
-            let release = *self.releases.borrow_and_update();
-            if let Some(epoch) = release {
-                voice.say(&self.identity, Body::Release { epoch })?;
+            let ended = self.releases.borrow_and_update().clone();
+            let release = ended.as_ref().map(|ended| ended.epoch);
+            if let Some(Ended { epoch, cause }) = ended {
+                voice.say(&self.identity, Body::Release { epoch, cause })?;
             }
             loop {
                 tokio::select! {

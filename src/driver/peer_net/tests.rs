@@ -442,14 +442,16 @@ async fn a_supervisor_says_that_its_node_is_gone_and_hears_who_has_stored_it() {
     let (b, mut at_b) = site.start("b", 1);
     let (w, mut at_w) = site.start("w", 2);
     let mut links = SupervisorLinks::start(&site.config(&site.text("a")), 3).expect("started");
-    let released = tokio::spawn(async move { links.release(Epoch(5), PATIENCE).await });
+    let cause = "panic at src/x.rs:1\n".to_owned() + &"x".repeat(1_000);
+    let released = tokio::spawn(async move { links.release(Epoch(5), cause, PATIENCE).await });
     for (net, reports) in [(&b, &mut at_b), (&w, &mut at_w)] {
-        let (node, epoch) = until(reports, |report| match report {
-            Report::Release { node, epoch } => Some((*node, *epoch)),
+        let (node, epoch, cause) = until(reports, |report| match report {
+            Report::Release { node, epoch, cause } => Some((*node, *epoch, cause.clone())),
             _ => None,
         })
         .await;
         assert_eq!((node, epoch), (A, Epoch(5)));
+        assert!(cause.starts_with("panic at src/x.rs:1 x") && cause.len() == 300, "{cause}");
         net.released(node, epoch);
     }
     let mut stored = released.await.expect("no panic");

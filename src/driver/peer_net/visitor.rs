@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::wire::Wire;
 use super::{Context, Report};
-use crate::ha::peer::{Body, Frame, Framer, Refusal, Speaker, decode, encode};
+use crate::ha::peer::{Body, Frame, Framer, Refusal, Speaker, clean, decode, encode};
 use crate::ids::{Epoch, NodeId};
 
 /// It says hello at once or is sent away.
@@ -81,9 +81,10 @@ impl<M: Serialize + DeserializeOwned> Visitor<M> {
     async fn frame(&mut self, frame: Frame<M>) -> Result<(), Refusal> {
         self.context.identity.check_sender(self.node, &frame)?;
         match frame.body {
-            Body::Release { epoch } => {
-                info!(node = self.name, %epoch, "its process is gone, says its supervisor");
-                let report = Report::Release { node: self.node, epoch };
+            Body::Release { epoch, cause } => {
+                let (node, cause) = (self.node, clean(&cause));
+                info!(node = self.name, %epoch, cause, "its process is gone, says its supervisor");
+                let report = Report::Release { node, epoch, cause };
                 let _ = self.context.reports.send(report).await;
                 Ok(())
             }

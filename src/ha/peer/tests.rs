@@ -160,7 +160,8 @@ fn bytes_may_come_one_by_one() {
 fn hello_with(change: impl FnOnce(&mut Frame<String>, &mut Hello)) -> Option<Refusal> {
     let mut bench = Bench::new();
     let mut hello = bench.b.hello();
-    let mut frame = bench.b.frame(Epoch(0), 1, Body::Release { epoch: Epoch(0) });
+    let mut frame =
+        bench.b.frame(Epoch(0), 1, Body::Release { epoch: Epoch(0), cause: String::new() });
     change(&mut frame, &mut hello);
     frame.body = Body::Hello(Box::new(hello));
     refusal(bench.frame(&frame))
@@ -209,7 +210,7 @@ fn a_supervisor_is_no_node() {
     let refused = hello_with(|_, hello| hello.speaker = Speaker::Supervisor);
     assert!(matches!(refused, Some(Refusal::MayNotSay { .. })));
     let mut bench = Bench::up();
-    let release = bench.say(Body::Release { epoch: Epoch(1) });
+    let release = bench.say(Body::Release { epoch: Epoch(1), cause: String::new() });
     assert!(matches!(refusal(release), Some(Refusal::MayNotSay { .. })));
 }
 
