@@ -20,6 +20,7 @@ pub mod replicas;
 mod route;
 pub mod snapshot;
 mod sound;
+mod stop;
 mod udp_ports;
 mod view;
 
@@ -40,7 +41,7 @@ use crate::menu::{self, AlertCalls};
 use crate::pool::{self, Pool};
 use crate::redact::Redacted;
 use crate::store::{Agents, Lane, Pin, Record, Ticket, Who};
-use crate::timers::{Duration, Instant, earliest};
+use crate::timers::{Instant, earliest};
 use crate::{media, sip};
 pub use agents::AgentChange;
 use alarms::Alarms;
@@ -57,6 +58,7 @@ use route::Starting;
 use snapshot::AlarmKind;
 pub use snapshot::Snapshot;
 use snapshot::cluster::Takeover;
+use stop::Phase;
 use udp_ports::UdpPorts;
 
 /// What a driver tells the node.
@@ -163,7 +165,8 @@ pub enum Input {
     Role(RoleOrder),
     /// An operator's order.
     Order(Order),
-    /// Orderly stop: refuse new calls, end the live ones, un-REGISTER. `Output::Stopped` ends it.
+    /// Orderly stop: hand the role over with its calls; or refuse new calls, end the live ones and
+    /// un-REGISTER. `Output::Stopped` ends it.
     Stop,
 }
 
@@ -287,21 +290,6 @@ pub enum Output {
         answer: Answer,
     },
     /// Everything is un-registered and finished: the process may end.
-    Stopped,
-}
-
-/// An orderly stop takes at most this long; a PBX that does not answer must not hold it up.
-const STOP_WITHIN: Duration = Duration::from_secs(3);
-
-/// Life of the node as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Running,
-    /// Taking nothing new.
-    Draining,
-    Stopping {
-        give_up_at: Instant,
-    },
     Stopped,
 }
 
@@ -549,10 +537,6 @@ impl Node {
 
     /// When to call `handle_timeout`.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let stop_at = match self.phase {
-            Phase::Stopping { give_up_at } => Some(give_up_at),
-            Phase::Running | Phase::Draining | Phase::Stopped => None,
-        };
         earliest([
             self.sip.poll_timeout(),
             self.pool.poll_timeout(),
@@ -563,7 +547,7 @@ impl Node {
             self.cluster_timeout(),
             self.control_timeout(),
             self.programs_timeout(),
-            stop_at,
+            self.phase.give_up_at(),
         ])
     }
 
@@ -601,30 +585,6 @@ impl Node {
             stopping => stopping,
         };
         self.sip_command(now, sip::Command::Drain(on));
-    }
-
-    fn stop(&mut self, now: Instant) {
-        self.phase = Phase::Stopping { give_up_at: now + STOP_WITHIN };
-        self.sip_command(now, sip::Command::Drain(true));
-        let calls: Vec<CallId> = self.calls.keys().copied().collect();
-        for call in calls {
-            self.hang_up(now, call, Some(41));
-        }
-        for index in 0..self.config.ports.len() {
-            let port = self.config.ports[index].id;
-            self.sip_command(now, sip::Command::Unregister { port });
-        }
-    }
-
-    /// Whether an orderly stop has come to its end.
-    fn check_stopped(&mut self, now: Instant) {
-        let Phase::Stopping { give_up_at } = self.phase else { return };
-        let off = |state: &sip::RegistrationState| *state == sip::RegistrationState::Off;
-        let finished = self.calls.is_empty() && self.registrations.iter().all(off);
-        if finished || now >= give_up_at {
-            self.phase = Phase::Stopped;
-            self.outputs.push_back(Output::Stopped);
-        }
     }
 
     fn sip_command(&mut self, now: Instant, command: sip::Command) {

@@ -49,11 +49,10 @@ impl Node {
                 self.ivr_output(now, output, None);
             } else if let Some(output) = self.pool.poll_output() {
                 self.pool_output(now, output);
-            } else if !self.member_output(now) {
+            } else if !self.member_output(now) && !self.go_on_stopping(now) {
                 break;
             }
         }
-        self.check_stopped(now);
     }
 
     // ---- From the SIP endpoint -----------------------------------------------------------------

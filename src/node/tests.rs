@@ -77,6 +77,7 @@ struct Made {
     started: Vec<usize>,
     /// PINs to compare.
     checks: Vec<(CallId, u32, String)>,
+    stopped: bool,
 }
 
 impl Made {
@@ -133,6 +134,7 @@ impl Made {
         self.answers.extend(more.answers);
         self.checks.extend(more.checks);
         self.started.extend(more.started);
+        self.stopped |= more.stopped;
     }
 }
 
@@ -332,8 +334,8 @@ impl Bench {
                 | Output::Epoch(_)
                 | Output::ReadFacts { .. }
                 | Output::AgentChanged { .. }
-                | Output::StopPrograms
-                | Output::Stopped => {}
+                | Output::StopPrograms => {}
+                Output::Stopped => made.stopped = true,
             }
         }
         made

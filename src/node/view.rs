@@ -1,10 +1,10 @@
 //! What the node shows of itself, gathered from its machines in one go.
 
+use super::Node;
 use super::snapshot::{
     Alarm, Call, Counters, Health, Instance, NodeInfo, Pong, Port, Registration, RegistrationState,
     Snapshot, reason_name,
 };
-use super::{Node, Phase};
 use crate::config::Entry;
 use crate::ids::PortId;
 use crate::pool::Pool;
@@ -20,7 +20,7 @@ impl Node {
                 version: env!("CARGO_PKG_VERSION"),
                 entity_id: self.config.node.entity_id.clone(),
                 uptime_ms: ms(now.saturating_duration_since(self.started_at)),
-                draining: self.phase != Phase::Running,
+                draining: !self.phase.takes_calls(),
                 pbx: self.config.pbx.id.clone(),
                 profile: self.config.pbx.profile.clone(),
             },

@@ -18,6 +18,7 @@ use crate::node::call::Call;
 use crate::node::order::{ROLE_ORDERS_MAX, RoleOrder};
 use crate::node::replicas::CallChange;
 use crate::node::snapshot::{self, AlarmKind, cluster as view};
+use crate::node::stop::STOP_ORDER;
 use crate::node::{Asked, Duty, Node, Output, TakingOver};
 use crate::sip::{self, RegistrationState};
 use crate::store::{Action, Audit, Body, Cdr, Loaded, Who};
@@ -337,6 +338,9 @@ impl Node {
 
     fn role_answer(&mut self, now: Instant, id: RequestId, answer: Answer) {
         self.note_primary(now);
+        if id == STOP_ORDER {
+            self.role_left(now, &answer);
+        }
         if let Some(asked) = self.role_orders.remove(&id) {
             let result = match &answer {
                 Answer::Done => Ok(()),

@@ -19,7 +19,7 @@ use crate::menu::{
 };
 use crate::node::call::{Call, Leg};
 use crate::node::control::{Control, Controls, Purpose};
-use crate::node::{Node, Output, Phase, RoleOrder, Timer};
+use crate::node::{Node, Output, RoleOrder, Timer};
 use crate::redact::Redacted;
 use crate::sip;
 use crate::store::{Body, Who};
@@ -44,7 +44,7 @@ impl Node {
             // 480 lets the PBX go on to another node's control extension.
             return self.sip_command(now, sip::Command::Refuse { call, status: 480 });
         }
-        let free = self.call_of(port).is_none() && self.phase == Phase::Running;
+        let free = self.call_of(port).is_none() && self.phase.takes_calls();
         let Some(udp_port) = free.then(|| self.open_udp_port(now, call, port)).flatten() else {
             return self.sip_command(now, sip::Command::Refuse { call, status: 486 });
         };

@@ -7,8 +7,8 @@ use crate::config::Config;
 use crate::ids::{CallId, PortId};
 use crate::ivr::{self, ChannelState};
 use crate::media::{self, SourcePolicy, StreamStart};
+use crate::node::Node;
 use crate::node::call::{Call, Leg, Socket, Transfer};
-use crate::node::{Node, Phase};
 use crate::pool;
 use crate::sdp::{Direction, LocalMedia, Negotiated};
 use crate::sip::{self, EndCause};
@@ -21,7 +21,7 @@ impl Node {
             return self.control_call(now, incoming);
         }
         let sip::Incoming { call, port, caller, called, .. } = incoming;
-        let free = self.call_of(port).is_none() && self.phase == Phase::Running;
+        let free = self.call_of(port).is_none() && self.phase.takes_calls();
         let Some(udp_port) = free.then(|| self.open_udp_port(now, call, port)).flatten() else {
             let status = self.config.pbx.refuse_status;
             self.sip_command(now, sip::Command::Refuse { call, status });

@@ -3,7 +3,7 @@
 use crate::ids::{CallId, PortId, RequestId};
 use crate::ivr;
 use crate::node::call::{Call, Leg};
-use crate::node::{Duty, Node, Phase, Timer};
+use crate::node::{Duty, Node, Timer};
 use crate::pool;
 use crate::sip::{self, RegistrationState};
 use crate::timers::{Duration, Instant};
@@ -82,7 +82,7 @@ impl Node {
     }
 
     fn outbound_allowed(&mut self, now: Instant) -> Result<(), (u16, String)> {
-        if self.phase != Phase::Running {
+        if !self.phase.takes_calls() {
             return Err((503, "The node takes no new calls".to_owned()));
         }
         while self.outbound_at.front().is_some_and(|&at| at + HOUR <= now) {

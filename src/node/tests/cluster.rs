@@ -4,6 +4,7 @@ use super::*;
 use crate::ha::{Role, peer};
 use crate::ids::Epoch;
 use crate::node::RoleOrder;
+use crate::node::snapshot::AlarmKind;
 use crate::store::{Loaded, Who};
 
 pub(super) const A: usize = 0;
@@ -146,10 +147,20 @@ impl Trio {
     }
 
     pub(super) fn order(&mut self, at: usize, order: crate::ha::role::Order) {
-        let ordered = RoleOrder { id: RequestId(9), who: Who::Operator("root".to_owned()), order };
+        let who = Who::Operator("root".to_owned());
+        self.input(at, Input::Role(RoleOrder { id: RequestId(9), who, order }));
+    }
+
+    fn alarm(&self, at: usize, wanted: &str) -> bool {
+        let alarms = self.nodes[at].as_ref().expect("alive").node.alarms.list(self.now);
+        let is = |kind: &AlarmKind| matches!(kind, AlarmKind::Other { text, .. } if text == wanted);
+        alarms.iter().any(|alarm| is(&alarm.kind))
+    }
+
+    pub(super) fn input(&mut self, at: usize, input: Input) {
         let bench = self.nodes[at].as_mut().expect("alive");
         bench.now = self.now;
-        bench.node.handle_input(self.now, Input::Role(ordered));
+        bench.node.handle_input(self.now, input);
         self.carry(at);
     }
 
@@ -291,4 +302,52 @@ fn a_switch_hands_every_call_over_with_its_latest_state() {
     assert_eq!(trio.made[A].answers, [Answer::Done]);
     let bench = trio.nodes[B].as_mut().expect("alive");
     assert!(bench.node.calls.contains_key(&call));
+}
+
+#[test]
+fn an_orderly_stop_hands_role_and_calls_to_the_backup_before_the_process_ends() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(5));
+    let call = trio.call(A);
+    trio.run(Duration::from_millis(200));
+    trio.made[A] = Made::default();
+    trio.input(A, Input::Stop);
+    trio.run(Duration::from_millis(500));
+    assert!(trio.role(B).acts() && !trio.role(A).acts(), "{:?}", trio.role(B));
+    let a = trio.nodes[A].as_ref().expect("alive");
+    assert_eq!(a.node.orphans.len(), 1, "its sound goes on until the caller is reached");
+    assert!(trio.nodes[B].as_ref().expect("alive").node.calls.contains_key(&call));
+    trio.run(Duration::from_secs(8));
+    assert!(trio.made[A].stopped);
+    let unregisters = |line: &&&str| line.starts_with("BYE") || line.starts_with("REGISTER");
+    assert_eq!(trio.made[A].lines().iter().find(unregisters), None);
+    assert!(trio.alarm(W, "a gave the role of primary up in order"));
+}
+
+#[test]
+fn an_orderly_stop_without_a_backup_ends_the_calls_and_then_gives_the_role_up() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(5));
+    trio.call(A);
+    trio.kill(B);
+    trio.made[A] = Made::default();
+    trio.input(A, Input::Stop);
+    assert!(trio.made[A].to_pbx("BYE ").contains("Reason: Q.850"), "{:?}", trio.made[A].sip);
+    trio.run(Duration::from_secs(12));
+    assert!(trio.made[A].stopped && !trio.role(A).acts());
+    assert!(trio.alarm(W, "a gave the role of primary up in order"));
+}
+
+#[test]
+fn where_a_person_must_promote_an_orderly_stop_leaves_no_call_behind() {
+    let mut trio = Trio::new("manual");
+    trio.run(Duration::from_secs(5));
+    trio.order(A, crate::ha::role::Order::Promote { node: NodeId(0), forced: None });
+    trio.run(Duration::from_secs(1));
+    trio.call(A);
+    trio.made[A] = Made::default();
+    trio.input(A, Input::Stop);
+    trio.run(Duration::from_secs(12));
+    assert!(trio.made[A].lines()[0].starts_with("BYE "), "once, and again until it is answered");
+    assert!(trio.made[A].stopped && trio.role(B) == Role::Backup);
 }
