@@ -22,7 +22,7 @@ use super::lease::{self, End, Mode, Vacancy};
 use crate::ids::{Epoch, NodeId};
 use crate::timers::{Duration, Instant, earliest};
 
-pub use types::{Answer, Event, Input, Message, Order, Output, Settings, View};
+pub use types::{Answer, Event, Input, Message, Order, Output, Pause, Settings, View};
 
 use leave::Leaving;
 use orders::Open;
@@ -80,13 +80,6 @@ struct Gone {
     released: bool,
 }
 
-/// Whether automatic promotion is paused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Pause {
-    version: u64,
-    on: bool,
-}
-
 /// The roles machine of one node.
 #[derive(Clone, Debug)]
 pub struct Roles {
@@ -109,8 +102,6 @@ pub struct Roles {
     successor_until: Option<Instant>,
     pause: Pause,
     crashes: VecDeque<(Instant, String)>,
-    /// Two crashes of one cause: this one.
-    halted: Option<String>,
     /// No yield before.
     yields_from: Option<Instant>,
     orders: VecDeque<Open>,
@@ -123,7 +114,8 @@ impl Roles {
     pub fn new(now: Instant, settings: Settings) -> Self {
         let witness = settings.site.is_witness();
         let peers = settings.site.peers().map(|node| (node, Peer::default())).collect();
-        let pause = Pause { version: u64::from(settings.paused), on: settings.paused };
+        let (version, on) = (u64::from(settings.paused), settings.paused);
+        let pause = Pause { version, on, halted: None };
         Self {
             view: View::default(),
             state: if witness { State::Witness } else { State::Backup { rests_until: None } },
@@ -140,7 +132,6 @@ impl Roles {
             successor_until: None,
             pause,
             crashes: VecDeque::new(),
-            halted: None,
             yields_from: None,
             orders: VecDeque::new(),
             numbers: 0,
@@ -416,8 +407,8 @@ impl Roles {
     fn up(&mut self, node: NodeId) {
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.up = true;
-            let Pause { version, on } = self.pause;
-            self.out.push_back(Output::Send(node, Message::Pause { on, version }));
+            let pause = self.pause.clone();
+            self.out.push_back(Output::Send(node, Message::Pause(pause)));
         }
     }
 
@@ -446,8 +437,8 @@ impl Roles {
             self.crashes.pop_front();
         }
         self.crashes.push_back((now, cause.clone()));
-        if repeated && self.halted.is_none() {
-            self.halted = Some(cause.clone());
+        if repeated && self.pause.halted.is_none() {
+            self.set_pause(self.pause.on, Some(cause.clone()));
             self.event(Event::AutomaticStopped { cause });
         }
     }

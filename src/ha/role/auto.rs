@@ -123,7 +123,7 @@ impl Roles {
         if self.pause.on {
             against.push("automatic promotion is paused: `resume` ends that".to_owned());
         }
-        if let Some(cause) = &self.halted {
+        if let Some(cause) = &self.pause.halted {
             against.push(format!(
                 "processes ended twice of the same cause ({cause}): find it, then `resume`"
             ));

@@ -66,7 +66,7 @@ impl Roles {
                 self.ordered(now, Source::Node(from, number), order);
             }
             Message::Did { number, answer } => self.did(from, number, &answer),
-            Message::Pause { on, version } => self.pause = self.pause.max(Pause { version, on }),
+            Message::Pause(pause) => self.paused_elsewhere(pause),
         }
     }
 
@@ -239,17 +239,33 @@ impl Roles {
     }
 
     fn order_pause(&mut self, source: Source, on: bool) {
-        let version = self.pause.version.saturating_add(1);
-        self.pause = Pause { version, on };
+        let halted = self.pause.halted.clone().filter(|_| on);
         if !on {
-            self.halted = None;
             self.crashes.clear();
         }
+        self.set_pause(on, halted);
+        self.answer(source, Answer::Done);
+    }
+
+    /// Every node hears of it, those that are not heard later.
+    pub(super) fn set_pause(&mut self, on: bool, halted: Option<String>) {
+        let version = self.pause.version.saturating_add(1);
+        self.pause = Pause { version, on, halted };
         let up: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.up).map(|(&n, _)| n).collect();
         for node in up {
-            self.out.push_back(Output::Send(node, Message::Pause { on, version }));
+            self.out.push_back(Output::Send(node, Message::Pause(self.pause.clone())));
         }
-        self.answer(source, Answer::Done);
+    }
+
+    fn paused_elsewhere(&mut self, pause: Pause) {
+        if pause <= self.pause {
+            return;
+        }
+        if pause.halted.is_none() && !pause.on {
+            // Somebody has resumed it: what crashed before is forgotten here, too.
+            self.crashes.clear();
+        }
+        self.pause = pause;
     }
 
     fn order_rejoin(&mut self, source: Source) {

@@ -113,13 +113,20 @@ pub enum Message {
         /// The result.
         answer: Answer,
     },
-    /// Whether automatic promotion is paused; the highest version holds.
-    Pause {
-        /// It is.
-        on: bool,
-        /// Counts changes.
-        version: u64,
-    },
+    /// Whether automatic promotion is paused or was stopped.
+    Pause(Pause),
+}
+
+/// Whether automatic promotion is paused by a person, or was stopped by crashes. It is told to every
+/// node, so that one whose process has just begun anew knows of it too; the highest version holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Pause {
+    /// Counts changes.
+    pub(super) version: u64,
+    /// By a person.
+    pub(super) on: bool,
+    /// Two crashes of one cause: this one.
+    pub(super) halted: Option<String>,
 }
 
 /// What roles hear.

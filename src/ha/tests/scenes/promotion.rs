@@ -157,6 +157,26 @@ fn two_ends_of_one_cause_stop_automatic_promotion() {
 }
 
 #[test]
+fn a_process_that_begins_anew_hears_that_automatic_promotion_was_stopped_and_that_it_goes_on() {
+    let mut world = trio();
+    world.crash(A, true, "index out of bounds");
+    until_primary(&mut world, B, 1_000);
+    world.start(A);
+    world.input(A, Input::Crashed("index out of bounds".into()));
+    world.run(2_000);
+    world.crash(B, true, "index out of bounds");
+    world.run(2_000);
+    // It knows of its own end, and not of the one before.
+    world.start(B);
+    world.input(B, Input::Crashed("index out of bounds".into()));
+    world.run(20_000);
+    assert_eq!((world.role(A), world.role(B)), (Some(Role::Backup), Some(Role::Backup)));
+    assert!(why(&world, B).contains("index out of bounds"), "{}", why(&world, B));
+    world.order(W, Order::Resume);
+    until_primary(&mut world, A, 3_000);
+}
+
+#[test]
 fn two_ends_of_two_causes_do_not() {
     let mut world = trio();
     world.crash(A, true, "one");
