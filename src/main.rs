@@ -18,7 +18,7 @@ use portkeeper::bench::{
 use portkeeper::config::Log;
 use portkeeper::demo;
 use portkeeper::driver::agent;
-use portkeeper::driver::commands::{self, Failure};
+use portkeeper::driver::commands::{self, Failure, Supervised};
 use portkeeper::driver::enrol;
 use portkeeper::driver::ledger;
 use portkeeper::driver::relay::{self, NodeAddress};
@@ -38,6 +38,12 @@ enum Command {
         /// Its configuration.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// The process that watches this one.
+        #[arg(long, hide = true)]
+        supervisor: Option<u32>,
+        /// Of what an earlier process of this node ended.
+        #[arg(long, hide = true, requires = "supervisor")]
+        ended: Vec<String>,
     },
     /// Give applications on this host one URL that stays over a promotion.
     Relay(RelayOptions),
@@ -471,7 +477,9 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> Result<String, Failure> {
     match command {
-        Command::Run { config } => commands::run(&config),
+        Command::Run { config, supervisor, ended } => {
+            commands::run(&config, supervisor.map(|by| Supervised { by, ended }))
+        }
         Command::Relay(options) => options.run(),
         Command::Demo(Demo { json, against_asterisk, out }) => {
             played(demo::run(&demo::Options { json, against_asterisk, out }))

@@ -1,11 +1,12 @@
 //! What the commands of the command line do. Each returns what to print, or why it cannot.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::{fmt, fs, io};
 
-use super::{admin_socket, log, notify, run};
+use super::{admin_socket, log, notify, run, supervised, supervisor};
 use crate::admin::{Reply, Request};
-use crate::config::{self, Config, Report};
+use crate::config::{self, ClusterProfile, Config, Report};
 
 /// Why a command failed. The kind decides the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,15 +19,20 @@ pub enum Failure {
     NoNode(String),
     /// A node could not start, or ended by itself.
     Node(String),
+    /// A node under a supervisor ended so, and has said why.
+    Ended(ExitStatus),
 }
 
 impl Failure {
     /// Exit code: 1 configuration or refusal, 3 no node, 4 node. (2 is wrong usage.)
-    pub const fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             Self::Configuration(_) | Self::Refused(_) => 1,
             Self::NoNode(_) => 3,
             Self::Node(_) => 4,
+            Self::Ended(status) => {
+                status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(4)
+            }
         }
     }
 }
@@ -38,6 +44,7 @@ impl fmt::Display for Failure {
             | Self::Refused(text)
             | Self::NoNode(text)
             | Self::Node(text) => f.write_str(text.trim_end()),
+            Self::Ended(status) => write!(f, "the node ended: {status}"),
         }
     }
 }
@@ -75,18 +82,36 @@ fn read_file(path: &Path) -> io::Result<String> {
     fs::read_to_string(path)
 }
 
-/// `portkeeper run --config FILE`: until a signal ends it.
+/// A node that a supervisor has started.
+#[derive(Clone, Debug)]
+pub struct Supervised {
+    /// The process of the supervisor.
+    pub by: u32,
+    /// Of what earlier processes of this node ended lately.
+    pub ended: Vec<String>,
+}
+
+/// `portkeeper run --config FILE`: until a signal ends it. A node in a cluster is started as a
+/// process of its own, under this one; `supervised`: this is that process.
 ///
 /// # Errors
 /// [`Failure::Configuration`] with every fault, or [`Failure::Node`] when it cannot start.
-pub fn run(path: &Path) -> Result<String, Failure> {
+pub fn run(path: &Path, supervised: Option<Supervised>) -> Result<String, Failure> {
+    if let Some(supervised) = &supervised {
+        let joined = supervised::join(supervised.by);
+        joined.map_err(|error| Failure::Node(error.to_string()))?;
+    }
     let Loaded { config, warnings } = load_config(path)?;
     log::start(&config.log).map_err(Failure::Node)?;
+    if supervised.is_none() && config.cluster.profile != ClusterProfile::Single {
+        return supervisor::run(path, &config);
+    }
     for warning in warnings.lines() {
         tracing::warn!("{warning}");
     }
     let failed = |error: io::Error| Failure::Node(error.to_string());
-    let running = run::start(config).map_err(failed)?;
+    let causes = supervised.map_or_else(Vec::new, |supervised| supervised.ended);
+    let running = run::start(config, causes).map_err(failed)?;
     let signal = running.wait().map_err(failed)?;
     notify::stopping();
     tracing::info!(signal, "stopping: calls end, ports are un-registered");

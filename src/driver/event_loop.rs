@@ -18,11 +18,11 @@ use super::links::Full;
 use super::pins::Pins;
 use super::rtp_net::{Report, RtpNet};
 use super::sip_net::{Received, SipNet};
-use super::{Links, ToNode, clock, prompts};
+use super::{Links, ToNode, clock, prompts, supervised};
 use crate::config::Config;
-use crate::ha::member;
 use crate::ha::role::Answer;
-use crate::ids::{CallId, InstanceId, PortId, RequestId};
+use crate::ha::{Role, member};
+use crate::ids::{CallId, Epoch, InstanceId, PortId, RequestId};
 use crate::media::{self, Prompt};
 use crate::node::{Input, Mark, Node, Output, RoleOrder};
 use crate::redact::Redacted;
@@ -67,6 +67,8 @@ pub struct EventLoop {
     pub requests: u64,
     /// Packets that claimed and were not sent, because the lease was over.
     pub withheld: u64,
+    /// The epoch that the supervisor releases when this process is gone.
+    pub noted: Option<Epoch>,
 }
 
 /// What the event loop listens to.
@@ -248,6 +250,7 @@ impl EventLoop {
     /// Carries out every output.
     fn perform(&mut self) {
         while let Some(output) = self.node.poll_output() {
+            self.note_epoch();
             match output {
                 Output::Sip(output) => self.send(output),
                 Output::Media { port, command } => self.media(port, command),
@@ -288,6 +291,17 @@ impl EventLoop {
                 | Output::ReadFacts { .. } => self.cluster(output),
                 Output::Stopped => self.stopped = true,
             }
+        }
+    }
+
+    /// An epoch is noted before anything leaves under it.
+    fn note_epoch(&mut self) {
+        let epoch = match self.node.member().map(|member| member.ha().role()) {
+            Some(Role::Promoting(epoch) | Role::Primary(epoch)) => Some(epoch),
+            Some(Role::Witness | Role::Backup | Role::Candidate | Role::Fenced) | None => None,
+        };
+        if epoch != self.noted && supervised::note(epoch) {
+            self.noted = epoch;
         }
     }
 

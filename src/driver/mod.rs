@@ -29,6 +29,8 @@ pub mod rtp_net;
 pub mod run;
 mod sip_net;
 pub mod sqlite;
+mod supervised;
+mod supervisor;
 
 use std::sync::Arc;
 

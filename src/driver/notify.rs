@@ -1,5 +1,5 @@
 //! What systemd is told: READY when every socket is bound, STATUS in words, WATCHDOG as long as
-//! every part makes progress, STOPPING.
+//! every part makes progress, STOPPING. A node under a supervisor tells that, which tells systemd.
 //!
 //! Without systemd (`NOTIFY_SOCKET` unset) every message goes nowhere, and the checks still feed
 //! `/livez`.
@@ -11,7 +11,8 @@ use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 
 use super::progress::Progress;
-use super::{ToNode, observe};
+use super::supervisor::word::Word;
+use super::{ToNode, observe, supervised};
 use crate::node::Snapshot;
 use crate::node::snapshot::RegistrationState;
 
@@ -23,12 +24,12 @@ const CHECK_AT_MOST_EVERY: Duration = Duration::from_millis(1_500);
 
 /// Every socket is bound.
 pub fn ready() {
-    tell(&[NotifyState::Ready]);
+    tell(&Word::Ready);
 }
 
 /// The node is being stopped.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    tell(&Word::Stopping);
 }
 
 /// Checks progress and feeds the watchdog, for ever. A part without progress starves the
@@ -43,14 +44,14 @@ pub async fn watch(progress: Progress, to_node: mpsc::Sender<ToNode>) -> Infalli
         progress.check();
         if let Some(part) = progress.stuck() {
             tracing::error!(part, "no progress: the watchdog is not fed");
-            tell(&[NotifyState::Status(&format!("{part} makes no progress"))]);
+            tell(&Word::Status(format!("{part} makes no progress")));
             continue;
         }
-        tell(&[NotifyState::Watchdog]);
+        tell(&Word::Alive);
         let Some(snapshot) = observe::snapshot(&to_node).await else { continue };
         let line = status(&snapshot);
         if line != told {
-            tell(&[NotifyState::Status(&line)]);
+            tell(&Word::Status(line.clone()));
             told = line;
         }
     }
@@ -80,8 +81,11 @@ fn interval(watchdog: Option<Duration>) -> Duration {
 fn status(snapshot: &Snapshot) -> String {
     let registered =
         |p: &&crate::node::snapshot::Port| p.registration.state == RegistrationState::Registered;
+    let role = snapshot.cluster.as_ref().map_or_else(String::new, |cluster| {
+        format!("{} of {}, epoch {}: ", cluster.role, cluster.id, cluster.epoch)
+    });
     format!(
-        "{} of {} ports registered, {} calls, {} instances, {} alarms",
+        "{role}{} of {} ports registered, {} calls, {} instances, {} alarms",
         snapshot.ports.iter().filter(registered).count(),
         snapshot.ports.len(),
         snapshot.calls.len(),
@@ -90,8 +94,24 @@ fn status(snapshot: &Snapshot) -> String {
     )
 }
 
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+fn tell(word: &Word) {
+    if supervised::is_supervised() {
+        supervised::tell(word);
+    } else {
+        systemd(word);
+    }
+}
+
+/// Tells systemd what concerns it.
+pub fn systemd(word: &Word) {
+    let state = match word {
+        Word::Ready => NotifyState::Ready,
+        Word::Alive => NotifyState::Watchdog,
+        Word::Status(text) => NotifyState::Status(text),
+        Word::Stopping => NotifyState::Stopping,
+        Word::Epoch(_) | Word::Panicked(_) => return,
+    };
+    if let Err(error) = sd_notify::notify(&[state]) {
         tracing::debug!(%error, "systemd was not told");
     }
 }

@@ -26,6 +26,7 @@ use super::rtp_net::{self, RtpNet};
 use super::sip_net::SipNet;
 use super::{Links, Progress, ToNode, clock, http, notify, prompts, to_node_channel};
 use crate::config::{ClusterProfile, Config};
+use crate::ha::member;
 use crate::ids::Rng;
 use crate::media;
 use crate::node::{Input, Node};
@@ -67,8 +68,9 @@ impl Running {
     }
 }
 
-/// Starts a node. An error names the key of the configuration that somebody must change.
-pub fn start(config: Config) -> io::Result<Running> {
+/// Starts a node, whose earlier processes ended lately of `causes`. An error names the key of the
+/// configuration that somebody must change.
+pub fn start(config: Config, causes: Vec<String>) -> io::Result<Running> {
     let config = Arc::new(config);
     let registrars = resolve(&config.pbx.registrars)?;
     let prompts = Arc::new(prompts::load(&config.media.prompts)?);
@@ -83,8 +85,15 @@ pub fn start(config: Config) -> io::Result<Running> {
     let rounds = Arc::new(AtomicU64::new(0));
     let (stop, stopped) = oneshot::channel();
     let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
-    let seeds =
-        Seeds { config, registrars, prompts, links, pins: pins.clone(), to_node: to_node.clone() };
+    let seeds = Seeds {
+        config,
+        registrars,
+        prompts,
+        links,
+        pins: pins.clone(),
+        to_node: to_node.clone(),
+        causes,
+    };
     let mut progress = Progress::default();
     progress.watch("event loop", Arc::clone(&rounds));
     let control = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
@@ -127,6 +136,7 @@ struct Seeds {
     links: Arc<Links>,
     pins: Option<Pins>,
     to_node: mpsc::Sender<ToNode>,
+    causes: Vec<String>,
 }
 
 /// The body of the control thread.
@@ -158,7 +168,7 @@ fn build(
     faces: mpsc::Receiver<ToNode>,
     stop: oneshot::Receiver<()>,
 ) -> io::Result<(EventLoop, Channels)> {
-    let Seeds { config, registrars, prompts, links, pins, to_node } = seeds;
+    let Seeds { config, registrars, prompts, links, pins, to_node, causes } = seeds;
     let (sip, from_sip) = SipNet::open(&config)?;
     let (events, media) = mpsc::channel(MEDIA_EVENTS_MAX);
     let workers = rtp_net::Config {
@@ -181,6 +191,10 @@ fn build(
         Some(Joined { net, heard, loaded }) => {
             node.handle_input(clock::now(), Input::Wall { unix_ms: clock::unix_ms() });
             node.join(clock::now(), &loaded);
+            for cause in causes {
+                let crashed = member::Input::Crashed(cause);
+                node.handle_input(clock::now(), Input::Cluster(crashed));
+            }
             (Some(net), Some(heard))
         }
         None => (None, None),
@@ -201,6 +215,7 @@ fn build(
         changing: BTreeMap::new(),
         requests: 0,
         withheld: 0,
+        noted: None,
     };
     Ok((event_loop, Channels { sip: from_sip, media, faces, cluster: heard, stop }))
 }

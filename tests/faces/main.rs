@@ -14,4 +14,5 @@ mod log;
 mod malformed;
 mod pages;
 mod stand;
+mod supervisor;
 mod systemd;

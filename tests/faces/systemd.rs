@@ -18,21 +18,21 @@ use nix::unistd::Pid;
 use super::stand::{Stand, Wish, eventually, pbx, receive};
 
 /// systemd's end of the notify socket.
-struct Systemd {
+pub struct Systemd {
     _directory: tempfile::TempDir,
     path: String,
     socket: UnixDatagram,
 }
 
 impl Systemd {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("notify").to_str().expect("a plain path").to_owned();
         let socket = UnixDatagram::bind(&path).expect("a socket");
         Self { _directory: directory, path, socket }
     }
 
-    fn environment(&self, watchdog: Option<Duration>) -> Vec<(&'static str, String)> {
+    pub fn environment(&self, watchdog: Option<Duration>) -> Vec<(&'static str, String)> {
         let mut variables = vec![("NOTIFY_SOCKET", self.path.clone())];
         if let Some(watchdog) = watchdog {
             variables.push(("WATCHDOG_USEC", watchdog.as_micros().to_string()));
@@ -41,14 +41,14 @@ impl Systemd {
     }
 
     /// The next thing that is said within some time.
-    fn hear(&self, within: Duration) -> Option<String> {
+    pub fn hear(&self, within: Duration) -> Option<String> {
         self.socket.set_read_timeout(Some(within)).expect("a socket option");
         let mut buffer = [0; 1_024];
         let length = receive(|| self.socket.recv(&mut buffer)).ok()?;
         Some(String::from_utf8(buffer[..length].to_vec()).expect("text"))
     }
 
-    fn hear_until(&self, what: &str) -> Vec<String> {
+    pub fn hear_until(&self, what: &str) -> Vec<String> {
         let mut heard = Vec::new();
         while !heard.iter().any(|said: &String| said.contains(what)) {
             let said = self.hear(Duration::from_secs(20));
