@@ -21,7 +21,7 @@ pub mod role;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -163,6 +163,8 @@ pub struct Ha {
     tickets: u64,
     /// Writes of the lease on their way, oldest first: the number given out, and the lease's own.
     writes: VecDeque<(Ticket, Ticket)>,
+    /// The latest epoch of each node whose process is known to be gone.
+    exits: BTreeMap<NodeId, Epoch>,
     out: VecDeque<Output>,
 }
 
@@ -172,7 +174,7 @@ impl Ha {
         let lease = Lease::new(now, settings.site.clone(), loaded.vote, loaded.boot, rng);
         let roles = Roles::new(now, settings);
         let (writes, out) = (VecDeque::new(), VecDeque::new());
-        let mut ha = Self { lease, roles, tickets: 0, writes, out };
+        let mut ha = Self { lease, roles, tickets: 0, writes, exits: BTreeMap::new(), out };
         ha.handle_timeout(now);
         ha
     }
@@ -187,7 +189,13 @@ impl Ha {
                 self.tell(now, role::Input::Received(from, message));
             }
             Input::Exited { node, epoch, cause } => {
-                let end = End::Crashed { cause };
+                // A supervisor says it again to whom it reaches again; the cause counts once, also
+                // where this node's voter knew nothing of the epoch.
+                if self.exits.get(&node).is_none_or(|&known| known < epoch) {
+                    self.exits.insert(node, epoch);
+                    self.tell(now, role::Input::Crashed(cause));
+                }
+                let end = End::Crashed { cause: String::new() };
                 // Whoever acted under an epoch never asks for it again: this is the last word.
                 let message = lease::Message::Release { epoch, counter: u64::MAX, end };
                 self.lease.handle_input(now, lease::Input::Received { from: node, message });

@@ -177,6 +177,19 @@ fn a_process_that_begins_anew_hears_that_automatic_promotion_was_stopped_and_tha
 }
 
 #[test]
+fn an_end_that_is_told_again_counts_once_and_one_of_an_unknown_epoch_counts() {
+    let mut world = trio();
+    let cause = "index out of bounds".to_owned();
+    let exited = |epoch| Input::Exited { node: A, epoch: Epoch(epoch), cause: cause.clone() };
+    let stopped = Event::AutomaticStopped { cause: cause.clone() };
+    world.input(W, exited(90));
+    world.input(W, exited(90));
+    assert!(!events(&world, W).contains(&stopped));
+    world.input(W, exited(91));
+    assert!(events(&world, W).contains(&stopped));
+}
+
+#[test]
 fn two_ends_of_two_causes_do_not() {
     let mut world = trio();
     world.crash(A, true, "one");
