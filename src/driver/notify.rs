@@ -63,10 +63,10 @@ pub async fn watch_with(status: impl Fn() -> String) -> Infallible {
     let mut told = String::new();
     loop {
         turn.tick().await;
-        tell(&[NotifyState::Watchdog]);
+        tell(&Word::Alive);
         let line = status();
         if line != told {
-            tell(&[NotifyState::Status(&line)]);
+            tell(&Word::Status(line.clone()));
             told = line;
         }
     }

@@ -121,7 +121,6 @@ impl Supervisor {
             let causes = self.ends.causes(clock::now());
             let mut node = NodeProcess::start(program, config, &causes)?;
             info!(node = node.id(), "the node is started");
-            self.links.node_started();
             let started_at = clock::now();
             let mut known = Known::default();
             let status = self.watch(&mut node, &mut known).await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsStream;
 use tracing::{debug, info, warn};
 
@@ -24,6 +24,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A peer answers a hello at once or is dialled anew.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 
+/// A peer that is reached this much later is told, too: what ends processes twice within that time
+/// stops promotion.
+const SAID_FOR: Duration = Duration::from_secs(60);
+
 /// No message of nodes is ever among a supervisor's frames.
 #[derive(Debug, Serialize, Deserialize)]
 enum Nothing {}
@@ -33,6 +37,8 @@ enum Nothing {}
 struct Ended {
     epoch: Epoch,
     cause: String,
+    /// Whoever is reached by then is told.
+    until: Instant,
 }
 
 /// The supervisor's connections. They end when it is dropped.
@@ -74,7 +80,8 @@ impl SupervisorLinks {
     /// those that are reached only later. Returns who has stored it within `wait`.
     pub async fn release(&mut self, epoch: Epoch, cause: String, wait: Duration) -> Vec<NodeId> {
         while self.stored.try_recv().is_ok() {}
-        self.release.send_replace(Some(Ended { epoch, cause }));
+        let until = Instant::now() + SAID_FOR;
+        self.release.send_replace(Some(Ended { epoch, cause, until }));
         let mut stored = Vec::new();
         let waiting = async {
             while stored.len() < self.peers {
@@ -87,11 +94,6 @@ impl SupervisorLinks {
         };
         let _ = timeout(wait, waiting).await;
         stored
-    }
-
-    /// The node runs again: what was released is said no more.
-    pub fn node_started(&self) {
-        self.release.send_replace(None);
     }
 }
 
@@ -142,7 +144,8 @@ impl Keeper {
         loop {
             let ended = self.releases.borrow_and_update().clone();
             let release = ended.as_ref().map(|ended| ended.epoch);
-            if let Some(Ended { epoch, cause }) = ended {
+            let ended = ended.filter(|ended| Instant::now() < ended.until);
+            if let Some(Ended { epoch, cause, .. }) = ended {
                 voice.say(&self.identity, Body::Release { epoch, cause })?;
             }
             loop {
