@@ -1,11 +1,11 @@
 //! `portkeeper run` of a node in a cluster: a small process that starts the node and outlives it.
 //!
-//! A node that hangs or is cut off is told from a healthy one only by its lease. A *process* that is
-//! gone is different: the kernel says so, and then nothing of it can act any more. The supervisor
-//! waits for that word (a pidfd), and tells the other nodes over connections of its own, which are
-//! up before they are needed, that the epoch of the process has ended. The backup need not wait for
-//! the lease. End of a connection is no such word, and neither is silence: a frozen node is left to
-//! the lease, and to systemd's watchdog.
+//! A node that hangs or is cut off is told from a healthy one only by its lease. A *process* that
+//! is gone is different: the kernel says so, and then nothing of it can act any more. The
+//! supervisor waits for that word (a pidfd), and tells the other nodes over connections of its own,
+//! which are up before they are needed, that the epoch of the process has ended. The backup need
+//! not wait for the lease. End of a connection is no such word, and neither is silence: a frozen
+//! node is left to the lease, and to systemd's watchdog.
 //!
 //! Which epoch that is the node says before it acts under it (`supervised.rs`). A word that is lost
 //! costs time only: the epoch that is released then is an older one, which nobody holds.

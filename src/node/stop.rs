@@ -2,9 +2,9 @@
 //!
 //! A primary that is told to stop asks the backup to go on, and serves until the backup has the
 //! role: then the calls live there, and what sounds here goes on until each of them was reached.
-//! Without a backup that would take them, calls are ended and ports un-registered; the role is given
-//! up last, so that the other nodes know that nobody crashed. Every step has an end: a PBX or a node
-//! that does not answer must not hold a stop up.
+//! Without a backup that would take them, calls are ended and ports un-registered; the role is
+//! given up last, so that the other nodes know that nobody crashed. Every step has an end: a PBX or
+//! a node that does not answer must not hold a stop up.
 
 use tracing::{info, warn};
 

@@ -21,8 +21,8 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(15),
 ];
 
-/// Signals that come from outside, also from the kernel when memory runs out: they say nothing about
-/// what the process was doing.
+/// Signals that come from outside, also from the kernel when memory runs out: they say nothing
+/// about what the process was doing.
 const FROM_OUTSIDE: [i32; 4] = [1, 2, 9, 15];
 
 /// In words that are equal for equal causes; empty: not known, or from outside.

@@ -117,8 +117,9 @@ pub enum Message {
     Pause(Pause),
 }
 
-/// Whether automatic promotion is paused by a person, or was stopped by crashes. It is told to every
-/// node, so that one whose process has just begun anew knows of it too; the highest version holds.
+/// Whether automatic promotion is paused by a person, or was stopped by crashes. It is told to
+/// every node, so that one whose process has just begun anew knows of it too; the highest version
+/// holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pause {
     /// Counts changes.
