@@ -54,6 +54,11 @@ impl Page<'_> {
         self.gauge("uptime_seconds", "Since the start", seconds(node.uptime_ms))?;
         let draining = u32::from(node.draining);
         self.gauge("draining", "1: the node takes no new calls", draining.into())?;
+        if let Some(cluster) = &snapshot.cluster {
+            let (proven, of) = (cluster.ports_proven, cluster.ports);
+            self.gauge("ports_proven", "Ports that this node has, or could have", proven.into())?;
+            self.gauge("ports_of_pool", "Ports of the configuration", of.into())?;
+        }
         let counts = Counts::of(snapshot);
         self.gauges(
             "registrations",
