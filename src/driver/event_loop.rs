@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::autostart::Programs;
 use super::cluster::{ClusterNet, Heard, Told};
-use super::links::Full;
+use super::links::{self, Full};
 use super::pins::Pins;
 use super::rtp_net::{Report, RtpNet};
 use super::sip_net::{Received, SipNet};
@@ -249,6 +249,7 @@ impl EventLoop {
 
     /// Carries out every output.
     fn perform(&mut self) {
+        self.links.set_role(self.role());
         while let Some(output) = self.node.poll_output() {
             self.note_epoch();
             match output {
@@ -302,6 +303,15 @@ impl EventLoop {
         };
         if epoch != self.noted && supervised::note(epoch) {
             self.noted = epoch;
+        }
+    }
+
+    /// What every ARI answer says of this node.
+    fn role(&self) -> links::Role {
+        match (self.node.member(), self.node.is_acting()) {
+            (None, _) => links::Role::Alone,
+            (Some(_), true) => links::Role::Primary,
+            (Some(_), false) => links::Role::Backup,
         }
     }
 

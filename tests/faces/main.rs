@@ -13,6 +13,7 @@ mod instances;
 mod log;
 mod malformed;
 mod pages;
+mod relay;
 mod stand;
 mod supervisor;
 mod systemd;

@@ -311,28 +311,9 @@ impl Stand {
         (status, body)
     }
 
-    /// Connects an instance of `main`: the demo's application, a process of its own.
+    /// Connects an instance of `main` to the node.
     pub fn instance(&self) -> Instance {
-        let mut child = Command::new(PROGRAM)
-            .args(["demo-instance", "--app", "main", "--ari", &self.ari.to_string()])
-            .args(["--api-key", &format!("ivr:{ARI_PASSWORD}")])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let (tell, lines) = mpsc::channel();
-        let output = BufReader::new(child.stdout.take().expect("piped"));
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                let line = serde_json::from_str(&line).expect("a line of an instance");
-                if tell.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let instance = Instance { child, lines };
-        assert_eq!(instance.next(), Line::Connected);
-        instance
+        Instance::at(self.ari)
     }
 
     /// SIGTERM; how it ended, and its log.
@@ -362,6 +343,30 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Connects an instance of `main`: the demo's application, a process of its own.
+    pub fn at(ari: SocketAddr) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(["demo-instance", "--app", "main", "--ari", &ari.to_string()])
+            .args(["--api-key", &format!("ivr:{ARI_PASSWORD}")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let (tell, lines) = mpsc::channel();
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let line = serde_json::from_str(&line).expect("a line of an instance");
+                if tell.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let instance = Self { child, lines };
+        assert_eq!(instance.next(), Line::Connected);
+        instance
+    }
+
     /// Waits until its application says something.
     pub fn wait_for(&self, is: impl Fn(&Event) -> bool) {
         while !matches!(self.next(), Line::Said(event) if is(&event)) {}

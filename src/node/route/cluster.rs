@@ -214,6 +214,11 @@ impl Node {
         self.member.as_ref().is_none_or(|member| member.ha().may_claim(now))
     }
 
+    /// Whether ports and calls are served here.
+    pub fn is_acting(&self) -> bool {
+        self.duty == Duty::Acting
+    }
+
     /// This node's part in its cluster; `None`: it is alone.
     pub fn member(&self) -> Option<&member::Member<Vec<CallChange>>> {
         self.member.as_deref()
