@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::reader::Reader;
 use super::section_pbx::{NO_ADDRESS, host_of};
-use super::{Config, DigestAlgorithm, Entry, Overflow, SipPorts, Transport};
+use super::{ClusterProfile, Config, DigestAlgorithm, Entry, Overflow, SipPorts, Transport};
 
 /// Checks a configuration as a whole. `exists` tells whether a file is there.
 pub(super) fn check(reader: &mut Reader<'_>, config: &Config, exists: &dyn Fn(&Path) -> bool) {
@@ -184,8 +184,16 @@ fn check_listeners(reader: &mut Reader<'_>, config: &Config) {
         reader.warning(
             "ari.listen",
             "is not loopback: passwords and callers' numbers cross the network in clear; keep it \
-             in a network of its own, or put a TLS proxy before it",
+             in a network of its own, or write ari.tls_listen and run a relay at the applications",
         );
+    }
+    if config.ari.tls_listen.is_some() && config.cluster.profile == ClusterProfile::Single {
+        let text = "needs the certificate of a cluster's node: write [cluster], or put a TLS proxy \
+                    before ari.listen";
+        reader.error("ari.tls_listen", text);
+    }
+    if config.ari.tls_listen == Some(config.ari.listen) && config.ari.listen.port() != 0 {
+        reader.error("ari.tls_listen", "is the address of ari.listen too: write another port");
     }
     if clear(config.admin.listen) {
         let text = "is not loopback: anybody who reaches it can read the state of the node";

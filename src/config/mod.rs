@@ -337,6 +337,8 @@ pub struct Autostart {
 pub struct Ari {
     /// Address.
     pub listen: SocketAddr,
+    /// Where it is spoken over TLS, with the node's certificate of the cluster.
+    pub tls_listen: Option<SocketAddr>,
     /// Users by name.
     pub users: BTreeMap<String, AriUser>,
 }

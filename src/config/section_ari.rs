@@ -22,6 +22,7 @@ pub(super) fn read_ari<'t>(
     let mut section = root.section(reader, "ari");
     let default_listen = SocketAddr::from(([127, 0, 0, 1], 8_088));
     let listen = section.value(reader, "listen", default_listen, listener);
+    let tls_listen = section.optional(reader, "tls_listen", listener);
     let mut users = BTreeMap::new();
     for (name, mut user) in section.section(reader, "users").named(reader) {
         if !is_url_safe(&name) {
@@ -34,7 +35,7 @@ pub(super) fn read_ari<'t>(
         users.insert(name, read);
     }
     section.finish(reader);
-    Ari { listen, users }
+    Ari { listen, tls_listen, users }
 }
 
 fn read_user<'t>(

@@ -7,6 +7,8 @@
 //! Every answer says in a header whether this node acts, the one to `GET /role` says nothing else
 //! and asks for no password: that is how a relay knows where requests go.
 
+mod tls;
+
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -29,6 +32,8 @@ use super::links::{Accepted, Answer, Links};
 use super::{ToNode, ari_socket};
 use crate::ivr;
 use crate::redact::Redacted;
+
+pub use tls::Door;
 
 /// Body of a request, and message on a WebSocket.
 pub(super) const BODY_MAX: usize = 64 * 1024;
@@ -56,6 +61,24 @@ pub async fn serve(listener: TcpListener, links: Arc<Links>) -> Infallible {
     serve_router(listener, Router::new().fallback(handle).with_state(links)).await
 }
 
+/// The same over TLS.
+pub async fn serve_tls(listener: TcpListener, links: Arc<Links>, mut door: Door) -> Infallible {
+    let router = Router::new().fallback(handle).with_state(links);
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let permit = Arc::clone(&room).acquire_owned().await;
+        let stream = accept(&listener).await;
+        let (handshake, router) = (door.next(), router.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            match handshake.shake(stream).await {
+                Ok(stream) => serve_connection(stream, router).await,
+                Err(error) => tracing::debug!(%error, "ARI connection without TLS"),
+            }
+        });
+    }
+}
+
 /// Serves on a listener, within the bounds above, until the task is dropped.
 pub(super) async fn serve_router(listener: TcpListener, router: Router) -> Infallible {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -63,20 +86,27 @@ pub(super) async fn serve_router(listener: TcpListener, router: Router) -> Infal
         // Never closed, so the error cannot occur; without a permit the connection ends at once.
         let permit = Arc::clone(&room).acquire_owned().await;
         let stream = accept(&listener).await;
-        let service = TowerToHyperService::new(router.clone());
+        let router = router.clone();
         tokio::spawn(async move {
             let _permit = permit;
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(IDLE_MAX)
-                .max_headers(HEADERS_MAX)
-                .max_buf_size(HEAD_MAX)
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades();
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "ARI connection ended");
-            }
+            serve_connection(stream, router).await;
         });
+    }
+}
+
+async fn serve_connection<S>(stream: S, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_MAX)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "ARI connection ended");
     }
 }
 

@@ -36,7 +36,8 @@ use crate::ha::peer::{Beat, Event, Identity, Speaker};
 use crate::ids::{Epoch, NodeId};
 
 pub use credentials::{
-    Credentials, Files, Validity, certificate, names_of, provider, read_secret, validity_of,
+    Credentials, Files, Stamp, Validity, certificate, names_of, provider, read_secret, stamp_of,
+    validity_of,
 };
 pub use supervisor::SupervisorLinks;
 

@@ -230,6 +230,12 @@ async fn listen_ari(
     let address = listener.local_addr()?;
     let links = Links::new(to_node.clone(), config.ports.len());
     tokio::spawn(http::serve(listener, Arc::clone(&links)));
+    if let Some(listen) = config.ari.tls_listen {
+        let fault = |error| named("ari.tls_listen", &listen.to_string(), &error);
+        let listener = TcpListener::bind(listen).await.map_err(fault)?;
+        let door = http::Door::open(&config.cluster)?;
+        tokio::spawn(http::serve_tls(listener, Arc::clone(&links), door));
+    }
     Ok((links, address))
 }
 

@@ -122,7 +122,7 @@ fn config() -> Config {
             recordings: PathBuf::new(),
             rtp_timeout: Duration::from_secs(10),
         },
-        ari: Ari { listen: ([127, 0, 0, 1], 8088).into(), users },
+        ari: Ari { listen: ([127, 0, 0, 1], 8088).into(), tls_listen: None, users },
         outbound: Outbound { allow: vec!["20XX".into()], max_calls: 10, max_per_hour: 60 },
         admin: Admin { socket: PathBuf::new(), listen: ([127, 0, 0, 1], 0).into() },
         log: Log { json: false, filter: String::new() },

@@ -27,7 +27,8 @@ const NODES: [&str; 3] = ["a", "b", "w"];
 /// A node of the cluster: its directory, and its process while it runs.
 struct Member {
     directory: PathBuf,
-    ari: SocketAddr,
+    /// Where it speaks ARI over TLS.
+    tls: SocketAddr,
     child: Child,
 }
 
@@ -42,10 +43,10 @@ impl Trio {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let links: Vec<SocketAddr> = NODES.iter().map(|_| free_tcp_port()).collect();
         for node in NODES {
-            let (at, ari) = (directory.path().join(node), free_tcp_port());
+            let (at, tls) = (directory.path().join(node), free_tcp_port());
             fs::create_dir(&at).expect("made");
-            fs::write(at.join("pk.toml"), configuration(node, &links, pbx, ari)).expect("written");
-            fs::write(at.join("ari"), ari.to_string()).expect("written");
+            fs::write(at.join("pk.toml"), configuration(node, &links, pbx, tls)).expect("written");
+            fs::write(at.join("tls"), tls.to_string()).expect("written");
         }
         let first = directory.path().join(NODES[0]);
         let made = portkeeper(&["cluster", "init", "--config", "pk.toml"], &first);
@@ -57,30 +58,35 @@ impl Trio {
         Self { members: members.collect(), _directory: directory }
     }
 
-    /// `portkeeper relay` in front of the two data nodes.
+    /// `portkeeper relay` in front of the two data nodes, over TLS.
     fn relay(&self) -> Relay {
-        let listen = free_tcp_port();
-        let child = Command::new(PROGRAM)
-            .args(["relay", "--listen", &listen.to_string()])
-            .args(["--node", &self.members[0].ari.to_string()])
-            .args(["--node", &self.members[1].ari.to_string()])
-            .args(["--log", "portkeeper=debug,info"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let relay = Relay { child, listen };
+        let relay = self.relay_to(&format!("a@{}", self.members[0].tls));
         eventually("the relay knows who acts", || {
             relay.get("/readyz").filter(|answer| answer.starts_with("HTTP/1.1 200"))
         });
         relay
     }
+
+    /// The same with another name for the first node.
+    fn relay_to(&self, first: &str) -> Relay {
+        let listen = free_tcp_port();
+        let child = Command::new(PROGRAM)
+            .args(["relay", "--listen", &listen.to_string(), "--node", first])
+            .args(["--node", &format!("b@{}", self.members[1].tls)])
+            .arg("--ca")
+            .arg(self.members[2].directory.join("cluster/ca.pem"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        Relay { child, listen }
+    }
 }
 
 impl Member {
     fn start(directory: PathBuf) -> Self {
-        let ari = fs::read_to_string(directory.join("ari")).expect("written");
+        let tls = fs::read_to_string(directory.join("tls")).expect("written");
         let log = fs::File::create(directory.join("node.log")).expect("a log");
         let child = Command::new(PROGRAM)
             .args(["run", "--config", "pk.toml"])
@@ -90,7 +96,7 @@ impl Member {
             .stderr(log)
             .spawn()
             .expect("the program starts");
-        Self { directory, ari: ari.parse().expect("an address"), child }
+        Self { directory, tls: tls.parse().expect("an address"), child }
     }
 
     fn status(&self) -> Option<Value> {
@@ -162,9 +168,9 @@ impl Drop for Relay {
     }
 }
 
-fn configuration(node: &str, links: &[SocketAddr], pbx: SocketAddr, ari: SocketAddr) -> String {
+fn configuration(node: &str, links: &[SocketAddr], pbx: SocketAddr, tls: SocketAddr) -> String {
     let ports = if node == "w" {
-        "[control]\nextension = \"6099\"\npassword = \"control-on-loopback-8Hq4\"\n".to_owned()
+        format!("[control]\nextension = \"6099\"\npassword = \"{PASSWORD}\"\n")
     } else {
         format!(
             "[[ports]]\nextensions = \"6001-6002\"\npassword = \"{PASSWORD}\"\n\
@@ -173,18 +179,19 @@ fn configuration(node: &str, links: &[SocketAddr], pbx: SocketAddr, ari: SocketA
     };
     let [a, b, w] = links else { panic!("three links") };
     format!(
-        "[node]\nname = \"{node}\"\n[cluster]\nid = \"relay\"\nprofile = \"trio\"\ntimers = \"vm\"\n\
-         credentials = \"cluster\"\nstore = \"state/pk.db\"\n\
+        "[node]\nname = \"{node}\"\n[cluster]\nid = \"relay\"\nprofile = \"trio\"\n\
+         timers = \"vm\"\ncredentials = \"cluster\"\nstore = \"state/pk.db\"\n\
          [[cluster.nodes]]\nname = \"a\"\nlink = \"{a}\"\n\
          [[cluster.nodes]]\nname = \"b\"\nlink = \"{b}\"\n\
          [[cluster.nodes]]\nname = \"w\"\nrole = \"witness\"\nlink = \"{w}\"\n\
          [pbx]\nprofile = \"asterisk\"\nregistrars = [\"{pbx}\"]\nlocal_address = \"127.0.0.1\"\n\
          sip_udp_port = 0\nmin_digest = \"md5\"\nregister_rate = 0\n{ports}\
          [media]\nudp_ports = \"{udp_ports}\"\nprompts = \"{prompts}\"\nrecordings = \"rec\"\n\
-         [ari]\nlisten = \"{ari}\"\n[ari.users.ivr]\npassword = \"{ARI_PASSWORD}\"\n\
+         [ari]\nlisten = \"{ari}\"\ntls_listen = \"{tls}\"\n[ari.users.ivr]\npassword = \"{ARI_PASSWORD}\"\n\
          [admin]\nsocket = \"admin.sock\"\nlisten = \"{observe}\"\n",
         udp_ports = own_udp_ports(),
         prompts = repository("fixtures/prompts/en").display(),
+        ari = free_tcp_port(),
         observe = free_tcp_port(),
     )
 }
@@ -213,6 +220,7 @@ fn an_application_behind_the_relay_keeps_its_connection_and_its_call_when_the_pr
     let mut trio = Trio::start(pbx.address);
     trio.members[0].acts();
     let relay = trio.relay();
+    let stranger = trio.relay_to(&format!("c@{}", trio.members[0].tls));
     let instance = Instance::at(relay.listen);
     let served = call(&pbx, 1, "6001");
     line_when(&pbx, served, LineState::Up);
@@ -228,6 +236,8 @@ fn an_application_behind_the_relay_keeps_its_connection_and_its_call_when_the_pr
     let channels = format!("/ari/channels?api_key=ivr:{ARI_PASSWORD}");
     let channels = relay.get(&channels).expect("it listens");
     assert!(channels.starts_with("HTTP/1.1 200") && channels.contains("GW_CALL"), "{channels}");
+    let (_, log) = stranger.stop();
+    assert!(log.contains("certificate not valid for name"), "{log}");
     let (code, log) = relay.stop();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("a node is lost") && !log.contains(ARI_PASSWORD), "{log}");

@@ -229,6 +229,7 @@ impl Gateway {
     }
 }
 
-fn binary() -> Command {
+/// The program under test.
+pub fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_portkeeper"))
 }

@@ -28,6 +28,7 @@ mod process;
 mod prompts;
 mod queue;
 mod registration;
+mod relay;
 mod rtp;
 mod runner;
 mod sip_text;
@@ -43,6 +44,7 @@ fn main() -> std::process::ExitCode {
         queue::TESTS,
         baresip::TESTS,
         takeover::TESTS,
+        relay::TESTS,
         kamailio::TESTS,
         sipp::TESTS,
         speech::TESTS,

@@ -46,8 +46,11 @@ pub fn run(groups: &[&[Test]]) -> ExitCode {
 }
 
 /// Where PBX, phone and node listen, whatever the test.
-const UDP_PORTS: &[u16] = &[5_070, 5_200, 5_300, 15_060, 15_160, 15_260, 15_370];
-const TCP_PORTS: &[u16] = &[15_060, 15_160, 15_380, 18_088, 18_089, 18_090, 19_108, 19_109];
+const UDP_PORTS: &[u16] = &[5_070, 5_200, 5_300, 5_400, 15_060, 15_160, 15_260, 15_370];
+const TCP_PORTS: &[u16] = &[
+    15_060, 15_160, 15_380, 17_443, 17_444, 17_445, 18_088, 18_089, 18_090, 18_091, 18_095, 19_108,
+    19_109, 19_110,
+];
 
 /// The ports are the machine's: a second run waits for the first, and any other program on one of
 /// them is named here rather than seen as a test that fails for no reason.

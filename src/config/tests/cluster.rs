@@ -1,5 +1,7 @@
 //! Clusters: who is in one, what they must share, and what is said about wrong ones.
 
+use std::net::SocketAddr;
+
 use super::*;
 use crate::ids::NodeId;
 
@@ -179,4 +181,14 @@ fn devices_of_their_own_have_extensions_of_their_own() {
             .replace("credentials", "takeover = \"dual_devices\"\ncredentials")
     };
     assert_eq!(shared(&own("\"6001\"")).disagreement(&shared(&own("\"7001\"")), "b"), None);
+}
+
+#[test]
+fn ari_over_tls_needs_the_certificate_of_a_clusters_node() {
+    let tls = "[ari]\ntls_listen = \"192.0.2.10:8089\"\n";
+    let listen = parsed(&node("b", tls)).config.expect("usable").ari.tls_listen;
+    assert_eq!(listen, Some(SocketAddr::from(([192, 0, 2, 10], 8089))));
+    let alone = parsed(&(GOOD.to_owned() + tls));
+    let texts: Vec<_> = alone.faults.iter().map(|fault| fault.key.as_str()).collect();
+    assert!(texts.contains(&"ari.tls_listen"), "{texts:?}");
 }

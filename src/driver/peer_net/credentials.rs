@@ -51,14 +51,14 @@ impl Validity {
 
 /// Tells one version of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub struct Stamp {
     file: u64,
     seconds: i64,
     nanos: i64,
 }
 
 /// The version of a node's certificate, which is the last of its files that is replaced.
-pub(super) fn stamp_of(directory: &Path) -> Option<Stamp> {
+pub fn stamp_of(directory: &Path) -> Option<Stamp> {
     let found = fs::metadata(Files::of(directory).certificate).ok()?;
     Some(Stamp { file: found.ino(), seconds: found.mtime(), nanos: found.mtime_nsec() })
 }
@@ -130,6 +130,22 @@ impl Credentials {
             .with_single_cert(vec![self.certificate.clone()], self.key.clone_key())
             .map_err(|error| io::Error::other(format!("node.pem and node.key: {error}")))?;
         config.alpn_protocols = vec![NODE_PROTOCOL.to_vec(), SUPERVISOR_PROTOCOL.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Arc::new(config))
+    }
+
+    /// Listens as this node for those who show no certificate.
+    ///
+    /// # Errors
+    /// The files cannot be used.
+    pub fn server_for_anyone(&self) -> io::Result<Arc<ServerConfig>> {
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(io::Error::other)?
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.clone()], self.key.clone_key())
+            .map_err(|error| io::Error::other(format!("node.pem and node.key: {error}")))?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Arc::new(config))

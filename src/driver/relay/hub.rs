@@ -174,15 +174,24 @@ impl Hub {
     /// Asks a node for ever whether it acts.
     pub(super) async fn watch(self: Arc<Self>, node: usize) -> Infallible {
         let mut pause = PAUSE_MIN;
+        let mut told = String::new();
         loop {
-            if let Ok(mut sender) = self.connect(node).await {
-                while let Ok(state) = ask(&mut sender).await {
-                    pause = PAUSE_MIN;
-                    self.note(node, state);
+            let error = match self.connect(node).await {
+                Ok(mut sender) => loop {
+                    match ask(&mut sender).await {
+                        Ok(state) => self.note(node, state),
+                        Err(error) => break error.to_string(),
+                    }
+                    (pause, told) = (PAUSE_MIN, String::new());
                     sleep(ASK_EVERY).await;
-                }
-            }
+                },
+                Err(error) => error.to_string(),
+            };
             self.note(node, State::Lost);
+            if error != told {
+                warn!(node = self.name(node), error, "a node cannot be asked");
+                told = error;
+            }
             sleep(pause).await;
             pause = (2 * pause).min(PAUSE_MAX);
         }
