@@ -130,8 +130,16 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> PeerNet<M> {
         let credentials = Credentials::load(&cluster.credentials, &cluster.name_of(cluster.me))?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
-        let listener = listener::bind(&cluster)?;
-        let address = listener.local_addr()?;
+        let bound = listener::bind(&cluster).and_then(|l| Ok((l.local_addr()?, l)));
+        let (address, listener) = match bound {
+            Ok(bound) => bound,
+            Err(error) => {
+                drop(entered);
+                // The caller may be a task, in which a runtime must not be waited for.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         let (reports, from_peers) = mpsc::channel(REPORTS_MAX);
         let (stored, _) = broadcast::channel(16);
         let mut identity = Identity::of(config, Speaker::Node, run);

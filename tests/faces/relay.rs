@@ -187,7 +187,8 @@ fn configuration(node: &str, links: &[SocketAddr], pbx: SocketAddr, tls: SocketA
          [pbx]\nprofile = \"asterisk\"\nregistrars = [\"{pbx}\"]\nlocal_address = \"127.0.0.1\"\n\
          sip_udp_port = 0\nmin_digest = \"md5\"\nregister_rate = 0\n{ports}\
          [media]\nudp_ports = \"{udp_ports}\"\nprompts = \"{prompts}\"\nrecordings = \"rec\"\n\
-         [ari]\nlisten = \"{ari}\"\ntls_listen = \"{tls}\"\n[ari.users.ivr]\npassword = \"{ARI_PASSWORD}\"\n\
+         [ari]\nlisten = \"{ari}\"\ntls_listen = \"{tls}\"\n\
+         [ari.users.ivr]\npassword = \"{ARI_PASSWORD}\"\n\
          [admin]\nsocket = \"admin.sock\"\nlisten = \"{observe}\"\n",
         udp_ports = own_udp_ports(),
         prompts = repository("fixtures/prompts/en").display(),

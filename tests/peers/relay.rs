@@ -159,8 +159,8 @@ fn configuration(number: u16, pbx: SocketAddr) -> String {
         format!("[[cluster.nodes]]\nname = \"{name}\"\n{role}link = \"127.0.0.1:{port}\"\n")
     };
     format!(
-        "[node]\nname = \"{node}\"\n[cluster]\nid = \"peers\"\nprofile = \"trio\"\ntimers = \"vm\"\n\
-         credentials = \"cluster\"\nstore = \"state/pk.db\"\n{members}\
+        "[node]\nname = \"{node}\"\n[cluster]\nid = \"peers\"\nprofile = \"trio\"\n\
+         timers = \"vm\"\ncredentials = \"cluster\"\nstore = \"state/pk.db\"\n{members}\
          [pbx]\nprofile = \"asterisk\"\nregistrars = [\"{pbx}\"]\ndomain = \"127.0.0.1\"\n\
          local_address = \"127.0.0.1\"\nsip_udp_port = {sip}\nmin_digest = \"md5\"\n{ports}\
          [media]\nudp_ports = \"{first}-{last}\"\nprompts = \"prompts\"\nrecordings = \"rec\"\n\

@@ -85,6 +85,21 @@ impl Site {
         self.start_as(&self.text(node), run)
     }
 
+    /// Starts a node anew, as soon as the thread of the one before has let its address go.
+    async fn start_again(&self, node: &str, run: u64) -> (PeerNet<String>, Reports) {
+        let config = self.config(&self.text(node));
+        let starting = async {
+            loop {
+                match PeerNet::start(&config, run) {
+                    Ok(started) => return started,
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{error}"),
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, starting).await.expect("the address is free in time")
+    }
+
     fn start_as(&self, text: &str, run: u64) -> (PeerNet<String>, Reports) {
         PeerNet::start(&self.config(text), run).expect("started")
     }
@@ -202,11 +217,21 @@ async fn a_node_that_starts_again_is_found_again_and_is_new() {
     })
     .await;
     a.send(B, "into the void".to_owned());
-    let (_b, mut at_b) = site.start("b", 3);
+    let (_b, mut at_b) = site.start_again("b", 3).await;
     assert!(up(&mut at_a, B).await);
     up(&mut at_b, A).await;
     a.send(B, "again".to_owned());
     assert_eq!(message(&mut at_b, A).await, "again");
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_an_error_that_names_it() {
+    let site = Site::new();
+    let (_a, _) = site.start("a", 1);
+    let config = site.config(&site.text("a"));
+    let error = PeerNet::<String>::start(&config, 2).expect_err("taken");
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    assert!(error.to_string().contains(&site.links[0].to_string()), "{error}");
 }
 
 #[tokio::test]
