@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::autostart::Programs;
 use super::cluster::{ClusterNet, Heard, Told};
-use super::links::{self, Full};
+use super::links::{Full, Standing};
 use super::pins::Pins;
 use super::rtp_net::{Report, RtpNet};
 use super::sip_net::{Received, SipNet};
@@ -249,7 +249,7 @@ impl EventLoop {
 
     /// Carries out every output.
     fn perform(&mut self) {
-        self.links.set_role(self.role());
+        self.links.set_standing(self.standing());
         while let Some(output) = self.node.poll_output() {
             self.note_epoch();
             match output {
@@ -307,11 +307,11 @@ impl EventLoop {
     }
 
     /// What every ARI answer says of this node.
-    fn role(&self) -> links::Role {
+    fn standing(&self) -> Standing {
         match (self.node.member(), self.node.is_acting()) {
-            (None, _) => links::Role::Alone,
-            (Some(_), true) => links::Role::Primary,
-            (Some(_), false) => links::Role::Backup,
+            (None, _) => Standing::Alone,
+            (Some(_), true) => Standing::Primary,
+            (Some(_), false) => Standing::Backup,
         }
     }
 

@@ -51,7 +51,7 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 /// Sent bytes that are not acknowledged for so long end the connection: its host is gone.
 const USER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Says whether this node acts: a word of [`Role`](super::Role).
+/// Says whether this node acts: a word of [`Standing`](super::Standing).
 pub(super) const ROLE: HeaderName = HeaderName::from_static("portkeeper-role");
 /// Where nothing but that is asked.
 pub(super) const ROLE_PATH: &str = "/role";
@@ -136,7 +136,7 @@ pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
 
 async fn handle(State(links): State<Arc<Links>>, request: Request<Body>) -> Response<Body> {
     let mut response = answer(&links, request).await;
-    let role = HeaderValue::from_static(links.role().word());
+    let role = HeaderValue::from_static(links.standing().word());
     response.headers_mut().insert(ROLE, role);
     response
 }
@@ -145,7 +145,7 @@ async fn answer(links: &Arc<Links>, request: Request<Body>) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path();
     if path == ROLE_PATH {
-        return Response::new(Body::from(links.role().word()));
+        return Response::new(Body::from(links.standing().word()));
     }
     if path != "/ari" && !path.starts_with("/ari/") {
         return message(StatusCode::NOT_FOUND, "Resource not found");

@@ -84,7 +84,7 @@ struct Socket {
 /// relay sends requests to the node that acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Role {
+pub enum Standing {
     /// There is no other node.
     Alone,
     /// It has the ports and the calls.
@@ -93,7 +93,7 @@ pub enum Role {
     Backup,
 }
 
-impl Role {
+impl Standing {
     /// All of them, each at the place of its number.
     const ALL: [Self; 3] = [Self::Alone, Self::Primary, Self::Backup];
 
@@ -108,7 +108,7 @@ impl Role {
 
     /// The role of a word.
     pub fn of_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.word() == word)
+        Self::ALL.into_iter().find(|standing| standing.word() == word)
     }
 
     /// Whether calls are served here.
@@ -120,7 +120,7 @@ impl Role {
 /// The two tables, and what is said with every answer.
 #[derive(Debug)]
 pub struct Links {
-    role: AtomicU8,
+    standing: AtomicU8,
     pending: DashMap<RequestId, oneshot::Sender<Answer>>,
     sockets: DashMap<InstanceId, Socket>,
     next_request: AtomicU64,
@@ -138,7 +138,7 @@ impl Links {
     /// the HTTP tasks run on.
     pub fn new(to_node: mpsc::Sender<ToNode>, ports: usize) -> Arc<Self> {
         Arc::new(Self {
-            role: AtomicU8::new(Role::Alone as u8),
+            standing: AtomicU8::new(Standing::Alone as u8),
             pending: DashMap::new(),
             sockets: DashMap::new(),
             next_request: AtomicU64::new(1),
@@ -149,15 +149,15 @@ impl Links {
         })
     }
 
-    /// From here on every answer says so. Not called, a node is [`Role::Alone`].
-    pub fn set_role(&self, role: Role) {
-        self.role.store(role as u8, Ordering::Relaxed);
+    /// From here on every answer says so. Not called, a node is [`Standing::Alone`].
+    pub fn set_standing(&self, standing: Standing) {
+        self.standing.store(standing as u8, Ordering::Relaxed);
     }
 
     /// What was said last.
-    pub fn role(&self) -> Role {
-        let number = usize::from(self.role.load(Ordering::Relaxed));
-        Role::ALL.get(number).copied().unwrap_or(Role::Alone)
+    pub fn standing(&self) -> Standing {
+        let number = usize::from(self.standing.load(Ordering::Relaxed));
+        Standing::ALL.get(number).copied().unwrap_or(Standing::Alone)
     }
 
     /// Answers a request; one whose client is gone is forgotten.

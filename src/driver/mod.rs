@@ -44,7 +44,7 @@ use crate::store::Who;
 use crate::timers::Instant;
 use crate::{ivr, media};
 
-pub use links::{Links, Role};
+pub use links::{Links, Standing};
 pub use progress::Progress;
 pub use room::Permit;
 

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::*;
 use crate::driver::links::Full;
-use crate::driver::{Role, to_node_channel};
+use crate::driver::{Standing, to_node_channel};
 use crate::ids::{CallId, Generation, InstanceId, RequestId};
 
 /// The listener, and the node's side of its channel.
@@ -170,10 +170,10 @@ async fn other_paths_are_answered_here_as_ari_would() {
 async fn every_answer_says_whether_this_node_acts() {
     let bench = Bench::new().await;
     let mut stream = bench.connect().await;
-    let roles = [Role::Alone, Role::Backup, Role::Primary];
+    let roles = [Standing::Alone, Standing::Backup, Standing::Primary];
     for role in roles {
-        if role != Role::Alone {
-            bench.links.set_role(role);
+        if role != Standing::Alone {
+            bench.links.set_standing(role);
         }
         for path in ["/role", "/elsewhere"] {
             let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -182,7 +182,7 @@ async fn every_answer_says_whether_this_node_acts() {
             let header = format!("portkeeper-role: {}\r\n", role.word());
             assert!(head.contains(&header), "{path}: {head}");
         }
-        assert_eq!(Role::of_word(role.word()), Some(role));
+        assert_eq!(Standing::of_word(role.word()), Some(role));
     }
 }
 

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use super::dial::Dialler;
 use super::owners::Owners;
-use crate::driver::Role;
+use crate::driver::Standing;
 use crate::driver::http::{ROLE, ROLE_PATH};
 
 /// Between two questions to a node.
@@ -245,7 +245,7 @@ async fn ask(sender: &mut SendRequest<Body>) -> io::Result<State> {
 }
 
 fn acts(headers: &HeaderMap) -> Option<bool> {
-    Role::of_word(headers.get(ROLE)?.to_str().ok()?).map(Role::acts)
+    Standing::of_word(headers.get(ROLE)?.to_str().ok()?).map(Standing::acts)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

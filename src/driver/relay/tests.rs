@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::*;
-use crate::driver::{Links, Role, ToNode, http, to_node_channel};
+use crate::driver::{Links, Standing, ToNode, http, to_node_channel};
 use crate::ids::{InstanceId, RequestId};
 use crate::ivr;
 
@@ -28,7 +28,7 @@ struct Node {
 }
 
 impl Node {
-    async fn start(role: Role) -> Self {
+    async fn start(role: Standing) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let (to_node, inbox) = to_node_channel();
@@ -36,7 +36,7 @@ impl Node {
         runtime.spawn(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let links = Links::new(to_node, 1);
-            links.set_role(role);
+            links.set_standing(role);
             let address = listener.local_addr().expect("bound");
             assert!(tell.send((address, Arc::clone(&links))).is_ok());
             http::serve(listener, links).await
@@ -132,10 +132,10 @@ type Client = tokio_tungstenite::WebSocketStream<TcpStream>;
 
 impl Stage {
     async fn new() -> Self {
-        Self::with_roles(Role::Primary, Role::Backup).await
+        Self::with_roles(Standing::Primary, Standing::Backup).await
     }
 
-    async fn with_roles(a: Role, b: Role) -> Self {
+    async fn with_roles(a: Standing, b: Standing) -> Self {
         let (a, b) = (Node::start(a).await, Node::start(b).await);
         let options = options(&[a.address, b.address]);
         let listener = TcpListener::bind(options.listen).await.expect("a free port");
@@ -156,7 +156,7 @@ impl Stage {
     }
 
     async fn promote_b(&self) {
-        self.b.links.set_role(Role::Primary);
+        self.b.links.set_standing(Standing::Primary);
         self.knows(|states| states[1] == hub::State::Acts).await;
     }
 
@@ -341,7 +341,7 @@ async fn the_same_holds_for_requests_over_the_websocket() {
 
 #[tokio::test]
 async fn a_request_waits_for_the_promotion_that_is_under_way() {
-    let mut stage = Stage::with_roles(Role::Backup, Role::Backup).await;
+    let mut stage = Stage::with_roles(Standing::Backup, Standing::Backup).await;
     assert!(stage.status("GET /readyz").await.starts_with("HTTP/1.1 503"));
     let mut stream = stage.http("POST /ari/channels?endpoint=SIP/2001&app=main").await;
     stage.a.hears_nothing().await;
@@ -357,8 +357,8 @@ async fn a_node_that_says_that_it_does_not_act_has_done_nothing() {
     let mut stage = Stage::new().await;
     let mut stream = stage.http("POST /ari/channels?endpoint=SIP/2001&app=main").await;
     let (asked, _) = stage.a.next_request().await;
-    stage.a.links.set_role(Role::Backup);
-    stage.b.links.set_role(Role::Primary);
+    stage.a.links.set_standing(Standing::Backup);
+    stage.b.links.set_standing(Standing::Primary);
     stage.a.respond(asked, 503, "{\"message\":\"This node is not primary\"}");
     let (asked, _) = stage.b.next_request().await;
     stage.b.respond(asked, 200, "{}");
