@@ -39,11 +39,20 @@ pub struct Manner {
     pub digest: bool,
     /// A nonce is good for this long.
     pub nonce_life: Duration,
+    /// A device that is bound keeps its extension: another one's REGISTER is refused until the
+    /// binding has run out or was taken away. Otherwise the last REGISTER wins.
+    pub first_stays: bool,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { expires_max: 120, qop: true, digest: true, nonce_life: Duration::from_secs(60) }
+        Self {
+            expires_max: 120,
+            qop: true,
+            digest: true,
+            nonce_life: Duration::from_secs(60),
+            first_stays: false,
+        }
     }
 }
 
@@ -261,6 +270,17 @@ impl Pbx {
     /// Whether an extension is bound.
     pub fn is_registered(&self, extension: &str, now: Instant) -> bool {
         self.bindings.get(extension).is_some_and(|binding| binding.expires_at > now)
+    }
+
+    /// Where the device is that an extension is bound to.
+    pub fn bound_to(&self, extension: &str, now: Instant) -> Option<SocketAddr> {
+        let binding = self.bindings.get(extension).filter(|binding| binding.expires_at > now)?;
+        Some(binding.address)
+    }
+
+    /// Where the far end of a line is that is up.
+    pub fn far_end(&self, line: LineId) -> Option<SocketAddr> {
+        self.lines.get(&line).filter(|line| line.state == State::Up).map(|line| line.address)
     }
 
     /// Lines that are in a call.

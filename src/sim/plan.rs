@@ -49,6 +49,7 @@ pub fn manner(dice: &mut Dice) -> Manner {
         qop: dice.chance(500),
         digest: dice.chance(900),
         nonce_life: Duration::from_secs([1, 5, 60][dice.below(3) as usize]),
+        first_stays: false,
     }
 }
 

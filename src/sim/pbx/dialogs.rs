@@ -47,6 +47,10 @@ impl Pbx {
                 return self.reply(from, request, 488, |_| {});
             };
             line.negotiated = Some(negotiated);
+            // A target refresh (RFC 3261 section 12.2.2): the port may have moved.
+            if let Ok(target) = request.headers.contact_uri() {
+                (line.target, line.address) = (target, from);
+            }
             body = Some(text);
             self.event(Event::Changed { line: id, media: negotiated });
         }

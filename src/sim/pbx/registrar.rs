@@ -68,6 +68,10 @@ impl Pbx {
             self.event(Event::Unregistered { extension });
             return self.reply(from, request, 200, |_| {});
         }
+        let taken = |binding: &&Binding| binding.expires_at > now && binding.address != from;
+        if self.manner.first_stays && self.bindings.get(&extension).filter(taken).is_some() {
+            return self.reply(from, request, 403, |_| {});
+        }
         let expires_at = now + Duration::from_secs(u64::from(granted));
         let binding = Binding { contact: contact.uri.clone(), address: from, expires_at };
         self.bindings.insert(extension.clone(), binding);
