@@ -215,6 +215,9 @@ struct Sim {
     /// `--features mutants`).
     #[arg(long, conflicts_with = "seeds")]
     mutants: bool,
+    /// How many nodes the world has: 1, or 3 of a cluster.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    nodes: u8,
 }
 
 #[derive(Subcommand)]
@@ -563,13 +566,15 @@ impl Cluster {
 
 impl Sim {
     fn run(self) -> Result<String, Failure> {
-        let Self { seeds, from, json, trace, mutants } = self;
-        let good = if mutants {
-            simulation::hunt(json)
-        } else if trace {
-            simulation::trace(from, seeds)
-        } else {
-            simulation::run(simulation::Options { seeds, from, json })
+        let Self { seeds, from, json, trace, mutants, nodes } = self;
+        let options = simulation::Options { seeds, from, json };
+        let good = match nodes {
+            _ if mutants => simulation::hunt(json),
+            1 if trace => simulation::trace(from, seeds),
+            1 => simulation::run(options),
+            3 if trace => simulation::trio::trace(from, seeds),
+            3 => simulation::trio::run(options),
+            _ => return Err(Failure::Refused("a world has 1 node, or 3".to_owned())),
         };
         let refused = || Failure::Refused("the simulation found something wrong".to_owned());
         good.then(String::new).ok_or_else(refused)

@@ -72,6 +72,8 @@ pub enum Mutant {
     LeaveEarly,
     /// Facts: what follows a lost message is taken for what comes next.
     AcceptGap,
+    /// Roles: a packet that claims leaves without a look at the lease.
+    SendUnchecked,
 }
 
 impl Mutant {

@@ -3,6 +3,8 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
 
+pub mod trio;
+
 use std::io::{self, Write as _};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,17 +71,17 @@ pub fn trace(from: u64, seeds: u64) -> bool {
     for seed in from..from.saturating_add(seeds) {
         let outcome = run::run(seed, true);
         good &= outcome.violation.is_none();
-        if print_notes(&outcome).is_err() {
+        if print_notes(outcome.seed, &outcome.trace).is_err() {
             break; // Whoever reads has read enough.
         }
     }
     good
 }
 
-fn print_notes(outcome: &Outcome) -> io::Result<()> {
+fn print_notes(seed: u64, notes: &[String]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "seed {}", outcome.seed)?;
-    for line in &outcome.trace {
+    writeln!(out, "seed {seed}")?;
+    for line in notes {
         writeln!(out, "{line}")?;
     }
     Ok(())

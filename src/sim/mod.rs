@@ -16,6 +16,7 @@ mod queue;
 pub mod run;
 pub mod script;
 mod site;
+pub mod trio;
 mod world;
 
 pub mod fuzz;

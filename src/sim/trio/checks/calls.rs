@@ -1,0 +1,163 @@
+//! Calls and their keys, over the life of several nodes.
+
+use std::collections::BTreeMap;
+
+use crate::ids::{CallId, PortId};
+use crate::sim::pbx::LineId;
+use crate::timers::Instant;
+
+/// A key that a node took.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    key: char,
+    at: Instant,
+    /// By which process.
+    run: u64,
+    /// The other node was told.
+    told: bool,
+}
+
+/// One call.
+#[derive(Debug)]
+pub struct Track {
+    /// Its port.
+    pub port: PortId,
+    /// Its line at the PBX.
+    pub line: LineId,
+    keys: Vec<Key>,
+    checkpoint: String,
+    acknowledged: String,
+    /// Where its application hears of it: node and connection, if it does.
+    pub live: Option<(usize, u64)>,
+}
+
+impl Track {
+    /// A node took a key.
+    pub fn key(&mut self, now: Instant, run: u64, key: char) {
+        self.keys.push(Key { key, at: now, run, told: false });
+    }
+
+    /// What the other node was told contains the keys that this process took by then.
+    pub fn told(&mut self, run: u64, by: Instant) {
+        let mine = |key: &&mut Key| key.run == run && key.at <= by;
+        self.keys.iter_mut().filter(mine).for_each(|key| key.told = true);
+    }
+
+    /// The owner's checkpoint was taken.
+    pub fn checkpoint(&mut self, value: &str) {
+        self.checkpoint = value.replace("%23", "#");
+    }
+
+    /// The owner's acknowledgement was taken. What it says must have been typed in this order.
+    pub fn acknowledge(&mut self, count: &str) -> Result<(), String> {
+        if count == "0" {
+            return Ok(());
+        }
+        self.acknowledged.clone_from(&self.checkpoint);
+        self.explained(|_| true)
+    }
+
+    /// Whether every key that cannot be lost has arrived at the owner; `run`: the process that has
+    /// the call.
+    pub fn has_settled(&self, run: u64) -> Result<(), String> {
+        self.explained(|key| !key.told && key.run != run)
+    }
+
+    /// Whether the acknowledged keys are those typed, without some that may be missing.
+    fn explained(&self, may_miss: impl Fn(&Key) -> bool) -> Result<(), String> {
+        let known: Vec<char> = self.acknowledged.chars().collect();
+        // `ways[n]`: the keys so far may have led to the first n of the known ones.
+        let mut ways = vec![false; known.len() + 1];
+        ways[0] = true;
+        for key in &self.keys {
+            let mut next = vec![false; known.len() + 1];
+            for (n, way) in ways.iter().enumerate() {
+                if *way && n < known.len() && known[n] == key.key {
+                    next[n + 1] = true;
+                }
+                next[n] |= *way && may_miss(key);
+            }
+            ways = next;
+        }
+        if ways.last() == Some(&true) {
+            return Ok(());
+        }
+        let word =
+            |key: &Key| if may_miss(key) { format!("({})", key.key) } else { key.key.into() };
+        let typed: String = self.keys.iter().map(word).collect();
+        Err(format!("{typed} was typed, and the application knows {}", self.acknowledged))
+    }
+}
+
+/// All calls.
+#[derive(Debug, Default)]
+pub struct Calls {
+    tracks: BTreeMap<CallId, Track>,
+    names: BTreeMap<String, CallId>,
+    lines: BTreeMap<LineId, CallId>,
+}
+
+impl Calls {
+    /// A call begins at a port.
+    pub fn begins(&mut self, call: CallId, port: PortId, line: LineId) {
+        let (keys, checkpoint, acknowledged) = (Vec::new(), String::new(), String::new());
+        let track = Track { port, line, keys, checkpoint, acknowledged, live: None };
+        self.tracks.entry(call).or_insert(track);
+        self.names.insert(call.to_string(), call);
+        self.lines.insert(line, call);
+    }
+
+    /// A call.
+    pub fn get(&mut self, call: CallId) -> Option<&mut Track> {
+        self.tracks.get_mut(&call)
+    }
+
+    /// The call of a name.
+    pub fn named(&mut self, name: &str) -> Option<&mut Track> {
+        self.tracks.get_mut(self.names.get(name)?)
+    }
+
+    /// The call of a line.
+    pub fn of_line(&self, line: LineId) -> Option<CallId> {
+        self.lines.get(&line).copied()
+    }
+
+    /// A connection has ended: its calls are gone for whoever had it.
+    pub fn closed(&mut self, host: usize, id: u64) {
+        let ended = |track: &&mut Track| track.live == Some((host, id));
+        self.tracks.values_mut().filter(ended).for_each(|track| track.live = None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    fn call() -> (Calls, CallId) {
+        let mut calls = Calls::default();
+        calls.begins(CallId(1), PortId(0), LineId(1));
+        let track = calls.get(CallId(1)).expect("a call");
+        track.key(at(1), 1, '1');
+        track.key(at(2), 1, '2');
+        track.told(1, at(1));
+        track.key(at(9), 2, '3');
+        (calls, CallId(1))
+    }
+
+    fn knows(keys: &str) -> bool {
+        let (mut calls, id) = call();
+        let track = calls.get(id).expect("a call");
+        track.checkpoint(keys);
+        track.acknowledge("1").and_then(|()| track.has_settled(2)).is_ok()
+    }
+
+    #[test]
+    fn only_a_key_that_nobody_else_was_told_of_may_be_lost() {
+        assert!(knows("123") && knows("13"));
+        assert!(!knows("23") && !knows("12") && !knows("1123") && !knows("312"));
+    }
+}

@@ -1,0 +1,207 @@
+//! What must hold at any time, looked at ten times a second, and what must hold in the end.
+
+use super::checks::{Candidate, Kind, REPAIRED_WITHIN};
+use super::node_side::partner;
+use super::site::{self, A, B, NAMES, PORTS};
+use super::world::World;
+use crate::ha::Role;
+use crate::ids::PortId;
+use crate::pool::PortState;
+use crate::sim::pbx::LineId;
+use crate::sim::site::extension;
+use crate::store::FactId;
+use crate::timers::Duration;
+
+/// A call that is to be carried on is in its far end's mind within this time.
+const RECOVERED_WITHIN: Duration = Duration::from_secs(2);
+
+/// Behind the end of a fault its consequences may last so long.
+const AFTERMATH: Duration = Duration::from_secs(1);
+
+impl World {
+    /// Looks at everything.
+    pub(super) fn sweep(&mut self) {
+        self.callers_give_up();
+        self.follow_candidates();
+        self.follow_thefts();
+    }
+
+    /// Calls of which the promoted node had a copy are carried on.
+    fn follow_candidates(&mut self) {
+        for candidate in std::mem::take(&mut self.checks.candidates) {
+            match self.carried_on(candidate) {
+                Some(true) => self.checks.counts.recovered += 1,
+                Some(false) => {}
+                None => self.checks.candidates.push(candidate),
+            }
+        }
+    }
+
+    /// Whether a call was carried on; `None`: not yet.
+    fn carried_on(&mut self, candidate: Candidate) -> Option<bool> {
+        let Candidate { call, host, since } = candidate;
+        let Some(line) = self.checks.calls.get(call).map(|track| track.line) else {
+            return Some(false);
+        };
+        // The caller gave up, or was never answered.
+        if !self.callers.get(&line).is_some_and(|caller| caller.phone.is_some()) {
+            return Some(false);
+        }
+        let far_end = self.pbx.far_end(line)?;
+        if far_end == site::sip_address(host) {
+            return Some(true);
+        }
+        let at = &self.hosts[host];
+        let acts = at.process.as_ref().is_some_and(|process| process.role.acts());
+        let fair = at.pbx_well_since.is_some_and(|fair| fair <= since);
+        let well = acts && at.stopped.is_none() && at.well_since <= since;
+        if !(fair && well) {
+            return Some(false);
+        }
+        if self.now > since + RECOVERED_WITHIN {
+            let text = format!("{} did not carry {call} on", NAMES[host]);
+            self.fail(Kind::Call, text);
+        }
+        None
+    }
+
+    /// Stolen bindings come back.
+    fn follow_thefts(&mut self) {
+        let now = self.now;
+        let mut late = None;
+        let mut thefts = std::mem::take(&mut self.checks.thefts);
+        thefts.retain(|_, theft| {
+            let (host, by) = (&self.hosts[theft.owner], &self.hosts[partner(theft.owner)]);
+            // Whoever it was taken from serves no more, or the taker does.
+            host.process.as_ref().is_some_and(|process| process.role.acts()) && !by.serves(now)
+        });
+        for (extension, theft) in &mut thefts {
+            let host = &self.hosts[theft.owner];
+            let fair = host.pbx_well_since.is_some() && host.stopped.is_none();
+            if !fair || host.pbx_well_since.is_some_and(|at| at + AFTERMATH > now) {
+                theft.since = now;
+            } else if now > theft.since + REPAIRED_WITHIN {
+                late = Some((extension.clone(), theft.owner));
+            }
+        }
+        self.checks.thefts = thefts;
+        if let Some((extension, owner)) = late {
+            let text = format!("{} did not take the binding of {extension} back", NAMES[owner]);
+            self.fail(Kind::Other, text);
+        }
+    }
+
+    /// The one that serves; `None`: none does, or not all is well with it.
+    fn primary(&self) -> Option<usize> {
+        let mut all = [A, B].into_iter().filter(|at| self.hosts[*at].serves(self.now));
+        all.next().filter(|_| all.next().is_none())
+    }
+
+    /// Why not all is well; `None`: one node serves everything.
+    pub fn unsettled(&mut self) -> Option<String> {
+        let Some(primary) = self.primary() else {
+            let serving = self.serving();
+            let why: Vec<String> = [A, B].iter().map(|at| self.why_passive(*at)).collect();
+            return Some(format!("{serving:?} serve, not one: {}", why.join("; ")));
+        };
+        let other = partner(primary);
+        let role = self.hosts[other].process.as_ref().map(|process| process.role);
+        if role != Some(Role::Backup) {
+            return Some(format!("{} is {role:?} beside a primary", NAMES[other]));
+        }
+        let ports = (0..PORTS).map(PortId);
+        let lines = ports.clone().find_map(|port| self.unregistered(primary, port));
+        lines.or_else(|| ports.clone().find_map(|port| self.unserved(primary, port)))
+    }
+
+    fn why_passive(&self, at: usize) -> String {
+        let Some(process) = &self.hosts[at].process else {
+            return format!("{} is dead", NAMES[at]);
+        };
+        let local = self.hosts[at].clock.local(self.now);
+        let why = process.node.member().map(|member| member.ha().passive_because(local));
+        format!("{} is {:?} because {:?}", NAMES[at], process.role, why.unwrap_or_default())
+    }
+
+    fn unregistered(&self, primary: usize, port: PortId) -> Option<String> {
+        let extension = extension(port);
+        let bound = self.pbx.bound_to(&extension, self.now);
+        (bound != Some(site::sip_address(primary)))
+            .then(|| format!("{extension} is bound to {bound:?}, and {} serves", NAMES[primary]))
+    }
+
+    /// A call that is up is served by the primary, and its keys have arrived.
+    fn unserved(&mut self, primary: usize, port: PortId) -> Option<String> {
+        let (line, extension) = (self.line_at(port)?, extension(port));
+        self.callers.get(&line)?.phone.as_ref()?;
+        let far_end = self.pbx.far_end(line)?;
+        if far_end != site::sip_address(primary) {
+            return Some(format!("the call of {extension} is at {far_end}"));
+        }
+        let call = self.checks.calls.of_line(line)?;
+        let process = self.hosts[primary].process.as_ref()?;
+        let status = process.node.pool().port(port)?;
+        if status.call != Some(call) || status.state != PortState::Bound {
+            let state = status.state.name();
+            return Some(format!("{extension} is {state}, with the caller of {call}"));
+        }
+        let run = process.run;
+        let settled = self.checks.calls.get(call)?.has_settled(run);
+        settled.err().map(|text| format!("{extension}: {text}"))
+    }
+
+    /// One node serves everything.
+    pub fn must_be_settled(&mut self) {
+        if let Some(text) = self.unsettled() {
+            return self.fail(Kind::Other, text);
+        }
+        let Some(primary) = self.primary() else { return };
+        self.must_have_facts(primary);
+        self.must_have_agents(primary);
+    }
+
+    /// Every acknowledged fact is at the one who serves.
+    fn must_have_facts(&mut self, primary: usize) {
+        let disk = &self.hosts[primary].disk;
+        let lost = self.checks.acknowledged.iter().find_map(|(&lane, &mark)| {
+            let mut ids = (1..=mark).map(|counter| FactId { lane, counter });
+            ids.find(|id| !disk.has(*id))
+        });
+        if let Some(id) = lost {
+            let text = format!("{} lacks {id:?}, which was acknowledged", NAMES[primary]);
+            self.fail(Kind::Fact, text);
+        }
+    }
+
+    fn must_have_agents(&mut self, primary: usize) {
+        let local = self.hosts[primary].clock.local(self.now);
+        let Some(process) = &self.hosts[primary].process else { return };
+        let known = process.node.snapshot(local).agents.unwrap_or_default();
+        let has = |number: &&String| known.iter().any(|agent| agent.number == **number);
+        let lost = self.checks.agents.iter().find(|number| !has(number)).cloned();
+        if let Some(number) = lost {
+            let text = format!("{} knows no agent {number}, who was added", NAMES[primary]);
+            self.fail(Kind::Fact, text);
+        }
+    }
+
+    /// After everybody hung up: nothing is left of any call at the primary.
+    pub fn must_be_empty(&mut self) {
+        let Some(primary) = self.primary() else {
+            return self.fail(Kind::Other, "nobody serves at the end".to_owned());
+        };
+        let Some(process) = &self.hosts[primary].process else { return };
+        let busy = process.node.pool().ports().find(|status| status.state != PortState::Idle);
+        let open = process.lines.iter().position(|line| line.udp_port.is_some());
+        if let Some(status) = busy {
+            let (port, state) = (extension(status.port), status.state.name());
+            self.fail(Kind::Other, format!("{port} still {state} after everybody hung up"));
+        } else if let Some(index) = open {
+            self.fail(Kind::Other, format!("the UDP port of port {index} is not given back"));
+        }
+        let left: Vec<LineId> = self.callers.keys().copied().collect();
+        if let Some(line) = left.first() {
+            self.fail(Kind::Other, format!("line {} is still there", line.0));
+        }
+    }
+}

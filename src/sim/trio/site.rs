@@ -1,0 +1,121 @@
+//! The site that is simulated: two nodes with four ports each, and a witness.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use crate::config::{self, Config};
+
+/// Voice ports of each data node.
+pub const PORTS: u16 = 4;
+
+/// The nodes: two with ports, and the witness.
+pub const A: usize = 0;
+/// The second data node.
+pub const B: usize = 1;
+/// The witness.
+pub const W: usize = 2;
+
+/// Their names.
+pub const NAMES: [&str; 3] = ["a", "b", "w"];
+
+const CLUSTER: &str = r#"
+[cluster]
+id = "sim"
+credentials = "c"
+profile = "trio"
+promotion = "auto"
+timers = "TIMERS"
+rehearsal = "off"
+solo_after = "1s"
+[[cluster.nodes]]
+name = "a"
+link = "10.0.0.2:7400"
+[[cluster.nodes]]
+name = "b"
+link = "10.0.0.3:7400"
+[[cluster.nodes]]
+name = "w"
+link = "10.0.0.4:7400"
+role = "witness"
+[pbx]
+profile = "asterisk"
+registrars = ["10.0.0.1"]
+local_address = "ADDRESS"
+sip_udp_port = 5062
+min_digest = "md5"
+register_rate = 0
+options_interval = "5s"
+[ari.users.ivr]
+password = "kT7-pq2Zr9vXw4mN8sLd"
+[applications.main]
+queue_ring = "1s"
+queue_max = "15s"
+hold_prompt = "hold"
+gateway_prompt = "gateway"
+caller_silence = "8s"
+on_continue = "next"
+[media]
+udp_ports = "20000-20063"
+"#;
+
+const LINES: &str = r#"
+[[ports]]
+extensions = "6000-6003"
+password = "kT7-pq2Zr9vXw4mN8sLd"
+applications = ["main"]
+"#;
+
+fn parsed(index: usize, timers: &str) -> Arc<Config> {
+    let address = sip_address(index).ip().to_string();
+    let shared = CLUSTER.replace("ADDRESS", &address).replace("TIMERS", timers);
+    let ports = if index == W { "" } else { LINES };
+    let text = format!("[node]\nname = \"{}\"\n{shared}{ports}", NAMES[index]);
+    let nothing = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
+    let source = config::Source {
+        text: &text,
+        base: Path::new("/"),
+        read_file: &nothing,
+        exists: &|_| true,
+    };
+    // The text is a constant; its test is below.
+    Arc::new(config::parse(source).config.expect("the site's configuration has no error"))
+}
+
+static LAN: LazyLock<[Arc<Config>; 3]> = LazyLock::new(|| [A, B, W].map(|at| parsed(at, "lan")));
+static VM: LazyLock<[Arc<Config>; 3]> = LazyLock::new(|| [A, B, W].map(|at| parsed(at, "vm")));
+
+/// The configuration of a node; `vm`: on machines that may be paused.
+pub fn config(index: usize, vm: bool) -> Arc<Config> {
+    if vm { VM[index].clone() } else { LAN[index].clone() }
+}
+
+/// Where a node has its SIP socket.
+pub fn sip_address(index: usize) -> SocketAddr {
+    let last = u8::try_from(index).unwrap_or(u8::MAX).saturating_add(2);
+    SocketAddr::from(([10, 0, 0, last], 5062))
+}
+
+/// The node at an address.
+pub fn node_at(address: IpAddr) -> Option<usize> {
+    [A, B].into_iter().find(|&at| sip_address(at).ip() == address)
+}
+
+/// Where the phone of the n-th line hears.
+pub fn phone_address(line: u32) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 9], 10_000 + (line as u16).wrapping_mul(2)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_node_has_a_sound_configuration() {
+        for vm in [false, true] {
+            let ports = [A, B, W].map(|at| config(at, vm).ports.len());
+            assert_eq!(ports, [4, 4, 0]);
+            assert_eq!(config(W, vm).cluster.witness(), Some(config(W, vm).cluster.me));
+        }
+    }
+}
