@@ -179,14 +179,25 @@ impl World {
         let before = track.live.replace((host, id.0));
         let port = crate::sim::site::extension(track.port);
         self.note_of(host, &format!("offers {port} as {}", channel.1));
-        if let Some((other, _)) = before.filter(|(other, _)| *other != host) {
-            let host = &self.hosts[other];
-            let could = host.stopped.is_none() && host.well_since + SAID <= self.now;
-            if could && host.process.is_some() && !host.is_excused(self.now) {
-                let text = format!("{port} has a live channel at both nodes");
-                self.fail(Kind::Other, text);
-            }
+        if let Some((other, before)) = before.filter(|(other, _)| *other != host)
+            && self.could_tell(other, InstanceId(before))
+        {
+            let text = format!("{port} has a live channel at both nodes");
+            self.fail(Kind::Other, text);
         }
+    }
+
+    /// Whether a node that lost a call had the time to say so on this connection.
+    fn could_tell(&self, at: usize, id: InstanceId) -> bool {
+        let host = &self.hosts[at];
+        let connection = |client: &Client| {
+            let connection = client.connections[at].as_ref().filter(|c| c.id == id)?;
+            Some(connection.run)
+        };
+        let run = self.clients.iter().find_map(connection);
+        let runs = host.stopped.is_none() && host.well_since + SAID <= self.now;
+        let same = run.is_some() && host.process.as_ref().map(|process| process.run) == run;
+        runs && same && !host.is_excused(self.now)
     }
 
     /// An application sends a request, or a pong.

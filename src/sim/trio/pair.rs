@@ -91,9 +91,9 @@ impl Pair {
         &mut self.ways[if end == self.ends[0] { 1 } else { 0 }]
     }
 
-    /// Whether both ends hold the same connection and it carries.
-    pub const fn is_well(&self) -> bool {
-        self.ways[0].up && self.ways[1].up && !self.ways[0].cut && !self.ways[1].cut
+    /// Whether both ends hold the same connection and it carries, as fast as ever.
+    pub fn is_well(&self) -> bool {
+        self.ways.iter().all(|way| way.up && !way.cut && way.slow.is_zero())
     }
 
     /// Whether one could be made.

@@ -60,10 +60,6 @@ impl World {
         process.lines[index].machine.handle_timeout(local);
         let port = PortId(u16::try_from(index).unwrap_or(u16::MAX));
         self.play(at, port);
-        let due = self.hosts[at].process.as_ref().and_then(|process| process.lines[index].due);
-        if due.is_some_and(|due| due <= local) {
-            self.fail(Kind::Other, "the deadline of a media port is in the past".to_owned());
-        }
     }
 
     /// Carries out what a media port wants.
