@@ -1,8 +1,10 @@
 //! What the ports answer, and the end of a call.
 
+use std::net::SocketAddr;
+
 use super::{Event, LineId, Pbx, State, branch_of};
 use crate::sip::message::Response;
-use crate::sip::wire::Method;
+use crate::sip::wire::{Host, Method, Uri};
 use crate::timers::Instant;
 
 impl Pbx {
@@ -82,6 +84,7 @@ impl Pbx {
             line.remote = remote;
         }
         if let Ok(contact) = response.headers.contact_uri() {
+            line.address = address_of(&contact).unwrap_or(line.address);
             line.target = contact;
         }
         let was_up = line.negotiated.is_some();
@@ -114,4 +117,10 @@ impl Pbx {
         let refused = refused.filter(|_| line.negotiated.is_none());
         self.event(Event::Ended { line: id, refused, by_port });
     }
+}
+
+/// Where requests to a Contact go, if it names an address.
+pub(super) fn address_of(contact: &Uri) -> Option<SocketAddr> {
+    let Host::Ip(ip) = contact.host else { return None };
+    Some(SocketAddr::new(ip, contact.port.unwrap_or(5060)))
 }

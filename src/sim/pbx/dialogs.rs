@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Event, LineId, Pbx};
+use super::{Event, LineId, Pbx, State};
 use crate::sdp;
 use crate::sip::message::Request;
 use crate::sip::wire::Method;
@@ -18,6 +18,10 @@ impl Pbx {
         let Some(line) = self.lines.get_mut(&id) else { return };
         if cseq < line.remote_cseq {
             return self.reply(from, request, 500, |_| {});
+        }
+        // Whoever has sent BYE thinks the session over (RFC 3261 section 15.1.1).
+        if line.state == State::Ending && request.method != Method::Bye {
+            return self.reply(from, request, 481, |_| {});
         }
         let repeated = cseq == line.remote_cseq;
         line.remote_cseq = cseq;

@@ -180,6 +180,7 @@ impl World {
         let port = crate::sim::site::extension(track.port);
         self.note_of(host, &format!("offers {port} as {}", channel.1));
         if let Some((other, before)) = before.filter(|(other, _)| *other != host)
+            && !self.hosts[host].is_excused(self.now)
             && self.could_tell(other, InstanceId(before))
         {
             let text = format!("{port} has a live channel at both nodes");

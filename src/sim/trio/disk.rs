@@ -38,7 +38,8 @@ impl Disk {
 
     /// The time of a write has come. Whether it is durable: no, if the disk failed meanwhile.
     pub fn written(&mut self, ticket: Ticket) -> bool {
-        while let Some((_, record)) = self.writes.pop_front_if(|(first, _)| *first <= ticket) {
+        while self.writes.front().is_some_and(|(first, _)| *first <= ticket) {
+            let Some((_, record)) = self.writes.pop_front() else { break };
             match record {
                 Record::Vote(vote) => self.vote = vote,
                 Record::Fact(fact) | Record::Late(fact) => {

@@ -111,7 +111,8 @@ impl Pair {
 
     /// What is sent takes so much longer.
     pub fn slow_down(&mut self, now: Instant, by: Duration) {
+        // What is on its way is not overtaken.
+        self.well_since = now + self.ways[0].slow;
         self.ways.iter_mut().for_each(|way| way.slow = by);
-        self.well_since = now;
     }
 }

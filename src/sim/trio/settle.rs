@@ -44,7 +44,7 @@ impl World {
             return Some(false);
         };
         // The caller gave up, or was never answered.
-        if !self.callers.get(&line).is_some_and(|caller| caller.phone.is_some()) {
+        if self.callers.get(&line).is_none_or(|caller| caller.phone.is_none()) {
             return Some(false);
         }
         let far_end = self.pbx.far_end(line)?;
