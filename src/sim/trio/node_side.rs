@@ -196,7 +196,11 @@ impl World {
                 self.later(at, Duration::from_millis(1), checked);
             }
             // Links carry the epoch for those who look at frames; there are none here.
-            Output::Epoch(_) | Output::Respond { .. } => {}
+            Output::Epoch(_)
+            | Output::Respond { .. }
+            | Output::Alert(_)
+            | Output::StartProgram { .. }
+            | Output::StopPrograms => {}
             Output::Stopped => self.fail(Kind::Other, "a node stopped unasked".to_owned()),
         }
     }
@@ -323,6 +327,7 @@ impl World {
             }
             CallChange::Gone(call) => drop(copies.remove(call)),
             CallChange::All => copies.clear(),
+            CallChange::Bound(_) => {}
         }
     }
 
