@@ -6,7 +6,7 @@ use crate::ids::NodeId;
 use crate::menu;
 use crate::node::readiness::Unproven;
 use crate::node::snapshot::AlarmKind;
-use crate::node::{Duty, Node};
+use crate::node::{Duty, Node, Phase};
 use crate::sip;
 use crate::timers::{Duration, Instant};
 
@@ -24,10 +24,12 @@ impl Node {
         }
     }
 
-    /// A node that acts proves its ports by having them; one that is fenced asks for nothing.
+    /// A node that acts proves its ports by having them; one that is fenced or about to end asks
+    /// for nothing.
     fn rehearses(&self) -> bool {
         let backup = |member: &member::Member<_>| member.ha().role() == Role::Backup;
-        self.duty == Duty::Following && self.member.as_deref().is_some_and(backup)
+        let stays = self.duty == Duty::Following && self.phase == Phase::Running;
+        stays && self.member.as_deref().is_some_and(backup)
     }
 
     pub(super) fn rehearses_at(&self) -> Option<Instant> {
