@@ -140,12 +140,13 @@ install_debian() {
 }
 
 install_npm() {
+    # Node looks for packages upwards from the program's own folder. The link lies outside the cache,
+    # so a clone that was given an older one's cache still needs it.
+    ln -sfn "$peers/node/node_modules" "$top/node_modules"
     fresh npm "$here/clients/package-lock.json" || return 0
     rm -rf "$peers/node"; mkdir -p "$peers/node"
     cp "$here"/clients/package{,-lock}.json "$peers/node"
     (cd "$peers/node" && retry npm ci --silent --no-audit --no-fund) || die "npm ci failed"
-    # Node looks for packages upwards from the program's own folder.
-    ln -sfn .peers/node/node_modules "$top/node_modules"
     stamp npm
 }
 
