@@ -142,7 +142,10 @@ impl Endpoint {
     }
 
     fn new_request(&mut self, now: Instant, flow: Flow, key: ServerKey, request: Request) {
-        if self.servers.len() >= self.transactions_max() || !self.sources.admit(now) {
+        // To refuse a BYE keeps the port of a call that is over, and to refuse the refresh of a
+        // session ends the call. What our calls may ask is bounded by the pool alone.
+        let admitted = self.dialog_of(&request).is_some() || self.sources.admit(now);
+        if self.servers.len() >= self.transactions_max() || !admitted {
             return self.flooded(now, flow, &request);
         }
         let merged = self.is_merged(&request);

@@ -142,15 +142,31 @@ fn s_04_the_secret_has_96_bits_and_differs_between_ports() {
     assert_ne!(secret(0), secret(1));
 }
 
-#[test]
-fn s_07_a_flood_of_the_pbx_itself_gets_503_and_costs_no_memory() {
-    let mut bench = Bench::registered(GENERIC);
+fn flood(bench: &mut Bench) {
     for n in 0..500 {
         bench.receive(&format!(
             "OPTIONS sip:10.0.0.9 SIP/2.0\nVia: SIP/2.0/UDP {PBX};branch=z9hG4bK-{n}\n\
              From: <sip:a@b>;tag={n}\nTo: <sip:c@d>\nCall-ID: {n}\nCSeq: 1 OPTIONS\n"
         ));
     }
+}
+
+#[test]
+fn s_07_a_call_that_is_up_can_be_ended_in_the_middle_of_a_flood() {
+    let mut bench = Bench::registered(GENERIC);
+    let mut far = bench.call();
+    flood(&mut bench);
+    bench.sent.clear();
+    let bye = far.request(Method::Bye);
+    bench.receive_request(&bye);
+    bench.response(200);
+    assert_eq!(bench.endpoint.status().calls, 0);
+}
+
+#[test]
+fn s_07_a_flood_of_the_pbx_itself_gets_503_and_costs_no_memory() {
+    let mut bench = Bench::registered(GENERIC);
+    flood(&mut bench);
     let status = |s: &bench::Sent| match &s.message {
         crate::sip::message::Message::Response(r) => r.status,
         crate::sip::message::Message::Request(_) => 0,
