@@ -85,6 +85,7 @@ impl Call {
 
     pub(super) fn handle_command(&mut self, now: Instant, command: Command, out: &mut Out<'_>) {
         match command {
+            Command::GoOnAfter(last) => self.keys.go_on_after(last),
             Command::Session(negotiated) => self.negotiate(now, negotiated, out),
             Command::Play(playback) => self.player.play(playback, out.events),
             Command::PlayAll(playbacks) => {

@@ -9,7 +9,7 @@
 
 use rtp_rs::RtpReader;
 
-use super::Event;
+use super::{Event, KeyPress};
 use crate::codecs::Digit;
 use crate::codecs::dtmf_detect::Detector;
 use crate::codecs::telephone_event::Receiver;
@@ -30,6 +30,8 @@ const PAUSE: u32 = 160;
 pub(super) struct Keys {
     receiver: Receiver,
     tones: Tones,
+    /// The last press of the stream to come that another node has reported.
+    reported: Option<KeyPress>,
     /// Presses beyond the pace of the receiver, which nobody was told of yet.
     too_fast: u32,
 }
@@ -56,7 +58,7 @@ struct Ear {
 impl Keys {
     pub(super) fn new(detect_tones: bool) -> Self {
         let tones = if detect_tones { Tones::listening() } else { Tones::Never };
-        Self { receiver: Receiver::new(), tones, too_fast: 0 }
+        Self { receiver: Receiver::new(), tones, reported: None, too_fast: 0 }
     }
 
     /// Another stream: timestamps of the old one mean nothing in it.
@@ -65,6 +67,15 @@ impl Keys {
         if let Tones::Listening(ear) = &mut self.tones {
             ear.pause();
         }
+        let Some(last) = self.reported.take() else { return };
+        if let Some(digit) = Digit::from_event(last.event) {
+            self.receiver.go_on_after(digit, last.rtp_timestamp);
+        }
+    }
+
+    /// The first stream goes on from one in which another node has reported this press.
+    pub(super) fn go_on_after(&mut self, last: KeyPress) {
+        self.reported = Some(last);
     }
 
     /// The far end was told that we take no telephone-events: tones are all that can come.

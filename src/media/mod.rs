@@ -101,6 +101,15 @@ pub struct StreamStart {
     pub timestamp: u32,
 }
 
+/// A key press that came as a telephone-event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyPress {
+    /// The key, by its event code (RFC 4733 section 3.2).
+    pub event: u8,
+    /// RTP timestamp of its beginning: its name in the stream.
+    pub rtp_timestamp: u32,
+}
+
 /// A set of digits, as for barge-in: which keys stop a playback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DigitSet(pub u16);
@@ -191,6 +200,9 @@ pub enum Command {
         /// Listen for keys as tones, until the first telephone-event is seen.
         detect_tones: bool,
     },
+    /// The last key press of the far end's stream that another node has reported already. Comes
+    /// before the first packet.
+    GoOnAfter(KeyPress),
     /// The result of an offer and answer; may come again at any time.
     Session(Negotiated),
     /// Play something.

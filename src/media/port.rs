@@ -271,6 +271,7 @@ impl MediaPort {
                 duration_ms: 0,
             }),
             Command::Open { .. }
+            | Command::GoOnAfter(_)
             | Command::Session(_)
             | Command::Control { .. }
             | Command::StopAll

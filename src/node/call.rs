@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::codecs::Digit;
 use crate::ids::{CallId, Generation, InstanceId, MediaId, PortId, RequestId};
 use crate::ivr;
-use crate::media::{self, DigitSet};
+use crate::media::{self, DigitSet, KeyPress};
 use crate::sdp::Negotiated;
 use crate::sip::Party;
 use crate::timers::{Duration, Instant};
@@ -81,6 +81,8 @@ pub struct Call {
     /// Whom to transfer it to once the dialog stands.
     pub refer_to: Option<String>,
     pub digits: u64,
+    /// The last of them that was a telephone-event.
+    pub last_key: Option<KeyPress>,
     next_own: u32,
 }
 
@@ -225,6 +227,7 @@ impl Call {
             transfer: None,
             refer_to: None,
             digits: 0,
+            last_key: None,
             next_own: 0,
         }
     }

@@ -10,7 +10,7 @@ use super::call::{Call, Leg};
 use super::sound::Sound;
 use crate::ids::{CallId, MediaId, PortId};
 use crate::ivr::ChannelState;
-use crate::media::DigitSet;
+use crate::media::{DigitSet, KeyPress};
 use crate::pool;
 use crate::sdp::Negotiated;
 use crate::sip::{Party, snapshot};
@@ -39,6 +39,7 @@ pub struct CallRecord {
     barge_in: Option<DigitSet>,
     muted: (bool, bool),
     digits: u64,
+    last_key: Option<KeyPress>,
     takeovers: u32,
     rebinds: u32,
     /// Answered so long after it began.
@@ -78,6 +79,7 @@ impl CallRecord {
             barge_in: call.barge_in,
             muted: call.muted,
             digits: call.digits,
+            last_key: call.last_key,
             takeovers: call.takeovers,
             rebinds: call.rebinds,
             answered: call.answered_at.map(|at| at.saturating_duration_since(call.began_at)),
@@ -123,6 +125,7 @@ impl CallRecord {
         call.barge_in = self.barge_in;
         call.muted = self.muted;
         call.digits = self.digits.min(COUNT_MAX.into());
+        call.last_key = self.last_key;
         call.moving = true;
         call.takeovers = self.takeovers.saturating_add(1);
         call.rebinds = self.rebinds.min(COUNT_MAX);

@@ -161,6 +161,13 @@ impl Receiver {
         self.recent = [None; REMEMBERED];
     }
 
+    /// The stream goes on in which another receiver has reported this press: what is still to come
+    /// of it, and of all before it, does not count again.
+    pub fn go_on_after(&mut self, digit: Digit, rtp_timestamp: u32) {
+        self.remember(rtp_timestamp);
+        self.state = State::Faded { event: Event { digit, timestamp: rtp_timestamp, duration: 0 } };
+    }
+
     /// Ends a press whose packets have ceased. Harmless when called early.
     pub fn handle_timeout(&mut self, now_ms: u64) {
         if let State::Held { event, silent_at_ms } = self.state

@@ -5,7 +5,7 @@ use tracing::{info, warn};
 use super::dialog::local_media;
 use crate::ids::{CallId, MediaId, PortId};
 use crate::ivr;
-use crate::media::{self, PlaybackEnd, RecordingEnd, Refusal};
+use crate::media::{self, KeyPress, PlaybackEnd, RecordingEnd, Refusal};
 use crate::menu::Heard;
 use crate::node::call::{Announcing, Leg, Socket};
 use crate::node::snapshot::AlarmKind;
@@ -40,7 +40,10 @@ impl Node {
                 let heard = if in_band { Heard::Tone } else { Heard::Event };
                 self.control_digit(now, call, digit, heard);
             }
-            media::Event::Digit { digit, duration_ms, .. } => {
+            media::Event::Digit { digit, duration_ms, rtp_timestamp, in_band } => {
+                if let (false, Some(entry)) = (in_band, self.calls.get_mut(&call)) {
+                    entry.last_key = Some(KeyPress { event: digit.event(), rtp_timestamp });
+                }
                 self.digit(now, call, digit, duration_ms);
             }
             media::Event::PlaybackStarted { id } => self.playback_started(now, call, id, at),

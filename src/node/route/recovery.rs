@@ -60,7 +60,11 @@ impl Node {
         let Resume { sip: snapshot, pool: saved, sounds, since } = *resume;
         let (port, muted) = (entry.port, entry.muted);
         let media = local_media(&self.config, entry.udp_port);
+        let last_key = entry.last_key;
         if let Some(negotiated) = entry.negotiated {
+            if let Some(last) = last_key {
+                self.media(port, media::Command::GoOnAfter(last));
+            }
             self.media(port, media::Command::Session(negotiated));
         }
         if muted != (false, false) {

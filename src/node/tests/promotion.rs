@@ -159,6 +159,24 @@ fn digits_that_were_not_acknowledged_are_typed_again_at_the_backup() {
 }
 
 #[test]
+fn the_backup_knows_the_last_key_that_the_primary_heard() {
+    let (mut a, mut b) = copied();
+    let digit = crate::codecs::Digit::from_char('7').expect("a key");
+    for (rtp_timestamp, in_band) in [(4_711, false), (9_000, true)] {
+        a.media(media::Event::Digit { digit, duration_ms: 60, rtp_timestamp, in_band });
+    }
+    copy(&mut a, &mut b);
+    let call = a.call;
+    promote(&mut b);
+    let made = opened(&mut b, call);
+    let known = made.media.iter().find_map(|command| match command {
+        media::Command::GoOnAfter(last) => Some(*last),
+        _ => None,
+    });
+    assert_eq!(known, Some(media::KeyPress { event: 7, rtp_timestamp: 4_711 }));
+}
+
+#[test]
 fn without_an_instance_the_call_waits_and_goes_on_hearing_its_prompt() {
     let (a, mut b) = copied();
     let call = a.call;

@@ -275,3 +275,16 @@ proptest! {
         prop_assert!(presses <= PRESSES_PER_SECOND_MAX);
     }
 }
+
+#[test]
+fn what_another_receiver_has_reported_does_not_count_again_and_the_next_key_does() {
+    let packets = series("47", 5_000, 200, 60);
+    let first = packets[0].timestamp;
+    for from in 0..packets.len() {
+        let mut receiver = Receiver::new();
+        receiver.go_on_after(digit('4'), first);
+        let later = &packets[from..];
+        let expected = if later.iter().any(|p| p.timestamp != first) { "7" } else { "" };
+        assert_eq!(feed(&mut receiver, later), expected, "from packet {from} on");
+    }
+}

@@ -5,7 +5,9 @@ use crate::codecs::dtmf_detect::Detector;
 use crate::codecs::g711::Law;
 use crate::codecs::tone::Generator;
 use crate::ids::MediaId;
-use crate::media::{Command, DigitSet, Event, Playback, PlaybackEnd, Refusal};
+use crate::media::{
+    Command, DigitSet, Event, KeyPress, Playback, PlaybackEnd, Refusal, SourcePolicy,
+};
 use crate::sdp::{Codec, Negotiated};
 use crate::timers::Duration;
 
@@ -34,6 +36,17 @@ fn sip_m3_each_press_is_one_digit_when_it_begins() {
     };
     assert_eq!((rtp_timestamp, duration_ms, in_band), (70_000, 20, false));
     assert_eq!(rig.events[1].0, 1_000, "with the first packet, not the last");
+}
+
+#[test]
+fn the_rest_of_a_press_that_another_node_has_reported_does_not_count() {
+    let mut rig = Rig::open(SourcePolicy::Strict);
+    rig.command(Command::GoOnAfter(KeyPress { event: 4, rtp_timestamp: rig.far.timestamp }));
+    rig.command(Command::Session(negotiated()));
+    press(&mut rig, '4');
+    assert_eq!(rig.keys(), "");
+    press(&mut rig, '4');
+    assert_eq!(rig.keys(), "4");
 }
 
 #[test]
