@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use portkeeper::admin::{Format, NewAgent, Request, RoleWish};
 use portkeeper::bench::{
-    ari, false_verdicts, livelock, media, peer, port_switch, register, simulation,
+    ari, false_verdicts, livelock, media, peer, port_switch, promotion, register, simulation,
 };
 use portkeeper::config::Log;
 use portkeeper::demo;
@@ -259,6 +259,30 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// What it takes until the other node of a cluster has ports and calls.
+    Promotion {
+        /// Voice ports.
+        #[arg(long, default_value_t = 100)]
+        ports: u32,
+        /// Calls that are up.
+        #[arg(long, default_value_t = 30)]
+        calls: u32,
+        /// Promotions.
+        #[arg(long, default_value_t = 20)]
+        runs: u32,
+        /// Registrations that a node may begin in a second; 0: no pacing.
+        #[arg(long, default_value_t = 0)]
+        rate: u32,
+        /// A switchover. Without this and `--process`: the primary's host is lost.
+        #[arg(long, conflicts_with = "process")]
+        planned: bool,
+        /// SIGKILL to the primary's process, whose supervisor lives.
+        #[arg(long)]
+        process: bool,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// How fast a node registers all of its ports.
     Register {
         /// Ports that register.
@@ -323,6 +347,8 @@ struct DemoInstance {
     livelocked: bool,
     #[arg(long)]
     menu: Option<String>,
+    #[arg(long)]
+    steady: bool,
     #[arg(long)]
     over_http: bool,
     #[arg(long)]
@@ -591,6 +617,7 @@ impl DemoInstance {
             livelocked: self.livelocked,
             habits: Habits {
                 menu: self.menu,
+                steady: self.steady,
                 over_http: self.over_http,
                 beats: self.beats,
                 stands_by: self.stands_by,
@@ -605,6 +632,15 @@ fn measured(bench: Bench) -> Result<String, Failure> {
         Bench::PortSwitch { ports, runs, json } => {
             let report = port_switch::run(port_switch::Options { ports, runs, json });
             report.map(|report| report.nothing_lost())
+        }
+        Bench::Promotion { ports, calls, runs, rate, planned, process, json } => {
+            let loss = match (planned, process) {
+                (true, _) => promotion::Loss::Planned,
+                (_, true) => promotion::Loss::Process,
+                _ => promotion::Loss::Host,
+            };
+            let options = promotion::Options { ports, calls, runs, loss, rate, json };
+            promotion::run(options).map(|report| report.nothing_lost())
         }
         Bench::Media { calls, seconds, json } => {
             media::run(media::Options { calls, seconds, json }).map(|_| true)

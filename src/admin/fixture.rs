@@ -222,6 +222,11 @@ pub(super) fn cluster() -> Cluster {
         ports: 30,
         unproven: vec!["2 ports: not asked yet".to_owned()],
         on_backup_since_ms: Some(90_000_000),
-        takeover: Some(Takeover { calls: 3, kept: 2, lost: 1 }),
+        takeover: Some(Takeover {
+            acted_at_ns: Instant::from_nanos(1_000),
+            calls: 3,
+            kept: 2,
+            lost: 1,
+        }),
     }
 }

@@ -232,7 +232,7 @@ mod tests {
         heard.listen(&notes);
         let keys_at = vec![at(100), at(600), at(1_100)];
         let line = LineReport { caller: "20001".to_owned(), keys_at, ..LineReport::default() };
-        let pbx = PbxReport { registered: 1, lines: [(LineId(1), line)].into() };
+        let pbx = PbxReport { lines: [(LineId(1), line)].into(), ..PbxReport::default() };
         let samples = heard.compare(&pbx);
         assert_eq!(samples.digits, [7, 3].map(Duration::from_millis));
         assert_eq!(samples.digits_lost, 1);

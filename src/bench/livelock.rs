@@ -162,7 +162,7 @@ mod tests {
             ..LineReport::default()
         };
         let lines = [(LineId(1), line("6001", 1)), (LineId(4), line("6004", 7_000))].into();
-        let mut report = Report::of(1, &[switch], &PbxReport { registered: 4, lines });
+        let mut report = Report::of(1, &[switch], &PbxReport { lines, ..PbxReport::default() });
         assert_eq!(report.detect_ms["max"], 2_000.0);
         assert_eq!(report.decide_ms["max"], 1.0);
         assert_eq!(report.claimed_ms["max"], 2_003.0);

@@ -6,6 +6,7 @@ pub mod livelock;
 pub mod media;
 pub mod peer;
 pub mod port_switch;
+pub mod promotion;
 pub mod register;
 pub mod simulation;
 

@@ -19,7 +19,7 @@ use crate::sim::pbx::{LineId, Manner};
 use crate::stage::asterisk::{self, Asterisk};
 use crate::stage::cast::{FIRST_EXTENSION, until};
 use crate::stage::node::{self, Node, PASSWORD, pause};
-use crate::stage::pbx::{Command, LineState, PbxNet};
+use crate::stage::pbx::{Command, Keep, LineState, PbxNet};
 use crate::stage::sound;
 use crate::timers::Duration;
 
@@ -148,7 +148,7 @@ fn cost(options: Options, pbx: &PbxNet, pid: u32) -> io::Result<Cost> {
     for n in 1..=calls {
         let extension = (FIRST_EXTENSION + n - 1).to_string();
         let line = LineId(n);
-        pbx.command(Command::Call { line, extension, record: false, delayed_offer: false });
+        pbx.command(Command::Call { line, extension, keep: Keep::Nothing, delayed_offer: false });
         pause(CALL_EVERY);
     }
     until("every caller hears something", || {

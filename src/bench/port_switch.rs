@@ -176,7 +176,7 @@ fn switch(
     pause(SETTLE);
     press(troupe, lines, "47");
     pause(KEYS_BEFORE);
-    let Some(mut failing) = troupe.instances.remove(&owner) else {
+    let Some(mut failing) = troupe.crew.instances.remove(&owner) else {
         return Err(io::Error::other("the owner of the calls is gone"));
     };
     let at = match fault {

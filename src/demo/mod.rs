@@ -107,7 +107,7 @@ fn play(troupe: &mut Troupe, screen: &mut Screen) -> io::Result<Outcome> {
 fn freeze(troupe: &mut Troupe, screen: &mut Screen, lines: &[LineId]) -> io::Result<Durations> {
     let calls = troupe.calls_of(0);
     screen.say(&format!("SIGSTOP to i1, which has {calls} calls; the callers key digits"));
-    let at = troupe.instances[&0].freeze()?;
+    let at = troupe.crew.instances[&0].freeze()?;
     for &line in lines {
         troupe.press(line, "34");
     }
@@ -116,7 +116,7 @@ fn freeze(troupe: &mut Troupe, screen: &mut Screen, lines: &[LineId]) -> io::Res
     durations.add(at, &switches);
     watch(troupe, screen, Duration::from_millis(2_000))?;
     screen.say("SIGCONT to i1: it goes on where it was, and finds its calls gone");
-    troupe.instances[&0].wake()?;
+    troupe.crew.instances[&0].wake()?;
     until("the woken instance's late commands are refused", || {
         Ok(stale_commands(&troupe.status()?) > 0)
     })?;
@@ -132,7 +132,7 @@ fn kill(troupe: &mut Troupe, screen: &mut Screen, lines: &[LineId]) -> io::Resul
     }
     pause(Duration::from_millis(250));
     screen.say(&format!("SIGKILL to i2, which has {calls} calls, in the middle of digits"));
-    let Some(mut instance) = troupe.instances.remove(&1) else {
+    let Some(mut instance) = troupe.crew.instances.remove(&1) else {
         return Err(io::Error::other("the second instance is gone"));
     };
     let at = instance.kill()?;

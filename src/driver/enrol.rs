@@ -217,6 +217,21 @@ pub fn renew(path: &Path) -> Result<String, Failure> {
     ))
 }
 
+/// Credentials for a cluster whose nodes all live on this machine: name and directory of each. The
+/// CA stays with the first one.
+///
+/// # Errors
+/// A CA is there already, or the files cannot be written.
+pub fn all_here(cluster: &str, nodes: &[(&str, &Path)]) -> io::Result<()> {
+    let times = Times::from_now();
+    let Some((_, first)) = nodes.first() else { return Ok(()) };
+    let authority = Authority::create(first, cluster, times)?;
+    nodes.iter().try_for_each(|(name, directory)| {
+        authority.issue_own(name, times)?.store(directory)?;
+        Credentials::load(directory, name).map(drop)
+    })
+}
+
 fn clustered(path: &Path) -> Result<Config, Failure> {
     let config = load_config(path)?.config;
     if config.cluster.profile == ClusterProfile::Single {

@@ -105,6 +105,8 @@ pub struct App {
     acknowledges: bool,
     /// What a caller hears first, and again and again: a prompt's name.
     menu: String,
+    /// Its menu goes on whatever comes: keys sound of nothing, and a promotion begins nothing anew.
+    steady: bool,
     /// Stops its playbacks when a key comes, for a peer that does not do that by itself.
     stops_playbacks: bool,
     channels: BTreeMap<String, Channel>,
@@ -121,6 +123,7 @@ impl App {
             mood: Mood::Working,
             acknowledges,
             menu: "menu".to_owned(),
+            steady: false,
             stops_playbacks: false,
             channels: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -137,6 +140,11 @@ impl App {
     /// Another prompt as menu, so that a caller can hear who serves the call.
     pub fn set_menu(&mut self, prompt: &str) {
         prompt.clone_into(&mut self.menu);
+    }
+
+    /// From here on its menu goes on whatever comes.
+    pub fn stay_steady(&mut self) {
+        self.steady = true;
     }
 
     /// From here on a key stops what is playing.
@@ -176,7 +184,8 @@ impl App {
             channelvars.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
         let (call, digits) = (variable("GW_CALL"), variable("GW_CHECKPOINT"));
-        let rebound = variable("GW_REASON") != "new";
+        let reason = variable("GW_REASON");
+        let rebound = reason != "new";
         self.event(Event::Started { call: call.clone(), rebound });
         self.channels.insert(id.clone(), Channel { call, digits, taken: 0, playing: Vec::new() });
         self.request(&id, "answer", "");
@@ -185,7 +194,9 @@ impl App {
             // lost when this process dies of it.
             self.request(&id, "variable", "variable=GW_ACK&value=0");
         }
-        self.play_menu(&id);
+        if !(self.steady && reason == "promotion") {
+            self.play_menu(&id);
+        }
     }
 
     fn digit(&mut self, channel: Option<ChannelPart>, digit: Option<String>) {
@@ -205,12 +216,13 @@ impl App {
             self.pending.insert(ack, (id.clone(), Event::Acknowledged { call, digits }));
         }
         match digit.as_str() {
-            "*" => self.play("key", &id, "digits/star"),
-            "#" => self.play("key", &id, "digits/pound"),
             "A" => drop(self.request(&id, "redirect", "endpoint=SIP/7000")),
             "B" => drop(self.request(&id, "move", "app=basic")),
             "C" => drop(self.request(&id, "continue", "")),
             "D" => drop(self.send(&id, "DELETE", "")),
+            _ if self.steady => {}
+            "*" => self.play("key", &id, "digits/star"),
+            "#" => self.play("key", &id, "digits/pound"),
             key => self.play("key", &id, &format!("digits/{key}")),
         }
     }
@@ -352,6 +364,23 @@ mod tests {
         ));
         let acknowledged = Event::Acknowledged { call: "c".into(), digits: "123".into() };
         assert_eq!(outputs(&mut app), [Output::Event(acknowledged)]);
+    }
+
+    #[test]
+    fn a_steady_one_begins_nothing_anew_after_a_promotion() {
+        let plays = |reason: &str| {
+            let mut app = App::new(true);
+            app.stay_steady();
+            app.handle_text(&format!(
+                r#"{{"type":"StasisStart","channel":{{"id":"c.2","channelvars":{{
+                "GW_CALL":"c","GW_REASON":"{reason}"}}}}}}"#
+            ));
+            app.handle_text(r#"{"type":"ChannelDtmfReceived","digit":"3","channel":{"id":"c.2"}}"#);
+            let is_play =
+                |output: &&Output| matches!(output, Output::Text(t) if t.contains("/play/"));
+            outputs(&mut app).iter().filter(is_play).count()
+        };
+        assert_eq!((plays("new"), plays("hang"), plays("promotion")), (1, 1, 0));
     }
 
     #[test]

@@ -267,6 +267,11 @@ impl Pbx {
         self.bindings.values().filter(|binding| binding.expires_at > now).count()
     }
 
+    /// The device of each extension that is bound.
+    pub fn devices(&self, now: Instant) -> impl Iterator<Item = SocketAddr> {
+        self.bindings.values().filter(move |b| b.expires_at > now).map(|b| b.address)
+    }
+
     /// Whether an extension is bound.
     pub fn is_registered(&self, extension: &str, now: Instant) -> bool {
         self.bindings.get(extension).is_some_and(|binding| binding.expires_at > now)

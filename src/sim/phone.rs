@@ -94,6 +94,11 @@ impl Phone {
         !self.keys.is_busy()
     }
 
+    /// What it speaks.
+    pub fn codec(&self) -> Codec {
+        self.media.codec
+    }
+
     /// Where its packets go.
     pub fn target(&self) -> SocketAddr {
         self.media.remote

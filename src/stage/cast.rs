@@ -3,25 +3,23 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::instance::{Habits, Instance, Line, Play, Said};
-use super::node::{API_KEY, Node, PASSWORD, Setting, pause};
-use super::pbx::{Command, LineState, PbxNet, Report};
+use super::crew::{Crew, play_at};
+use super::node::{Node, PASSWORD, Setting, pause};
+use super::pbx::{Command, Keep, LineState, PbxNet, Report};
 use super::sound;
 use crate::admin::{Format, Request};
 use crate::codecs::Digit;
 use crate::redact::Redacted;
-use crate::sim::app::Event;
 use crate::sim::pbx::{LineId, Manner};
 use crate::timers::Instant;
 
 /// A play that does not go on after this has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A call is placed every 10 ms.
@@ -45,12 +43,8 @@ pub struct Troupe {
     pub pbx: PbxNet,
     /// The node.
     pub node: Node,
-    /// The instances that live, by index.
-    pub instances: BTreeMap<usize, Instance>,
-    said: mpsc::Receiver<Said>,
-    tell: mpsc::Sender<Said>,
-    lines: Vec<Said>,
-    next_instance: usize,
+    /// The instances.
+    pub crew: Crew,
     next_line: u32,
 }
 
@@ -104,17 +98,7 @@ impl Cast {
             announce: None,
         };
         let node = Node::start(&setting, &self.directory)?;
-        let (tell, said) = mpsc::channel();
-        let troupe = Troupe {
-            pbx,
-            node,
-            instances: BTreeMap::new(),
-            said,
-            tell,
-            lines: Vec::new(),
-            next_instance: 0,
-            next_line: 0,
-        };
+        let troupe = Troupe { pbx, node, crew: Crew::default(), next_line: 0 };
         let ports = self.ports as usize;
         until("every port is registered", || Ok(troupe.pbx.report().registered == ports))?;
         Ok(troupe)
@@ -133,22 +117,9 @@ impl Troupe {
     }
 
     fn start_instance(&mut self, livelocked: bool) -> io::Result<usize> {
-        let index = self.next_instance;
-        self.next_instance += 1;
-        let play = Play {
-            ari: self.node.ari,
-            application: "main".to_owned(),
-            api_key: API_KEY.to_owned(),
-            acknowledges: true,
-            livelocked,
-            habits: Habits::default(),
-        };
-        let instance = Instance::start(index, &play, self.tell.clone())?;
-        self.instances.insert(index, instance);
-        until("the instance is connected", || {
-            Ok(self.heard_of(index).any(|line| *line == Line::Connected))
-        })?;
-        Ok(index)
+        let mut play = play_at(self.node.ari);
+        play.livelocked = livelocked;
+        self.crew.add(&play)
     }
 
     /// Calls so many ports and waits until all are answered and served.
@@ -164,9 +135,9 @@ impl Troupe {
             self.next_line += 1;
             let line = LineId(self.next_line);
             let extension = (FIRST_EXTENSION + n).to_string();
-            let record = n < recorded;
+            let keep = if n < recorded { Keep::Sound } else { Keep::Nothing };
             let delayed_offer = n % 2 == 1;
-            self.pbx.command(Command::Call { line, extension, record, delayed_offer });
+            self.pbx.command(Command::Call { line, extension, keep, delayed_offer });
             pause(CALL_EVERY);
             line
         };
@@ -220,53 +191,22 @@ impl Troupe {
 
     /// How many calls an instance serves, by what it said itself and lost since.
     pub fn calls_of(&mut self, index: usize) -> usize {
-        self.listen();
-        let mut calls = std::collections::BTreeSet::new();
-        for said in self.lines.iter().filter(|said| said.instance == index) {
-            match &said.line {
-                Line::Said(Event::Started { call, .. }) => drop(calls.insert(call.clone())),
-                Line::Said(Event::Ended { call } | Event::Refused { call }) => {
-                    calls.remove(call);
-                }
-                Line::Connected
-                | Line::Beat
-                | Line::StandsBy
-                | Line::Said(Event::Acknowledged { .. }) => {}
-            }
-        }
-        calls.len()
+        self.crew.calls_of(index)
     }
 
     /// The digits that the instances took and acknowledged, by `GW_CALL`.
     pub fn digits(&mut self) -> BTreeMap<String, String> {
-        self.listen();
-        let mut by_call = BTreeMap::<String, String>::new();
-        for said in &self.lines {
-            if let Line::Said(Event::Acknowledged { call, digits }) = &said.line {
-                by_call.insert(call.clone(), digits.clone());
-            }
-        }
-        by_call
+        self.crew.digits()
     }
 
     /// Processes that live: the node and the instances.
     pub fn pids(&self) -> Vec<u32> {
-        let instances = self.instances.values().map(Instance::pid);
-        instances.chain([self.node.pid()]).collect()
+        self.crew.pids().chain([self.node.pid()]).collect()
     }
 
     /// How the calls are, seen from the PBX.
     pub fn report(&self) -> Report {
         self.pbx.report()
-    }
-
-    fn heard_of(&mut self, index: usize) -> impl Iterator<Item = &Line> {
-        self.listen();
-        self.lines.iter().filter(move |said| said.instance == index).map(|said| &said.line)
-    }
-
-    fn listen(&mut self) {
-        self.lines.extend(self.said.try_iter());
     }
 }
 

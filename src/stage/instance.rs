@@ -50,6 +50,8 @@ pub struct Play {
 pub struct Habits {
     /// Its menu is this prompt, so that one can hear who serves a call.
     pub menu: Option<String>,
+    /// Its menu goes on whatever comes: keys sound of nothing, a promotion begins nothing anew.
+    pub steady: bool,
     /// Sends its commands over HTTP, as most client libraries do, not over the WebSocket, and
     /// stops its prompts at a key.
     pub over_http: bool,
@@ -118,6 +120,9 @@ impl Player {
         }
         if let Some(menu) = &habits.menu {
             app.set_menu(menu);
+        }
+        if habits.steady {
+            app.stay_steady();
         }
         if habits.over_http {
             app.stop_playbacks_at_keys();
@@ -285,6 +290,7 @@ impl Habits {
             arguments.extend(["--menu".to_owned(), menu.clone()]);
         }
         let flags = [
+            (self.steady, "--steady"),
             (self.over_http, "--over-http"),
             (self.beats, "--beats"),
             (self.stands_by, "--stands-by"),

@@ -3,10 +3,13 @@
 
 pub mod asterisk;
 pub mod cast;
+pub mod crew;
 pub mod figures;
 pub mod instance;
 pub mod kernel_time;
 pub mod node;
 pub mod pbx;
+mod process;
 mod rest;
 pub mod sound;
+pub mod trio;

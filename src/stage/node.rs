@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
+use super::process;
 use crate::admin::{Format, Reply, Request};
 use crate::driver::admin_socket;
+use crate::timers::Instant;
 
 /// A node is up within this, however loaded the machine.
 const START_WITHIN: Duration = Duration::from_secs(20);
@@ -39,6 +41,10 @@ pub const PASSWORD: &str = "a-play-on-loopback-only-7Qx2";
 /// User and password of the ARI listener in a play.
 pub const API_KEY: &str = "play:a-play-on-loopback-only";
 
+/// Files of a node, in its directory.
+pub(super) const SOCKET: &str = "admin.sock";
+pub(super) const CONFIGURATION: &str = "portkeeper.toml";
+
 /// A node that runs.
 pub struct Node {
     /// Its ARI listener.
@@ -52,24 +58,29 @@ impl Node {
     pub fn start(setting: &Setting, directory: &Path) -> io::Result<Self> {
         let ari = free_tcp_port()?;
         let observe = free_tcp_port()?;
-        let socket = directory.join("admin.sock");
-        let file = directory.join("portkeeper.toml");
+        let socket = directory.join(SOCKET);
         let text = configuration(setting, directory, &socket, ari, observe);
-        write_file(&file, &text)?;
-        let log = create_file(&directory.join("node.log"))?;
-        let child = Command::new(std::env::current_exe()?)
-            .args(["run", "--config"])
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        let mut node = Self { ari, socket, child };
+        write_file(&directory.join(CONFIGURATION), &text)?;
+        let mut node = Self::spawn(ari, directory)?;
         node.wait_for_start(directory)?;
         Ok(node)
     }
 
-    fn wait_for_start(&mut self, directory: &Path) -> io::Result<()> {
+    /// Starts a node whose configuration is in `directory` already, and waits for nothing.
+    pub(super) fn spawn(ari: SocketAddr, directory: &Path) -> io::Result<Self> {
+        let log = append_file(&directory.join("node.log"))?;
+        let child = Command::new(std::env::current_exe()?)
+            .args(["run", "--config"])
+            .arg(directory.join(CONFIGURATION))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        Ok(Self { ari, socket: directory.join(SOCKET), child })
+    }
+
+    /// Waits until it answers; its log is in `directory`.
+    pub(super) fn wait_for_start(&mut self, directory: &Path) -> io::Result<()> {
         let rounds = START_WITHIN.as_millis() / POLL.as_millis();
         for _ in 0..rounds {
             if self.ask(&Request::Status { format: Format::Json }).is_ok() {
@@ -100,18 +111,57 @@ impl Node {
 
     /// Stops it in order: calls end, ports are un-registered.
     pub fn stop(mut self) -> io::Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            kill_process(pid, Signal::TERM)?;
-        }
+        process::signal(&[self.child.id()], Signal::TERM)?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// SIGSTOP to all of its processes, as a host that is lost: nothing ends, nothing answers.
+    /// Returns when the signals were sent.
+    pub fn freeze(&self) -> io::Result<Instant> {
+        process::signal(&process::family(self.child.id()), Signal::STOP)
+    }
+
+    /// SIGCONT to all of its processes.
+    pub fn wake(&self) -> io::Result<Instant> {
+        process::signal(&process::family(self.child.id()), Signal::CONT)
+    }
+
+    /// SIGKILL to all of its processes at once: nobody is left to tell of it.
+    pub fn kill(&mut self) -> io::Result<Instant> {
+        // The first one starts the others: it must not see them end.
+        let family = process::family(self.child.id());
+        process::signal(&family, Signal::STOP)?;
+        let at = process::signal(&family, Signal::KILL)?;
+        self.child.wait()?;
+        Ok(at)
+    }
+
+    /// SIGKILL to the process that does the work; its supervisor, if it has one, lives.
+    pub fn kill_worker(&mut self) -> io::Result<Instant> {
+        let family = process::family(self.child.id());
+        let at = process::signal(family.last().map_or(&[], std::slice::from_ref), Signal::KILL)?;
+        if family.len() == 1 {
+            self.child.wait()?;
+        }
+        Ok(at)
+    }
+
+    /// Whether its first process lives.
+    pub fn is_alive(&mut self) -> io::Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Process ids of all of its processes.
+    pub fn pids(&self) -> Vec<u32> {
+        process::family(self.child.id())
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
         // It may have ended already.
+        drop(process::signal(&process::family(self.child.id()), Signal::KILL));
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -193,6 +243,12 @@ pub(super) fn write_file(path: &Path, text: &str) -> io::Result<()> {
 #[expect(clippy::disallowed_methods, reason = "a face that writes files")]
 pub(super) fn create_file(path: &Path) -> io::Result<std::fs::File> {
     std::fs::File::create(path)
+}
+
+/// A restarted node goes on in the log that it has.
+#[expect(clippy::disallowed_methods, reason = "a face that writes files")]
+fn append_file(path: &Path) -> io::Result<std::fs::File> {
+    std::fs::File::options().create(true).append(true).open(path)
 }
 
 /// Waits between two looks at another process.

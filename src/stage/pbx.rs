@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 
@@ -36,6 +36,8 @@ const COMMANDS_MAX: usize = 1_024;
 /// Packets that are heard before anything else gets its turn.
 const BATCH_MAX: usize = 256;
 
+const RTP_HEADER_LEN: usize = 12;
+
 /// Second octet of RTP. A phone sets it in the first packet of a key and in no other.
 const MARKER: u8 = 0x80;
 
@@ -48,8 +50,8 @@ pub enum Command {
         line: LineId,
         /// Whom.
         extension: String,
-        /// Keep the sound.
-        record: bool,
+        /// What of the sound is kept.
+        keep: Keep,
         /// INVITE without SDP.
         delayed_offer: bool,
     },
@@ -76,11 +78,24 @@ pub enum Command {
     Report(oneshot::Sender<Report>),
 }
 
+/// What of a call's sound is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing but counts and times.
+    Nothing,
+    /// All of it.
+    Sound,
+    /// The pitch of each packet: where in [`super::sound::write_rising`] it is.
+    Pitch,
+}
+
 /// How the calls are.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Extensions that are registered.
     pub registered: usize,
+    /// Registered extensions by the address of their device.
+    pub devices: BTreeMap<IpAddr, usize>,
     /// Every line that there was.
     pub lines: BTreeMap<LineId, LineReport>,
 }
@@ -108,6 +123,8 @@ pub struct LineReport {
     pub keys_at: Vec<Instant>,
     /// Where in the sound, if it was kept, each of these packets ends.
     pub ends: Vec<usize>,
+    /// When each packet with a pitch came, and the pitch in Hz, if that was kept.
+    pub pitches: Vec<(Instant, f64)>,
 }
 
 /// Where a line's call stands.
@@ -131,6 +148,8 @@ pub struct Noted {
     pub at: Instant,
     /// What.
     pub event: pbx::Event,
+    /// The device that an extension was bound to by it.
+    pub device: Option<SocketAddr>,
 }
 
 /// A PBX that runs.
@@ -187,8 +206,9 @@ struct Desk {
     phone: Option<Phone>,
     socket: Arc<UdpSocket>,
     reader: tokio::task::JoinHandle<()>,
-    record: bool,
+    keep: Keep,
     keys_at: Vec<Instant>,
+    pitches: Vec<(Instant, f64)>,
 }
 
 struct Stage {
@@ -281,9 +301,14 @@ impl Stage {
     }
 
     fn hear(&mut self, packet: &Packet) {
-        let desk = self.desks.get_mut(&packet.line);
-        if let Some(phone) = desk.and_then(|desk| desk.phone.as_mut()) {
-            phone.hear(packet.at, &packet.bytes);
+        let Some(desk) = self.desks.get_mut(&packet.line) else { return };
+        let Some(phone) = &mut desk.phone else { return };
+        phone.hear(packet.at, &packet.bytes);
+        if desk.keep == Keep::Pitch
+            && let Some(sound) = packet.bytes.get(RTP_HEADER_LEN..)
+            && let Some(hz) = super::sound::pitch(phone.codec(), sound)
+        {
+            desk.pitches.push((packet.at, hz));
         }
     }
 
@@ -294,8 +319,8 @@ impl Stage {
 
     async fn command(&mut self, command: Command) {
         match command {
-            Command::Call { line, extension, record, delayed_offer } => {
-                self.call(line, extension, record, delayed_offer).await;
+            Command::Call { line, extension, keep, delayed_offer } => {
+                self.call(line, extension, keep, delayed_offer).await;
             }
             Command::Press { line, digits } => self.press(line, &digits),
             Command::Send { line, datagram } => self.send(line, &datagram),
@@ -304,7 +329,7 @@ impl Stage {
         }
     }
 
-    async fn call(&mut self, line: LineId, extension: String, record: bool, delayed_offer: bool) {
+    async fn call(&mut self, line: LineId, extension: String, keep: Keep, delayed_offer: bool) {
         let state = LineState::Calling;
         let caller = format!("20{:03}", line.0 % 1_000);
         let (to, from) = (extension.clone(), caller.clone());
@@ -319,8 +344,8 @@ impl Stage {
         }
         let socket = Arc::new(socket);
         let reader = tokio::spawn(read(line, Arc::clone(&socket), self.packets.clone()));
-        let keys_at = Vec::new();
-        self.desks.insert(line, Desk { phone: None, socket, reader, record, keys_at });
+        let (keys_at, pitches) = (Vec::new(), Vec::new());
+        self.desks.insert(line, Desk { phone: None, socket, reader, keep, keys_at, pitches });
         self.input(pbx::Input::Call { line, extension, caller, media, delayed_offer });
     }
 
@@ -348,10 +373,14 @@ impl Stage {
     fn tell(&mut self, reply: oneshot::Sender<Report>) {
         for (line, desk) in &self.desks {
             if let (Some(phone), Some(entry)) = (&desk.phone, self.report.lines.get_mut(line)) {
-                entry.keep(phone, &desk.keys_at);
+                entry.keep(phone, desk);
             }
         }
         self.report.registered = self.pbx.registered(clock::now());
+        self.report.devices.clear();
+        for device in self.pbx.devices(clock::now()) {
+            *self.report.devices.entry(device.ip()).or_default() += 1;
+        }
         drop(reply.send(self.report.clone()));
     }
 
@@ -372,7 +401,7 @@ impl Stage {
             pbx::Event::Answered { line, media } => {
                 if let Some(desk) = self.desks.get_mut(line) {
                     let ssrc = 0x5000_0000 | line.0;
-                    let mut phone = Phone::new(*media, ssrc, desk.record, at);
+                    let mut phone = Phone::new(*media, ssrc, desk.keep == Keep::Sound, at);
                     phone.keep_arrivals();
                     desk.phone = Some(phone);
                 }
@@ -393,8 +422,12 @@ impl Stage {
             | pbx::Event::Transferred { .. }
             | pbx::Event::FromPort { .. } => {}
         }
+        let device = match &event {
+            pbx::Event::Registered { extension } => self.pbx.bound_to(extension, at),
+            _ => None,
+        };
         // Nobody reads: the notes are for whoever is interested.
-        drop(self.notes.try_send(Noted { at, event }));
+        drop(self.notes.try_send(Noted { at, event, device }));
     }
 
     fn set_state(&mut self, line: LineId, state: LineState) {
@@ -407,15 +440,16 @@ impl Stage {
         self.set_state(line, state);
         let Some(desk) = self.desks.remove(&line) else { return };
         desk.reader.abort();
-        if let (Some(phone), Some(entry)) = (desk.phone, self.report.lines.get_mut(&line)) {
-            entry.keep(&phone, &desk.keys_at);
+        if let (Some(phone), Some(entry)) = (&desk.phone, self.report.lines.get_mut(&line)) {
+            entry.keep(phone, &desk);
         }
     }
 }
 
 impl LineReport {
-    fn keep(&mut self, phone: &Phone, keys_at: &[Instant]) {
-        self.keys_at = keys_at.to_vec();
+    fn keep(&mut self, phone: &Phone, desk: &Desk) {
+        self.keys_at.clone_from(&desk.keys_at);
+        self.pitches.clone_from(&desk.pitches);
         self.heard = phone.heard().clone();
         self.arrivals = phone.arrivals().unwrap_or_default().to_vec();
         self.ends = phone.ends().to_vec();

@@ -45,6 +45,41 @@ pub fn write_tone(path: &Path, hz: u32, milliseconds: u32) -> io::Result<()> {
     write_samples(path, samples.map(|n| ((f64::from(n) * step).sin() * 8_000.0) as i16))
 }
 
+/// Pitch of a rising tone at its beginning, and what it rises in a second.
+const RISES_FROM: f64 = 400.0;
+const RISES_BY: f64 = 50.0;
+/// Length of a rising tone in seconds.
+const RISES_FOR: u32 = 60;
+
+/// Writes a tone that rises all the time, so that its pitch tells where one is in it.
+pub fn write_rising(path: &Path) -> io::Result<()> {
+    let samples = 0..RISES_FOR * SAMPLE_RATE;
+    let turns = |seconds: f64| RISES_FROM * seconds + RISES_BY / 2.0 * seconds * seconds;
+    let sample = |n: u32| (turns(f64::from(n) / f64::from(SAMPLE_RATE)) * TAU).sin() * 8_000.0;
+    write_samples(path, samples.map(|n| sample(n) as i16))
+}
+
+/// Where in a rising tone a pitch is heard.
+pub fn position(hz: f64) -> f64 {
+    (hz - RISES_FROM) / RISES_BY
+}
+
+/// The pitch of a packet's sound in Hz, if it is a tone (Prony's method for one tone: of three
+/// samples in a row the outer two sum up to the middle one times twice the cosine of the angle).
+pub fn pitch(codec: Codec, packet: &[u8]) -> Option<f64> {
+    let law = law(codec);
+    let samples: Vec<f64> =
+        packet.iter().map(|&octet| f64::from(law.decode_sample(octet))).collect();
+    let (mut product, mut energy) = (0.0, 0.0);
+    for three in samples.windows(3) {
+        product += three[1] * (three[0] + three[2]);
+        energy += three[1] * three[1];
+    }
+    let is_loud = energy > 1e6 * samples.len() as f64;
+    let cosine = product / (2.0 * energy);
+    (is_loud && cosine.abs() < 1.0).then(|| cosine.acos() / TAU * f64::from(SAMPLE_RATE))
+}
+
 /// Whether a packet's sound is a tone of this frequency (Goertzel's algorithm).
 pub fn carries(codec: Codec, packet: &[u8], hz: u32) -> bool {
     let law = law(codec);
@@ -84,6 +119,25 @@ fn write_samples(path: &Path, samples: impl Iterator<Item = i16>) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_pitch_of_a_rising_tone_tells_where_one_is_in_it() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let path = directory.path().join("rising.wav");
+        write_rising(&path).expect("written");
+        let mut reader = hound::WavReader::open(&path).expect("readable");
+        let sound: Vec<u8> = reader
+            .samples::<i16>()
+            .map(|sample| Law::A.encode_sample(sample.expect("a sample")))
+            .collect();
+        for (n, packet) in sound.chunks(160).enumerate() {
+            let at = n as f64 * 0.02 + 0.01;
+            let heard = position(pitch(Codec::Pcma, packet).expect("a tone"));
+            assert!((heard - at).abs() < 0.04, "{heard} at {at} s");
+        }
+        assert_eq!(pitch(Codec::Pcmu, &[0xff; 160]), None);
+        assert_eq!(pitch(Codec::Pcmu, &[]), None);
+    }
 
     #[test]
     fn a_tone_is_told_from_another_and_from_silence() {

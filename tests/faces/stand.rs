@@ -389,7 +389,12 @@ impl Drop for Instance {
 pub fn call(pbx: &PbxNet, line: u32, extension: &str) -> LineId {
     let line = LineId(line);
     let extension = extension.to_owned();
-    pbx.command(pbx::Command::Call { line, extension, record: true, delayed_offer: false });
+    pbx.command(pbx::Command::Call {
+        line,
+        extension,
+        keep: pbx::Keep::Sound,
+        delayed_offer: false,
+    });
     line
 }
 

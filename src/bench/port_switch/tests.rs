@@ -41,7 +41,7 @@ fn late_packets_are_looked_for_in_each_window_of_each_line() {
     let mut arrivals: Vec<Instant> = (0..100).map(|n| at(1_000 + n * 20)).collect();
     (arrivals[10], arrivals[60]) = (at(1_208), at(2_211));
     let line = crate::stage::pbx::LineReport { arrivals, ..Default::default() };
-    let pbx = PbxReport { registered: 1, lines: [(LineId(1), line)].into() };
+    let pbx = PbxReport { lines: [(LineId(1), line)].into(), ..PbxReport::default() };
     assert_eq!(late(&pbx, &[at(1_100), at(2_200)]), [at(1_208), at(2_211)]);
     assert_eq!(late(&pbx, &[at(1_400)]), []);
     let report = |stalls| {

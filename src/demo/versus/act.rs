@@ -17,7 +17,7 @@ use crate::sim::pbx::LineId;
 use crate::stage::cast::{FIRST_EXTENSION, until};
 use crate::stage::instance::{Habits, Instance, Line, Play, Said};
 use crate::stage::node::pause;
-use crate::stage::pbx::{Command, LineReport, LineState, PbxNet};
+use crate::stage::pbx::{Command, Keep, LineReport, LineState, PbxNet};
 use crate::stage::sound;
 use crate::timers::{Duration, Instant};
 
@@ -161,7 +161,12 @@ impl Act<'_> {
 
     fn call(&self, line: LineId) {
         let extension = (FIRST_EXTENSION + line.0 - 1).to_string();
-        self.pbx.command(Command::Call { line, extension, record: true, delayed_offer: false });
+        self.pbx.command(Command::Call {
+            line,
+            extension,
+            keep: Keep::Sound,
+            delayed_offer: false,
+        });
     }
 
     fn press(&self, lines: &[LineId], keys: &str) {

@@ -33,7 +33,7 @@ impl Node {
         let records = self.replicas.take(now);
         info!(calls = records.len(), "this node acts");
         let calls = u32::try_from(records.len()).unwrap_or(u32::MAX);
-        self.takeover = Some(Takeover { calls, ..Takeover::default() });
+        self.takeover = Some(Takeover { acted_at_ns: now, calls, ..Takeover::default() });
         self.sip_command(now, sip::Command::Drain(false));
         for record in records {
             self.recover(now, record);

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::config::{Cluster as Config, ClusterProfile, MemberRole, Promotion};
 use crate::ha::Role;
+use crate::timers::Instant;
 
 /// This node's part, and the other nodes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -70,6 +71,8 @@ pub struct Peer {
 /// What became of the calls of a promotion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Takeover {
+    /// When this node began to act, on the boot-time clock.
+    pub acted_at_ns: Instant,
     /// Calls that were to be carried on.
     pub calls: u32,
     /// Calls whose far end speaks with this node.
