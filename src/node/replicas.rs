@@ -2,7 +2,9 @@
 //!
 //! A change waits for 20 ms at most, so that a call that is offered, claimed and begins to play is
 //! told once; every call is told again now and then, because some of a dialog's numbers move
-//! without any event. Copies live in memory only: with both nodes gone the calls are gone too.
+//! without any event, and so that a copy that nobody took back goes. A node that may act no more
+//! keeps copies of its own calls too, while it knows of no other primary: it may be asked to go on.
+//! Copies live in memory only: with both nodes gone the calls are gone too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +19,8 @@ use crate::timers::{Duration, Instant, earliest};
 const GATHER: Duration = Duration::from_millis(20);
 /// Bindings in one message at most.
 const BINDINGS_MAX: usize = 256;
+/// Octets of calls in one message at most. The link quotes them, and takes a frame of 1 MiB.
+const MESSAGE_MAX: usize = 384 * 1024;
 /// Every call is told again after this.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -29,8 +33,38 @@ pub enum CallChange {
     Gone(CallId),
     /// A port's binding at the PBX as it is now.
     Bound(Box<Binding>),
-    /// What follows is all there is.
-    All,
+    /// These are all there are.
+    Only(BTreeSet<CallId>),
+}
+
+impl CallChange {
+    /// In messages of a length that the link takes. What does not fit into any is left out, and its
+    /// call is named.
+    pub fn parted(changes: Vec<Self>) -> (Vec<Vec<Self>>, Vec<CallId>) {
+        let (mut messages, mut left_out) = (Vec::new(), Vec::new());
+        let (mut message, mut filled) = (Vec::new(), 0);
+        for change in changes {
+            let length = change.length();
+            if let (Self::Put(record), true) = (&change, length > MESSAGE_MAX) {
+                left_out.push(record.call());
+                continue;
+            }
+            if filled + length > MESSAGE_MAX && !message.is_empty() {
+                messages.push(std::mem::take(&mut message));
+                filled = 0;
+            }
+            filled += length;
+            message.push(change);
+        }
+        if !message.is_empty() {
+            messages.push(message);
+        }
+        (messages, left_out)
+    }
+
+    fn length(&self) -> usize {
+        serde_json::to_vec(self).map_or(usize::MAX, |text| text.len())
+    }
 }
 
 /// Both directions.
@@ -60,12 +94,18 @@ impl Replicas {
         self.flush_at = Some(now);
     }
 
-    /// The calls to tell of now. `ours`: all there are.
-    pub fn due(&mut self, now: Instant, ours: impl Iterator<Item = CallId>) -> BTreeSet<CallId> {
-        if self.again_at.is_some_and(|at| at <= now) {
-            self.changed.extend(ours);
-            self.again_at = (!self.changed.is_empty()).then_some(now + AGAIN);
-        } else if self.flush_at.is_none_or(|at| at > now) {
+    /// Whether all of our calls are to be told of again. `any`: there are some.
+    pub fn all_due(&mut self, now: Instant, any: bool) -> bool {
+        let due = self.again_at.take_if(|at| *at <= now).is_some();
+        if due && any {
+            self.again_at = Some(now + AGAIN);
+        }
+        due
+    }
+
+    /// The calls to tell of now.
+    pub fn due(&mut self, now: Instant) -> BTreeSet<CallId> {
+        if self.flush_at.is_none_or(|at| at > now) {
             return BTreeSet::new();
         }
         self.flush_at = None;
@@ -107,7 +147,7 @@ impl Replicas {
             CallChange::Put(record) => drop(self.theirs.insert(record.call(), (now, record))),
             CallChange::Gone(call) => drop(self.theirs.remove(&call)),
             CallChange::Bound(binding) => drop(self.bindings.insert(binding.port, binding)),
-            CallChange::All => self.theirs.clear(),
+            CallChange::Only(calls) => self.theirs.retain(|call, _| calls.contains(call)),
         }
     }
 

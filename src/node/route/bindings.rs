@@ -40,7 +40,7 @@ impl Node {
         let due = self.replicas.granted_due(now);
         let bound = |port| self.sip.binding(port).map(|b| CallChange::Bound(Box::new(b)));
         let changes = due.into_iter().filter_map(bound).collect();
-        self.tell_calls(changes);
+        self.tell_calls(now, changes);
     }
 
     /// All of them, for a node that has just come.

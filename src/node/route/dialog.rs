@@ -9,6 +9,7 @@ use crate::ivr::{self, ChannelState};
 use crate::media::{self, SourcePolicy, StreamStart};
 use crate::node::Node;
 use crate::node::call::{Call, Leg, Socket, Transfer};
+use crate::node::replicas::CallChange;
 use crate::pool;
 use crate::sdp::{Direction, LocalMedia, Negotiated};
 use crate::sip::{self, EndCause};
@@ -161,6 +162,7 @@ impl Node {
     /// The call is over: everybody forgets it.
     pub(in crate::node) fn ended(&mut self, now: Instant, call: CallId, cause: EndCause) {
         let Some(entry) = self.calls.remove(&call) else {
+            self.replicas.told(now, CallChange::Gone(call));
             self.drop_orphan(now, call);
             return;
         };

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use crate::config::PortKind;
 use crate::ha::member;
 use crate::ids::{CallId, PortId};
+use crate::node::record::CallRecord;
 use crate::node::replicas::CallChange;
 use crate::node::snapshot::AlarmKind;
 use crate::node::snapshot::cluster::Takeover;
@@ -32,6 +33,7 @@ impl Node {
         self.drop_orphans(now, |_| true);
         let records = self.replicas.take(now);
         info!(calls = records.len(), "this node acts");
+        self.tell_calls(now, all_of(records.iter().cloned()));
         let calls = u32::try_from(records.len()).unwrap_or(u32::MAX);
         self.takeover = Some(Takeover { acted_at_ns: now, calls, ..Takeover::default() });
         self.sip_command(now, sip::Command::Drain(false));
@@ -58,7 +60,11 @@ impl Node {
         }
         let of_pool = |call: &&CallId| !self.controls.calls.contains_key(call);
         let calls: Vec<CallId> = self.calls.keys().filter(of_pool).copied().collect();
+        let others = self.member.as_ref().is_some_and(|member| member.ha().primary(now).is_some());
         for call in calls {
+            if let Some(record) = self.call_record(now, call).filter(|_| !others) {
+                self.replicas.told(now, CallChange::Put(Box::new(record)));
+            }
             self.orphan(now, call);
         }
     }
@@ -119,14 +125,28 @@ impl Node {
 
     /// Tells the other node what changed about our calls, if it is time to.
     pub(in crate::node) fn tell_copies(&mut self, now: Instant) {
-        let due = self.replicas.due(now, self.calls.keys().copied());
-        let change = |call| match self.call_record(now, call) {
-            Some(record) => CallChange::Put(Box::new(record)),
-            None => CallChange::Gone(call),
-        };
-        let changes = due.into_iter().map(change).collect();
-        self.tell_calls(changes);
+        if self.replicas.all_due(now, !self.calls.is_empty()) {
+            self.tell_calls(now, self.all_calls(now));
+        }
+        let due = self.replicas.due(now);
+        let changes = due.into_iter().filter_map(|call| self.change(now, call)).collect();
+        self.tell_calls(now, changes);
         self.tell_bindings(now);
+    }
+
+    /// `None`: the call is one of another node that is not carried on yet.
+    fn change(&self, now: Instant, call: CallId) -> Option<CallChange> {
+        if self.calls.get(&call).is_some_and(|entry| entry.recovery.is_some()) {
+            return None;
+        }
+        let record = self.call_record(now, call);
+        Some(record.map_or(CallChange::Gone(call), |record| CallChange::Put(Box::new(record))))
+    }
+
+    fn all_calls(&self, now: Instant) -> Vec<CallChange> {
+        let changes = self.calls.keys().filter_map(|&call| self.change(now, call));
+        let only = CallChange::Only(self.calls.keys().copied().collect());
+        std::iter::once(only).chain(changes).collect()
     }
 
     /// The same, whether it is time to or not.
@@ -135,12 +155,20 @@ impl Node {
         self.tell_copies(now);
     }
 
-    pub(super) fn tell_calls(&mut self, changes: Vec<CallChange>) {
-        let Some(peer) = self.config.cluster.data_peer().filter(|_| !changes.is_empty()) else {
-            return;
-        };
-        let message = Box::new(member::Message::Calls(changes));
-        self.outputs.push_back(Output::Peer { to: peer.id, message });
+    pub(super) fn tell_calls(&mut self, now: Instant, changes: Vec<CallChange>) {
+        let Some(peer) = self.config.cluster.data_peer() else { return };
+        let (messages, left_out) = CallChange::parted(changes);
+        for changes in messages {
+            let message = Box::new(member::Message::Calls(changes));
+            self.outputs.push_back(Output::Peer { to: peer.id, message });
+        }
+        for call in left_out {
+            let text = format!(
+                "call {call} is too large to be copied to the backup and would be lost with this \
+                 node: let its application set fewer or shorter channel variables"
+            );
+            self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
+        }
     }
 
     /// All of our calls, for a node that has just come.
@@ -148,10 +176,13 @@ impl Node {
         if !self.copies_calls() {
             return;
         }
-        let records = self.calls.keys().filter_map(|&call| self.call_record(now, call));
-        let puts = records.map(|record| CallChange::Put(Box::new(record)));
-        let all = std::iter::once(CallChange::All).chain(puts).collect();
-        self.tell_calls(all);
+        self.tell_calls(now, self.all_calls(now));
         self.tell_all_bindings(now);
     }
+}
+
+/// Copies that have just been taken over are all there are.
+fn all_of(records: impl Iterator<Item = CallRecord> + Clone) -> Vec<CallChange> {
+    let only = CallChange::Only(records.clone().map(|record| record.call()).collect());
+    std::iter::once(only).chain(records.map(|r| CallChange::Put(Box::new(r)))).collect()
 }

@@ -246,6 +246,72 @@ fn the_sound_of_a_lost_call_ends_after_half_a_minute() {
 }
 
 #[test]
+fn a_node_that_lost_the_lease_for_a_moment_carries_its_own_calls_on() {
+    let (mut a, _) = copied();
+    let call = a.call;
+    fence(&mut a);
+    a.run(Duration::from_millis(100));
+    promote(&mut a);
+    let made = opened(&mut a, call);
+    made.to_pbx("INVITE ");
+    assert_eq!(made.played().len(), 1, "the prompt goes on");
+    assert_eq!(a.node.calls[&call].takeovers, 1);
+    assert_eq!(a.node.takeover.map(|takeover| takeover.calls), Some(1));
+}
+
+#[test]
+fn a_call_that_ended_while_nobody_acted_is_not_carried_on() {
+    let (mut a, _) = copied();
+    fence(&mut a);
+    a.caller_hangs_up();
+    promote(&mut a);
+    assert_eq!(a.node.calls.len(), 0);
+}
+
+#[test]
+fn what_a_new_primary_has_is_all_that_the_old_one_keeps_copies_of() {
+    let (mut a, mut b) = copied();
+    let call = a.call;
+    b.node.replicas.told(b.now, CallChange::Gone(call));
+    fence(&mut a);
+    assert_eq!(a.node.replicas.copies(), 1);
+    let made = promote(&mut b);
+    told(&mut a, made.copies);
+    assert_eq!(a.node.replicas.copies(), 0);
+}
+
+#[test]
+fn many_calls_are_told_in_messages_that_the_link_takes() {
+    let (mut a, _) = copied();
+    let change = CallChange::Put(Box::new(a.node.call_record(a.now, a.call).expect("a call")));
+    let (messages, left_out) = CallChange::parted(vec![change; 500]);
+    assert_eq!((messages.iter().map(Vec::len).sum::<usize>(), left_out.len()), (500, 0));
+    assert!(messages.len() > 1);
+    for message in &messages {
+        let text =
+            serde_json::to_string(&member::Message::<Vec<CallChange>>::Calls(message.clone()));
+        let quoted = serde_json::to_string(&text.expect("plain data")).expect("text");
+        assert!(quoted.len() < crate::ha::peer::FRAME_MAX * 9 / 10, "{}", quoted.len());
+    }
+    a.take();
+}
+
+#[test]
+fn a_call_that_no_message_holds_is_left_out_and_raises_an_alarm() {
+    let (mut a, mut b) = copied();
+    for n in 0..60 {
+        let value = "%01".repeat(2_500);
+        let path = format!("channels/{{id}}/variable?variable=V{n}&value={value}");
+        assert_eq!(a.post(FIRST, &path).status(), 204);
+        a.run(Duration::from_millis(100));
+    }
+    copy(&mut a, &mut b);
+    let alarms = a.node.snapshot(a.now).alarms;
+    assert!(alarms.iter().any(|alarm| alarm.kind.to_string().contains("too large to be")));
+    assert_eq!(b.node.replicas.copies(), 1, "what was told of it before");
+}
+
+#[test]
 fn a_call_comes_back_to_the_node_that_had_it() {
     let (mut a, mut b) = copied();
     let call = a.call;

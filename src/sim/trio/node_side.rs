@@ -326,7 +326,7 @@ impl World {
                 }
             }
             CallChange::Gone(call) => drop(copies.remove(call)),
-            CallChange::All => copies.clear(),
+            CallChange::Only(calls) => copies.retain(|call, _| calls.contains(call)),
             CallChange::Bound(_) => {}
         }
     }
