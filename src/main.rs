@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use portkeeper::admin::{Format, NewAgent, Request, RoleWish};
 use portkeeper::bench::{
-    ari, false_verdicts, livelock, media, peer, port_switch, promotion, register, simulation,
+    ari, false_verdicts, livelock, media, peer, phone_promotion, port_switch, promotion, register,
+    simulation,
 };
 use portkeeper::config::Log;
 use portkeeper::demo;
@@ -279,6 +280,18 @@ enum Bench {
         /// SIGKILL to the primary's process, whose supervisor lives.
         #[arg(long)]
         process: bool,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// A person promotes the other node by telephone.
+    PhonePromotion {
+        /// Voice ports.
+        #[arg(long, default_value_t = 100)]
+        ports: u32,
+        /// Promotions.
+        #[arg(long, default_value_t = 20)]
+        runs: u32,
         /// One JSON object.
         #[arg(long)]
         json: bool,
@@ -641,6 +654,10 @@ fn measured(bench: Bench) -> Result<String, Failure> {
             };
             let options = promotion::Options { ports, calls, runs, loss, rate, json };
             promotion::run(options).map(|report| report.nothing_lost())
+        }
+        Bench::PhonePromotion { ports, runs, json } => {
+            let report = phone_promotion::run(phone_promotion::Options { ports, runs, json });
+            report.map(|report| report.failed == 0)
         }
         Bench::Media { calls, seconds, json } => {
             media::run(media::Options { calls, seconds, json }).map(|_| true)

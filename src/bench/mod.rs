@@ -5,6 +5,7 @@ pub mod false_verdicts;
 pub mod livelock;
 pub mod media;
 pub mod peer;
+pub mod phone_promotion;
 pub mod port_switch;
 pub mod promotion;
 pub mod register;

@@ -126,7 +126,12 @@ pub fn run(options: Options) -> io::Result<Report> {
 
 fn measure(options: Options, directory: &Path) -> io::Result<Report> {
     let ports = options.ports.max(options.calls + 1);
-    let cast = Cast { ports, register_rate: options.rate, directory: directory.to_owned() };
+    let cast = Cast {
+        ports,
+        register_rate: options.rate,
+        promotion: "auto",
+        directory: directory.to_owned(),
+    };
     let mut trio = cast.start()?;
     let surroundings = Surroundings::begin(&trio.pids());
     let mut found = Found::default();

@@ -217,17 +217,21 @@ pub fn renew(path: &Path) -> Result<String, Failure> {
     ))
 }
 
-/// Credentials for a cluster whose nodes all live on this machine: name and directory of each. The
-/// CA stays with the first one.
+/// Credentials and pepper for a cluster whose nodes all live on this machine: of each its name, the
+/// directory for credentials and that of its store. The CA stays with the first one.
 ///
 /// # Errors
 /// A CA is there already, or the files cannot be written.
-pub fn all_here(cluster: &str, nodes: &[(&str, &Path)]) -> io::Result<()> {
+pub fn all_here(cluster: &str, nodes: &[(&str, &Path, &Path)]) -> io::Result<()> {
     let times = Times::from_now();
-    let Some((_, first)) = nodes.first() else { return Ok(()) };
+    let Some((_, first, store)) = nodes.first() else { return Ok(()) };
     let authority = Authority::create(first, cluster, times)?;
-    nodes.iter().try_for_each(|(name, directory)| {
+    std::fs::create_dir_all(store)?;
+    let pepper = Pepper::open(store)?;
+    nodes.iter().try_for_each(|(name, directory, store)| {
         authority.issue_own(name, times)?.store(directory)?;
+        std::fs::create_dir_all(store)?;
+        pepper.give(store)?;
         Credentials::load(directory, name).map(drop)
     })
 }

@@ -21,7 +21,7 @@ pub mod observe;
 pub mod peer_net;
 pub mod pins;
 mod progress;
-mod prompts;
+pub mod prompts;
 mod recorder;
 pub mod relay;
 mod room;

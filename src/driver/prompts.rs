@@ -5,6 +5,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the driver reads files")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -24,7 +25,7 @@ const DEPTH_MAX: usize = 3;
 
 /// Loads every `.wav` below `directory`.
 pub fn load(directory: &Path) -> io::Result<Prompts> {
-    let mut prompts = Prompts { menu: menu_words(encode), ..Prompts::default() };
+    let mut prompts = Prompts { menu: menu(), ..Prompts::default() };
     read_directory(directory, "", DEPTH_MAX, &mut prompts).map_err(|error| {
         let text = format!("media.prompts {}: {error}", directory.display());
         io::Error::new(error.kind(), text)
@@ -37,6 +38,11 @@ pub fn load(directory: &Path) -> io::Result<Prompts> {
         }
     }
     Ok(prompts)
+}
+
+/// The words of the phone menu.
+pub fn menu() -> BTreeMap<&'static str, Arc<Prompt>> {
+    menu_words(encode)
 }
 
 /// Reads one stored recording.

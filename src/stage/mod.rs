@@ -1,6 +1,7 @@
 //! The simulator's actors on loopback sockets: a PBX with phones, IVR applications as processes,
 //! and a node as a process. `portkeeper demo` and `portkeeper bench` play on it.
 
+pub mod agent;
 pub mod asterisk;
 pub mod cast;
 pub mod crew;

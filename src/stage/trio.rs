@@ -5,6 +5,7 @@
 //! IVR instances are connected to both data nodes. Where calls are carried on, they stay steady:
 //! what a caller hears then is what the node does.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,13 +19,13 @@ use super::crew::{Crew, play_at};
 use super::node::{
     API_KEY, CONFIGURATION, Node, PASSWORD, SOCKET, free_tcp_port, pause, write_file,
 };
-use super::pbx::{Command, Keep, LineState, PbxNet};
+use super::pbx::{Command, Keep, LineState, Noted, PbxNet};
 use super::sound;
 use crate::admin::{Format, Request, RoleWish};
 use crate::codecs::Digit;
 use crate::driver::enrol;
 use crate::redact::Redacted;
-use crate::sim::pbx::{LineId, Manner};
+use crate::sim::pbx::{Event, LineId, Manner};
 use crate::timers::Instant;
 
 /// Names of the nodes; the first two have the ports.
@@ -47,6 +48,8 @@ pub struct Cast {
     pub ports: u32,
     /// Registrations that a node may begin in a second; 0: no pacing.
     pub register_rate: u32,
+    /// `cluster.promotion`
+    pub promotion: &'static str,
     /// Directory for files of this play.
     pub directory: PathBuf,
 }
@@ -93,7 +96,7 @@ impl Cast {
         for site in &mut trio.sites {
             site.node.wait_for_start(&site.directory)?;
         }
-        trio.wait_for_primary()?;
+        trio.begin(self.promotion)?;
         (0..WITNESS).try_for_each(|at| trio.staff(at))?;
         Ok(trio)
     }
@@ -103,9 +106,14 @@ impl Cast {
     }
 
     fn enrol(&self) -> io::Result<()> {
-        let directories = NAMES.map(|name| self.directory_of(name).join("credentials"));
-        let nodes: Vec<(&str, &Path)> =
-            NAMES.into_iter().zip(directories.iter().map(PathBuf::as_path)).collect();
+        let stores = NAMES.map(|name| self.directory_of(name));
+        let credentials = stores.clone().map(|store| store.join("credentials"));
+        let directories = credentials.iter().zip(&stores);
+        let nodes: Vec<(&str, &Path, &Path)> = NAMES
+            .into_iter()
+            .zip(directories)
+            .map(|(name, (credentials, store))| (name, credentials.as_path(), store.as_path()))
+            .collect();
         enrol::all_here("play", &nodes)
     }
 
@@ -157,6 +165,7 @@ name = "{name}"
 id = "play"
 profile = "trio"
 timers = "lan"
+promotion = "{promotion}"
 credentials = "{credentials}"
 store = "{store}"
 {nodes}
@@ -185,6 +194,7 @@ socket = "{socket}"
 listen = "{observe}"
 "#,
             name = NAMES[*at],
+            promotion = self.cast.promotion,
             credentials = directory.join("credentials").display(),
             store = directory.join("state.db").display(),
             nodes = self.nodes(),
@@ -244,6 +254,17 @@ impl Site {
 }
 
 impl Trio {
+    /// With the policy `manual` a person makes the first primary.
+    fn begin(&self, promotion: &str) -> io::Result<()> {
+        if promotion == "manual" {
+            until("the first node is promoted", || {
+                let wish = RoleWish::Promote { node: None, force: None };
+                Ok(self.sites[0].node.ask(&Request::Role { wish, format: Format::Json }).is_ok())
+            })?;
+        }
+        self.wait_for_primary().map(drop)
+    }
+
     /// The data node that is primary.
     pub fn primary(&self) -> Option<usize> {
         (0..WITNESS).find(|&at| self.sites[at].role().as_deref() == Some("primary"))
@@ -304,10 +325,18 @@ impl Trio {
 
     /// Calls one port.
     pub fn dial(&mut self, port: u32) -> LineId {
+        self.dial_extension(FIRST_EXTENSION + port, Keep::Pitch, port % 2 == 1)
+    }
+
+    /// Calls the control extension of the witness.
+    pub fn dial_witness(&mut self, keep: Keep) -> LineId {
+        self.dial_extension(FIRST_CONTROL + WITNESS as u32, keep, false)
+    }
+
+    fn dial_extension(&mut self, extension: u32, keep: Keep, delayed_offer: bool) -> LineId {
         self.next_line += 1;
         let line = LineId(self.next_line);
-        let extension = (FIRST_EXTENSION + port).to_string();
-        let (keep, delayed_offer) = (Keep::Pitch, port % 2 == 1);
+        let extension = extension.to_string();
         self.pbx.command(Command::Call { line, extension, keep, delayed_offer });
         line
     }
@@ -377,6 +406,45 @@ impl Trio {
     pub fn pids(&self) -> Vec<u32> {
         let nodes = self.sites.iter().flat_map(|site| site.node.pids());
         self.crew.pids().chain(nodes).collect()
+    }
+}
+
+/// Which ports were bound to a node since one began to watch.
+pub struct Registrations {
+    address: IpAddr,
+    ports: BTreeSet<String>,
+    bound: BTreeSet<String>,
+    /// When the last of them was.
+    pub complete_at: Option<Instant>,
+}
+
+impl Registrations {
+    /// Watches a node.
+    pub fn at(trio: &Trio, at: usize) -> Self {
+        let extensions = FIRST_EXTENSION..FIRST_EXTENSION + trio.ports;
+        Self {
+            address: trio.sites[at].address,
+            ports: extensions.map(|n| n.to_string()).collect(),
+            bound: BTreeSet::new(),
+            complete_at: None,
+        }
+    }
+
+    /// Takes what the PBX noted.
+    pub fn see(&mut self, noted: &Noted) {
+        let Event::Registered { extension } = &noted.event else { return };
+        let here = noted.device.is_some_and(|device| device.ip() == self.address);
+        if here && self.ports.contains(extension) {
+            self.bound.insert(extension.clone());
+        }
+        if self.complete_at.is_none() && self.bound.len() == self.ports.len() {
+            self.complete_at = Some(noted.at);
+        }
+    }
+
+    /// How many are bound, of how many.
+    pub fn progress(&self) -> (usize, usize) {
+        (self.bound.len(), self.ports.len())
     }
 }
 

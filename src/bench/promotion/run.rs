@@ -1,18 +1,17 @@
 //! One promotion, from the loss of a primary to its return as a backup.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
 use super::{Found, Loss, Options};
 use crate::driver::clock;
 use crate::sim::pbx::{Event, LineId};
-use crate::stage::cast::{FIRST_EXTENSION, PATIENCE};
+use crate::stage::cast::PATIENCE;
 use crate::stage::figures::Digits;
 use crate::stage::node::pause;
 use crate::stage::pbx::{LineReport, LineState, Noted};
 use crate::stage::sound;
-use crate::stage::trio::{Trio, other};
+use crate::stage::trio::{Registrations, Trio, other};
 use crate::timers::{Duration, Instant};
 
 /// A new caller waits so long for an answer, and dials again.
@@ -84,26 +83,25 @@ fn watch(
         for noted in trio.pbx.events.try_iter() {
             eyes.see(&noted);
         }
-        if let (Some(registered_at), Some(answered_at)) = (eyes.registered_at, eyes.answered_at) {
+        if let (Some(registered_at), Some(answered_at)) =
+            (eyes.registrations.complete_at, eyes.answered_at)
+        {
             eyes.hang_up(trio);
             found.calls_refused += eyes.refused;
             return Ok(Seen { registered_at, answered_at });
         }
     }
+    let (bound, ports) = eyes.registrations.progress();
+    let answered = eyes.answered_at.is_some();
     let what = format!(
-        "waited in vain: {} of {} ports are registered, new calls answered: {}",
-        eyes.bound.len(),
-        eyes.ports.len(),
-        eyes.answered_at.is_some()
+        "waited in vain: {bound} of {ports} ports are registered, new calls answered: {answered}"
     );
     Err(io::Error::new(io::ErrorKind::TimedOut, what))
 }
 
 struct Eyes {
     address: IpAddr,
-    ports: BTreeSet<String>,
-    bound: BTreeSet<String>,
-    registered_at: Option<Instant>,
+    registrations: Registrations,
     answered_at: Option<Instant>,
     attempt: Option<Attempt>,
     /// Ports without a call.
@@ -122,12 +120,9 @@ struct Attempt {
 
 impl Eyes {
     fn new(trio: &Trio, next: usize, calls: u32) -> Self {
-        let extensions = FIRST_EXTENSION..FIRST_EXTENSION + trio.ports;
         Self {
             address: trio.sites[next].address,
-            ports: extensions.map(|n| n.to_string()).collect(),
-            bound: BTreeSet::new(),
-            registered_at: None,
+            registrations: Registrations::at(trio, next),
             answered_at: None,
             attempt: None,
             free: trio.ports.saturating_sub(calls),
@@ -161,15 +156,8 @@ impl Eyes {
     }
 
     fn see(&mut self, noted: &Noted) {
+        self.registrations.see(noted);
         match &noted.event {
-            Event::Registered { extension } if self.ports.contains(extension) => {
-                if noted.device.is_some_and(|device| device.ip() == self.address) {
-                    self.bound.insert(extension.clone());
-                }
-                if self.registered_at.is_none() && self.bound.len() == self.ports.len() {
-                    self.registered_at = Some(noted.at);
-                }
-            }
             Event::Answered { line, media }
                 if self.is_attempt(*line) && media.remote.ip() == self.address =>
             {
