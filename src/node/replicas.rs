@@ -89,6 +89,13 @@ impl Replicas {
         self.again_at.get_or_insert(now + AGAIN);
     }
 
+    /// Nothing is told any more until something changes.
+    pub fn rest(&mut self) {
+        self.changed.clear();
+        self.granted.clear();
+        (self.flush_at, self.again_at, self.granted_at) = (None, None, None);
+    }
+
     /// What changed is told now.
     pub fn hurry(&mut self, now: Instant) {
         self.flush_at = Some(now);

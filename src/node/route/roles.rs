@@ -50,6 +50,8 @@ impl Node {
             return;
         }
         warn!(calls = self.calls.len(), "this node acts no more");
+        self.tell_copies_now(now);
+        self.replicas.rest();
         self.duty = Duty::Following;
         self.acts_since = None;
         self.alarms.clear(|kind| matches!(kind, AlarmKind::OnBackup { .. }));
@@ -125,6 +127,9 @@ impl Node {
 
     /// Tells the other node what changed about our calls, if it is time to.
     pub(in crate::node) fn tell_copies(&mut self, now: Instant) {
+        if !self.copies_calls() {
+            return;
+        }
         if self.replicas.all_due(now, !self.calls.is_empty()) {
             self.tell_calls(now, self.all_calls(now));
         }

@@ -260,6 +260,21 @@ fn a_node_that_lost_the_lease_for_a_moment_carries_its_own_calls_on() {
 }
 
 #[test]
+fn a_node_that_acts_no_more_tells_the_last_change_and_then_nothing() {
+    let (mut a, mut b) = copied();
+    a.post(FIRST, "channels/{id}/variable?variable=GW_CHECKPOINT&value=menu-9");
+    let mut made = fence(&mut a);
+    assert!(made.copies.iter().any(|change| matches!(change, CallChange::Put(_))));
+    told(&mut b, std::mem::take(&mut made.copies));
+    assert!(a.run(Duration::from_secs(60)).copies.is_empty());
+    let call = a.call;
+    promote(&mut b);
+    let made = opened(&mut b, call);
+    let start = &made.events.first().expect("StasisStart").1;
+    assert_eq!(start["channel"]["channelvars"]["GW_CHECKPOINT"], "menu-9");
+}
+
+#[test]
 fn a_call_that_ended_while_nobody_acted_is_not_carried_on() {
     let (mut a, _) = copied();
     fence(&mut a);
