@@ -24,6 +24,7 @@ use portkeeper::driver::enrol;
 use portkeeper::driver::ledger;
 use portkeeper::driver::relay::{self, NodeAddress};
 use portkeeper::stage::instance::{self, Habits, Play};
+use portkeeper::stage::promotion::Loss;
 
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100)]
@@ -648,12 +649,12 @@ fn measured(bench: Bench) -> Result<String, Failure> {
         }
         Bench::Promotion { ports, calls, runs, rate, planned, process, json } => {
             let loss = match (planned, process) {
-                (true, _) => promotion::Loss::Planned,
-                (_, true) => promotion::Loss::Process,
-                _ => promotion::Loss::Host,
+                (true, _) => Loss::Planned,
+                (_, true) => Loss::Process,
+                _ => Loss::Host,
             };
             let options = promotion::Options { ports, calls, runs, loss, rate, json };
-            promotion::run(options).map(|report| report.nothing_lost())
+            promotion::run(options).map(|report| report.outcome.nothing_lost())
         }
         Bench::PhonePromotion { ports, runs, json } => {
             let report = phone_promotion::run(phone_promotion::Options { ports, runs, json });

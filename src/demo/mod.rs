@@ -2,9 +2,11 @@
 //!
 //! A PBX emulator, a node with 30 registered ports and three IVR instances, all real processes and
 //! sockets. Callers listen to a menu and key digits; one instance is frozen and woken, another is
-//! killed; and at the end it is counted what the callers noticed.
+//! killed; and at the end it is counted what the callers noticed. In a second act, which
+//! [`second`] tells, a whole server dies.
 
 mod screen;
+mod second;
 mod versus;
 
 use std::io;
@@ -67,17 +69,22 @@ pub fn run(options: &Options) -> io::Result<bool> {
     let outcome = play(&mut troupe, &mut screen)?;
     let sounds = keep_sounds(&troupe.report(), &directory)?;
     troupe.node.stop()?;
+    let second = second::play(&directory, &mut screen)?;
     screen.say("");
-    for line in outcome.text().lines() {
+    for line in outcome.text().lines().chain(second.text().lines()) {
         screen.plain(line);
     }
     for path in sounds {
         screen.plain(&format!("listen to what a caller heard: {}", path.display()));
     }
     if options.json {
-        screen.result(&outcome.json().to_string());
+        let mut result = outcome.json();
+        for (key, value) in second.json()? {
+            result[key] = value;
+        }
+        screen.result(&result.to_string());
     }
-    Ok(outcome.is_clean())
+    Ok(outcome.is_clean() && second.is_clean())
 }
 
 /// The acts, in order.

@@ -1,8 +1,9 @@
 //! A person with a telephone, who promotes the other node by what the menu says.
 //!
 //! The person knows nothing but an agent number, a PIN and what is heard: words are told by their
-//! sound, which is that of the built-in prompts in the call's codec. A word counts when all of it
-//! was heard, and began when its first packet came.
+//! sound, which is that of the built-in prompts in the call's codec. Where the person knows what
+//! comes, half a second of it is enough to go on; digits and results count when all of them was
+//! heard. A word began when its first packet came.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,6 +25,9 @@ use crate::timers::Instant;
 /// Agent number and PIN of the person.
 pub const NUMBER: &str = "4711";
 const PIN: &str = "836152";
+
+/// So much of a question is enough for whoever knows it: half a second.
+const HINT_LEN: usize = 4_000;
 
 /// A word by which a longer one is looked for: 20 ms of it.
 const KEY_LEN: usize = 160;
@@ -86,13 +90,21 @@ impl Person {
         spoken
     }
 
-    /// The words that were heard from an octet on, in order.
-    fn words_in(&self, line: &LineReport, from: usize, wanted: &[&'static str]) -> Vec<Said> {
+    /// The words of which so many octets, or all, were heard from an octet on, in order.
+    fn words_in(
+        &self,
+        line: &LineReport,
+        from: usize,
+        wanted: &[&'static str],
+        enough: usize,
+    ) -> Vec<Said> {
         let Some((codec, sound)) = &line.sound else { return Vec::new() };
         let mut said = Vec::new();
         for &word in wanted {
             let Some(prompt) = self.words.get(word) else { continue };
-            for begins in places(*codec, sound, from, in_codec(prompt, *codec)) {
+            let whole = in_codec(prompt, *codec);
+            let word_sound = whole.get(..enough).unwrap_or(whole);
+            for begins in places(*codec, sound, from, word_sound) {
                 let packet = line.ends.partition_point(|&end| end <= begins);
                 let Some(&at) = line.arrivals.get(packet) else { continue };
                 said.push(Said { word, begins, at });
@@ -105,14 +117,14 @@ impl Person {
 
 impl Conversation<'_> {
     fn promote(&mut self) -> io::Result<Spoken> {
-        self.hear(&["portkeeper/agent-number"], 1)?;
+        self.hear(&["portkeeper/welcome"], 1, HINT_LEN)?;
         self.press(&format!("{NUMBER}#"));
-        self.hear(&["portkeeper/pin"], 1)?;
+        self.hear(&["portkeeper/pin"], 1, HINT_LEN)?;
         self.press(&format!("{PIN}#"));
-        self.hear(&["portkeeper/no-primary", "portkeeper/primary-server"], 1)?;
+        self.hear(&["portkeeper/no-primary", "portkeeper/primary-server"], 1, HINT_LEN)?;
         self.press("1");
-        self.hear(&["portkeeper/key-to-promote"], 1)?;
-        let digits = self.hear(&DIGITS, 3)?;
+        self.hear(&["portkeeper/key-to-promote"], 1, HINT_LEN)?;
+        let digits = self.hear(&DIGITS, 3, usize::MAX)?;
         let digits: String =
             digits.iter().filter_map(|said| said.word.strip_prefix("digits/")).collect();
         self.press(&digits);
@@ -122,7 +134,7 @@ impl Conversation<'_> {
             "portkeeper/promotion-refused",
             "portkeeper/not-correct",
         ];
-        let result = self.hear(&results, 1)?.remove(0);
+        let result = self.hear(&results, 1, usize::MAX)?.remove(0);
         if result.word != results[0] {
             return Err(io::Error::other(format!("the person heard {}", result.word)));
         }
@@ -139,14 +151,19 @@ impl Conversation<'_> {
     }
 
     /// Listens until so many of these words were heard; goes on behind the last of them.
-    fn hear(&mut self, wanted: &[&'static str], count: usize) -> io::Result<Vec<Said>> {
+    fn hear(
+        &mut self,
+        wanted: &[&'static str],
+        count: usize,
+        enough: usize,
+    ) -> io::Result<Vec<Said>> {
         let until = clock::now() + PATIENCE;
         while clock::now() < until {
             let line = self.report();
             if line.state == LineState::Lost {
                 return Err(io::Error::other("the menu hung up"));
             }
-            let mut said = self.person.words_in(&line, self.from, wanted);
+            let mut said = self.person.words_in(&line, self.from, wanted, enough);
             if said.len() >= count {
                 said.truncate(count);
                 self.from = said.last().map_or(self.from, |last| last.begins + KEY_LEN);
@@ -155,7 +172,7 @@ impl Conversation<'_> {
             pause(LISTEN);
         }
         let all: Vec<_> = self.person.words.keys().copied().collect();
-        let heard = self.person.words_in(&self.report(), self.from, &all);
+        let heard = self.person.words_in(&self.report(), self.from, &all, usize::MAX);
         let heard: Vec<_> = heard.iter().map(|said| said.word).collect();
         let what = format!(
             "the person waited in vain for {}, and heard: {}",
@@ -221,15 +238,16 @@ mod tests {
             ..LineReport::default()
         };
         let words = |line: &LineReport, from| -> Vec<&str> {
-            person.words_in(line, from, &DIGITS).iter().map(|said| said.word).collect()
+            person.words_in(line, from, &DIGITS, usize::MAX).iter().map(|said| said.word).collect()
         };
         assert_eq!(words(&line, 0), ["digits/4", "digits/7", "digits/7"]);
-        assert_eq!(person.words_in(&line, 0, &DIGITS)[0].at, Instant::from_nanos(640));
+        assert_eq!(person.words_in(&line, 0, &DIGITS, usize::MAX)[0].at, Instant::from_nanos(640));
         let promoted = ["portkeeper/promoted"];
-        assert_eq!(person.words_in(&line, 0, &promoted).len(), 1);
+        assert_eq!(person.words_in(&line, 0, &promoted, usize::MAX).len(), 1);
         let mut cut = line.clone();
         cut.sound = line.sound.map(|(codec, sound)| (codec, sound[..end - 1].to_vec()));
-        assert_eq!(person.words_in(&cut, 0, &promoted).len(), 0);
+        assert_eq!(person.words_in(&cut, 0, &promoted, usize::MAX).len(), 0);
+        assert_eq!(person.words_in(&cut, 0, &promoted, HINT_LEN).len(), 1);
         assert_eq!(words(&cut, 4_000).len(), 2);
     }
 }

@@ -19,7 +19,7 @@ use crate::sim::pbx::{LineId, Manner};
 use crate::timers::Instant;
 
 /// A play that does not go on after this has failed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A call is placed every 10 ms.

@@ -11,6 +11,7 @@ pub mod kernel_time;
 pub mod node;
 pub mod pbx;
 mod process;
+pub mod promotion;
 mod rest;
 pub mod sound;
 pub mod trio;

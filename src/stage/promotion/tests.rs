@@ -1,8 +1,6 @@
 //! Gaps and places in a prompt, from packets.
 
-use super::run::{longest_gap, offset_error};
 use super::*;
-use crate::stage::pbx::LineReport;
 
 fn at(ms: u64) -> Instant {
     Instant::from_nanos(ms * 1_000_000)
