@@ -121,11 +121,16 @@ demo() {
     [ $peers = no ] || "$portkeeper" demo --against-asterisk
 }
 
-# Instances are frozen and killed under calls, again and again for three minutes.
+# The primary's process is killed fifty times under calls. Then instances are frozen and killed under
+# calls, again and again for two minutes.
 kill_loops() {
-    local began=$SECONDS result loops=0 out
+    local began result loops=0 out
+    result=$("$portkeeper" bench promotion --ports 10 --calls 4 --runs 50 --process --json | tail -n 1)
+    echo "$result"
+    nothing_lost "$result" stale_claims acknowledged_lost
+    began=$SECONDS
     out=$(mktemp -d)
-    while [ $((SECONDS - began)) -lt 180 ]; do
+    while [ $((SECONDS - began)) -lt 120 ]; do
         result=$("$portkeeper" bench port-switch --ports 30 --runs 5 --json | tail -n 1)
         nothing_lost "$result" false_verdicts
         result=$("$portkeeper" demo --json --out "$out" 2> /dev/null | tail -n 1)

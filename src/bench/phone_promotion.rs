@@ -102,7 +102,7 @@ fn once(trio: &mut Trio, person: &Person, found: &mut Found) -> io::Result<()> {
     let spoken = person.promote(trio)?;
     let mut registrations = Registrations::at(trio, next);
     until("every port is registered", || {
-        trio.pbx.events.try_iter().for_each(|noted| registrations.see(&noted));
+        trio.pbx.events.try_iter().for_each(|noted| registrations.see(trio, &noted));
         Ok(registrations.complete_at.is_some())
     })?;
     let since = |at: crate::timers::Instant| at.saturating_duration_since(spoken.confirmed_at);

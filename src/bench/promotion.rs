@@ -72,6 +72,7 @@ fn measure(options: Options, directory: &Path) -> io::Result<Report> {
             eprint!("\r{n} of {runs} runs");
         }
     }
+    figures.check_records(&trio)?;
     Ok(Report {
         outcome: figures.outcome(ports, calls, runs, loss),
         register_rate: rate,
@@ -84,7 +85,7 @@ fn once(trio: &mut Trio, calls: u32, loss: Loss, figures: &mut Figures) -> io::R
     let act = Act::begin(trio, calls, loss)?;
     let lost_at = act.lose(trio)?;
     act.watch(trio, lost_at, figures)?;
-    act.end(trio)
+    act.end(trio, figures)
 }
 
 impl Report {

@@ -55,16 +55,17 @@ pub fn play(directory: &Path, screen: &mut Screen) -> io::Result<Second> {
     let mut figures = Figures::default();
     let registered_at = act.watch(&mut trio, lost_at, &mut figures)?;
     let since = |at: Instant| at.saturating_duration_since(spoken.confirmed_at);
-    let second = Second {
+    screen.say(&format!("{CALLS} calls go on at {next}; {primary} is started again"));
+    let sound = keep_sound(&trio, directory)?;
+    act.end(&mut trio, &mut figures)?;
+    screen.say(&format!("{primary} may not act, and follows {next}"));
+    figures.check_records(&trio)?;
+    Ok(Second {
         promotion: figures.outcome(PORTS, CALLS, 1, Loss::Power),
         spoken: since(spoken.spoken_at),
         registered: since(registered_at),
-        sound: keep_sound(&trio, directory)?,
-    };
-    screen.say(&format!("{CALLS} calls go on at {next}; {primary} is started again"));
-    act.end(&mut trio)?;
-    screen.say(&format!("{primary} may not act, and follows {next}"));
-    Ok(second)
+        sound,
+    })
 }
 
 /// What the agent heard.

@@ -9,6 +9,7 @@
 mod tests;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::io;
 
 use serde::Serialize;
@@ -68,6 +69,10 @@ pub struct Figures {
     calls_lost: usize,
     calls_refused: usize,
     digits: Digits,
+    /// Calls whose record was acknowledged.
+    recorded: BTreeSet<String>,
+    stale_claims: usize,
+    acknowledged_lost: usize,
 }
 
 /// The same in the words of the JSON.
@@ -105,6 +110,12 @@ pub struct Outcome {
     pub digits_doubled: usize,
     /// Keys in all.
     pub digits_sent: usize,
+    /// Ports that the lost node registered when another one was primary.
+    pub stale_claims: usize,
+    /// Records of calls (CDRs) that were acknowledged.
+    pub acknowledged: usize,
+    /// Those of them that the store of the last primary lacks.
+    pub acknowledged_lost: usize,
 }
 
 impl Loss {
@@ -173,14 +184,23 @@ impl Act {
     }
 
     /// Everybody hangs up, and the lost node comes back as a backup.
-    pub fn end(self, trio: &mut Trio) -> io::Result<()> {
+    pub fn end(self, trio: &mut Trio, figures: &mut Figures) -> io::Result<()> {
+        let calls = trio.sites[self.next].calls()?;
         trio.hang_up(&self.lines, self.next)?;
+        trio.wait_until_recorded(self.next)?;
+        let names = calls.iter().filter_map(|call| call["call"].as_str());
+        figures.recorded.extend(names.map(str::to_owned));
+        trio.pbx.events.try_iter().for_each(drop);
         match self.loss {
             Loss::Host => drop(trio.sites[self.primary].node.wake()?),
             Loss::Power => trio.restart(self.primary)?,
             Loss::Planned | Loss::Process => {}
         }
-        trio.wait_for_backup(self.primary)
+        trio.wait_for_backup(self.primary)?;
+        let noted: Vec<_> = trio.pbx.events.try_iter().collect();
+        let stale = noted.iter().filter(|noted| trio.is_claim(noted, self.primary));
+        figures.stale_claims += stale.count();
+        Ok(())
     }
 
     fn press(&self, trio: &Trio, keys: &str) {
@@ -205,6 +225,13 @@ impl Figures {
         Ok(())
     }
 
+    /// Looks whether every record that was acknowledged is in the store of the primary.
+    pub fn check_records(&mut self, trio: &Trio) -> io::Result<()> {
+        let kept = trio.recorded_calls(trio.wait_for_primary()?)?;
+        self.acknowledged_lost = self.recorded.difference(&kept).count();
+        Ok(())
+    }
+
     /// What came out of so many runs.
     pub fn outcome(&self, ports: u32, calls: u32, runs: u32, loss: Loss) -> Outcome {
         Outcome {
@@ -224,14 +251,19 @@ impl Figures {
             digits_lost: self.digits.lost,
             digits_doubled: self.digits.doubled,
             digits_sent: self.digits.sent,
+            stale_claims: self.stale_claims,
+            acknowledged: self.recorded.len(),
+            acknowledged_lost: self.acknowledged_lost,
         }
     }
 }
 
 impl Outcome {
-    /// Every call and every key came through, each key once.
+    /// Every call and every key came through, each key once; every record is there; and nobody
+    /// claimed a port that was another node's.
     pub fn nothing_lost(&self) -> bool {
         (self.calls_lost, self.digits_lost, self.digits_doubled) == (0, 0, 0)
+            && (self.acknowledged_lost, self.stale_claims) == (0, 0)
     }
 
     /// A table, without a headline.
@@ -254,6 +286,10 @@ impl Outcome {
             self.digits_sent,
             self.digits_lost,
             self.digits_doubled,
+        );
+        text += &format!(
+            "records acknowledged: {}, lost: {}; ports claimed by the lost node: {}\n",
+            self.acknowledged, self.acknowledged_lost, self.stale_claims,
         );
         text
     }

@@ -23,7 +23,8 @@ use super::pbx::{Command, Keep, LineState, Noted, PbxNet};
 use super::sound;
 use crate::admin::{Format, Request, RoleWish};
 use crate::codecs::Digit;
-use crate::driver::enrol;
+use crate::driver::{enrol, ledger};
+use crate::ids::CallId;
 use crate::redact::Redacted;
 use crate::sim::pbx::{Event, LineId, Manner};
 use crate::timers::Instant;
@@ -402,6 +403,33 @@ impl Trio {
         until("every call has ended", || Ok(self.sites[at].calls()?.is_empty()))
     }
 
+    /// Waits until every record of a node is stored on a second one, too.
+    pub fn wait_until_recorded(&self, at: usize) -> io::Result<()> {
+        until("every record is acknowledged", || {
+            Ok(self.sites[at].status()?["cluster"]["facts_pending"] == 0)
+        })
+    }
+
+    /// The calls of which a node's store has a record.
+    pub fn recorded_calls(&self, at: usize) -> io::Result<BTreeSet<String>> {
+        let path = self.sites[at].directory.join(CONFIGURATION);
+        let lines =
+            ledger::cdr(&path, true).map_err(|failure| io::Error::other(format!("{failure:?}")))?;
+        let call = |line: &str| {
+            let record: Value = serde_json::from_str(line).ok()?;
+            Some(CallId(record["fact"]["body"]["Cdr"]["call"].as_u64()?).to_string())
+        };
+        Ok(lines.lines().filter_map(call).collect())
+    }
+
+    /// Whether a node registered a voice port.
+    pub fn is_claim(&self, noted: &Noted, at: usize) -> bool {
+        let Event::Registered { extension } = &noted.event else { return false };
+        let ports = FIRST_EXTENSION..FIRST_EXTENSION + self.ports;
+        let is_port = extension.parse().is_ok_and(|number| ports.contains(&number));
+        is_port && noted.device.is_some_and(|device| device.ip() == self.sites[at].address)
+    }
+
     /// Processes that live: the nodes and the instances.
     pub fn pids(&self) -> Vec<u32> {
         let nodes = self.sites.iter().flat_map(|site| site.node.pids());
@@ -411,8 +439,8 @@ impl Trio {
 
 /// Which ports were bound to a node since one began to watch.
 pub struct Registrations {
-    address: IpAddr,
-    ports: BTreeSet<String>,
+    at: usize,
+    ports: usize,
     bound: BTreeSet<String>,
     /// When the last of them was.
     pub complete_at: Option<Instant>,
@@ -421,30 +449,23 @@ pub struct Registrations {
 impl Registrations {
     /// Watches a node.
     pub fn at(trio: &Trio, at: usize) -> Self {
-        let extensions = FIRST_EXTENSION..FIRST_EXTENSION + trio.ports;
-        Self {
-            address: trio.sites[at].address,
-            ports: extensions.map(|n| n.to_string()).collect(),
-            bound: BTreeSet::new(),
-            complete_at: None,
-        }
+        Self { at, ports: trio.ports as usize, bound: BTreeSet::new(), complete_at: None }
     }
 
     /// Takes what the PBX noted.
-    pub fn see(&mut self, noted: &Noted) {
+    pub fn see(&mut self, trio: &Trio, noted: &Noted) {
         let Event::Registered { extension } = &noted.event else { return };
-        let here = noted.device.is_some_and(|device| device.ip() == self.address);
-        if here && self.ports.contains(extension) {
+        if trio.is_claim(noted, self.at) {
             self.bound.insert(extension.clone());
         }
-        if self.complete_at.is_none() && self.bound.len() == self.ports.len() {
+        if self.complete_at.is_none() && self.bound.len() == self.ports {
             self.complete_at = Some(noted.at);
         }
     }
 
     /// How many are bound, of how many.
     pub fn progress(&self) -> (usize, usize) {
-        (self.bound.len(), self.ports.len())
+        (self.bound.len(), self.ports)
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn until_served(
         eyes.dial_again(trio);
         pause(LOOK);
         for noted in trio.pbx.events.try_iter() {
-            eyes.see(&noted);
+            eyes.see(trio, &noted);
         }
         if let (Some(registered_at), Some(answered_at)) =
             (eyes.registrations.complete_at, eyes.answered_at)
@@ -114,8 +114,8 @@ impl Eyes {
         }
     }
 
-    fn see(&mut self, noted: &Noted) {
-        self.registrations.see(noted);
+    fn see(&mut self, trio: &Trio, noted: &Noted) {
+        self.registrations.see(trio, noted);
         match &noted.event {
             Event::Answered { line, media }
                 if self.is_attempt(*line) && media.remote.ip() == self.address =>
