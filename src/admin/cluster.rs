@@ -35,6 +35,9 @@ pub(super) fn lines(cluster: &Cluster) -> String {
     for reason in &cluster.unproven {
         let _ = writeln!(text, "unproven   {reason}");
     }
+    if let Some(ms) = cluster.data_age_ms.filter(|ms| *ms > 0) {
+        let _ = writeln!(text, "data       {} s old", ms / 1_000);
+    }
     if let Some(ms) = cluster.on_backup_since_ms {
         let hours = ms / 3_600_000;
         let (days, hours) = (hours / 24, hours % 24);
@@ -141,6 +144,7 @@ peer       w: not heard for 4 s
 passive    a is primary
 ready      28 of 30 ports proven
 unproven   2 ports: not asked yet
+data       4 s old
 on backup  for 1 d 1 h: bring the other server back
 armed      redundancy: a backup and a witness
 takeover   2 of 3 live calls kept, 1 lost

@@ -1,5 +1,6 @@
 //! One snapshot with something of everything, for tests.
 
+use crate::ha::peer::Unproven;
 use crate::ids::{CallId, Generation, InstanceId, PortId};
 use crate::node::Snapshot;
 use crate::node::snapshot::cluster::{Cluster, Peer, Takeover};
@@ -220,7 +221,9 @@ pub(super) fn cluster() -> Cluster {
         copied_calls: 2,
         ports_proven: 28,
         ports: 30,
+        unproven_ports: Unproven { untried: 2, ..Unproven::default() },
         unproven: vec!["2 ports: not asked yet".to_owned()],
+        data_age_ms: Some(4_200),
         on_backup_since_ms: Some(90_000_000),
         takeover: Some(Takeover {
             acted_at_ns: Instant::from_nanos(1_000),

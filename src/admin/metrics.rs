@@ -10,7 +10,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::health::Counts;
+use crate::ha::peer::Unproven;
 use crate::node::Snapshot;
+use crate::node::snapshot::cluster::Cluster;
 use crate::node::snapshot::{AlarmKind, Counters, HISTOGRAM_MS, Histogram, Instance};
 
 /// The `Content-Type` of the text.
@@ -58,6 +60,7 @@ impl Page<'_> {
             let (proven, of) = (cluster.ports_proven, cluster.ports);
             self.gauge("ports_proven", "Ports that this node has, or could have", proven.into())?;
             self.gauge("ports_of_pool", "Ports of the configuration", of.into())?;
+            self.readiness(cluster)?;
         }
         let counts = Counts::of(snapshot);
         self.gauges(
@@ -217,6 +220,25 @@ impl Page<'_> {
 
     fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
         self.descriptor(name, help, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn readiness(&mut self, cluster: &Cluster) -> fmt::Result {
+        let Unproven { refused, unreachable, prompts, codecs, udp_ports, disk, untried } =
+            cluster.unproven_ports;
+        let by_reason = [
+            ("refused", refused),
+            ("unreachable", unreachable),
+            ("prompts", prompts),
+            ("codecs", codecs),
+            ("udp_ports", udp_ports),
+            ("disk", disk),
+            ("untried", untried),
+        ];
+        let ports = |count| usize::try_from(count).unwrap_or(usize::MAX);
+        let by_reason = by_reason.map(|(reason, count)| (reason, ports(count))).into();
+        self.gauges("ports_unproven", "Ports that a backup lacks", "reason", &by_reason)?;
+        let Some(age) = cluster.data_age_ms else { return Ok(()) };
+        self.gauge("data_age_seconds", "Age of the copy of calls and facts", seconds(age))
     }
 
     fn gauges(

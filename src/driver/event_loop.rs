@@ -219,6 +219,7 @@ impl EventLoop {
             ToNode::PinChecked { call, check, matched } => {
                 self.node.handle_input(now, Input::PinChecked { call, check, matched });
             }
+            ToNode::Disk { free } => self.node.handle_input(now, Input::Disk { free }),
             ToNode::Cluster(input) => self.node.handle_input(now, Input::Cluster(*input)),
             // Whoever asked may be gone.
             ToNode::Agent { change, who, done } => {

@@ -8,6 +8,7 @@ mod autostart;
 pub mod clock;
 mod cluster;
 pub mod commands;
+mod disk;
 pub mod enrol;
 mod event_loop;
 pub mod faces;
@@ -115,6 +116,11 @@ pub enum ToNode {
         index: usize,
         /// In words.
         why: String,
+    },
+    /// How much is free where facts are stored.
+    Disk {
+        /// Bytes.
+        free: u64,
     },
     /// A PIN was compared.
     PinChecked {

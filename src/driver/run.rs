@@ -24,7 +24,7 @@ use super::faces::{Faces, stop_signal};
 use super::pins::Pins;
 use super::rtp_net::{self, RtpNet};
 use super::sip_net::SipNet;
-use super::{Links, Progress, ToNode, clock, http, notify, prompts, to_node_channel};
+use super::{Links, Progress, ToNode, clock, disk, http, notify, prompts, to_node_channel};
 use crate::config::{ClusterProfile, Config};
 use crate::ha::member;
 use crate::ids::Rng;
@@ -82,6 +82,8 @@ pub fn start(config: Config, causes: Vec<String>) -> io::Result<Running> {
     let (links, ari) = faces.block_on(listen_ari(&config, &to_node))?;
     let others = faces.block_on(Faces::bind(&config.admin))?;
     let pins = open_pins(&config)?;
+    let keeps_facts = config.cluster.profile != ClusterProfile::Single;
+    let store = keeps_facts.then(|| config.cluster.store.clone());
     let rounds = Arc::new(AtomicU64::new(0));
     let (stop, stopped) = oneshot::channel();
     let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
@@ -110,6 +112,9 @@ pub fn start(config: Config, causes: Vec<String>) -> io::Result<Running> {
     }
     let _runtime = faces.enter();
     others.serve(&to_node, &progress, pins);
+    if let Some(store) = store {
+        faces.spawn(disk::watch(store, to_node.clone()));
+    }
     notify::ready();
     info!(%ari, "ready");
     Ok(Running { to_node, faces, stop, control })

@@ -122,14 +122,58 @@ pub struct Beat {
     pub ports_proven: u32,
     /// Ports of the pool.
     pub ports: u32,
-    /// Age of its copy of calls and facts, in milliseconds; 0 on the primary.
-    pub data_age_ms: u64,
+    /// Ports that a backup has not proven, by reason.
+    #[serde(default)]
+    pub unproven: Unproven,
+    /// Age of its copy of calls and facts, in milliseconds; 0 on the primary. `None`: nothing was
+    /// ever copied.
+    pub data_age_ms: Option<u64>,
+    /// What has to be equal at the node that takes over.
+    #[serde(default)]
+    pub sound: Sound,
+}
+
+/// Ports that a backup has not proven, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unproven {
+    /// The PBX refuses password or account.
+    pub refused: u32,
+    /// The PBX does not answer.
+    pub unreachable: u32,
+    /// Prompts are missing, or differ from the primary's.
+    pub prompts: u32,
+    /// The primary speaks a codec with the PBX that is not configured here.
+    pub codecs: u32,
+    /// No UDP port is free.
+    pub udp_ports: u32,
+    /// The disk is nearly full.
+    pub disk: u32,
+    /// Not asked yet, or nobody may ask.
+    pub untried: u32,
+}
+
+/// What a call sounds like at a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sound {
+    /// Digest of its prompts, of names and sound.
+    pub prompts: u64,
+    /// Its codecs: bit n is static payload type n.
+    pub codecs: u32,
 }
 
 impl Beat {
     /// Of a node that has only started.
-    pub const fn at_start(role: Role) -> Self {
-        Self { role, pbx_reachable: None, calls: 0, ports_proven: 0, ports: 0, data_age_ms: 0 }
+    pub fn at_start(role: Role) -> Self {
+        Self {
+            role,
+            pbx_reachable: None,
+            calls: 0,
+            ports_proven: 0,
+            ports: 0,
+            unproven: Unproven::default(),
+            data_age_ms: None,
+            sound: Sound::default(),
+        }
     }
 }
 

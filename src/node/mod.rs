@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use crate::config::{ClusterProfile, Config, PortKind, Rehearsal};
 use crate::ha::fact_ship::Token;
-use crate::ha::peer::Beat;
+use crate::ha::peer::{Beat, Sound};
 use crate::ha::role::Answer;
 use crate::ha::{member, role};
 use crate::ids::{
@@ -155,6 +155,11 @@ pub enum Input {
         change: AgentChange,
         /// Who.
         who: Who,
+    },
+    /// How much is free where facts are stored; at least once a minute.
+    Disk {
+        /// Bytes.
+        free: u64,
     },
     /// Something about the links to other nodes that a person must see to.
     Trouble {
@@ -415,7 +420,11 @@ impl Node {
         let alerts = AlertCalls::new(on_call.unwrap_or_default());
         let asks = config.cluster.rehearsal == Rehearsal::Query;
         let pool: Vec<PortId> = config.pool_ports().iter().map(|port| port.id).collect();
-        let readiness = Readiness::new(now, pool.into_iter(), asks);
+        let alarms = Alarms::new(&config, &prompts, now);
+        let codecs = config.pbx.codecs.iter().map(|codec| 1 << codec.payload_type()).sum();
+        let sound = Sound { prompts: prompts.digest(), codecs };
+        let missing = alarms.stands(|kind| matches!(kind, AlarmKind::PromptMissing { .. }));
+        let readiness = Readiness::new(now, pool.into_iter(), asks, sound, missing);
         let mut node = Self {
             started_at: now,
             phase: Phase::Running,
@@ -451,7 +460,7 @@ impl Node {
             udp_ports: UdpPorts::new(&config.media),
             timers: BTreeSet::new(),
             rebinds: Rebinds::default(),
-            alarms: Alarms::new(&config, &prompts, now),
+            alarms,
             counters: snapshot::Counters::default(),
             outbound_at: VecDeque::new(),
             prompts,
@@ -472,6 +481,7 @@ impl Node {
                 self.ivr.handle_wall(unix_ms, now);
                 self.instances_changed(now);
                 self.alarms.pass(now);
+                self.tell_beat(now);
             }
             Input::Sip(input) => self.sip.handle_input(now, input),
             Input::Media { port, call, at, event } => {
@@ -495,6 +505,7 @@ impl Node {
             }
             Input::ProgramFailed { index, why } => self.program_failed(now, index, &why),
             Input::Agent { id, change, who } => self.change_agent(now, id, change, who),
+            Input::Disk { free } => self.disk(now, free),
             Input::Trouble { text } => {
                 self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
             }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use crate::codecs::tone::Signal;
 use crate::codecs::wav;
 use crate::ivr::MediaUri;
@@ -70,6 +72,21 @@ impl Prompts {
     pub fn spoken(&self, speech: &Speech, language: &str) -> Vec<Arc<Prompt>> {
         let word = |name| self.sound(name, language).or_else(|| self.menu.get(name));
         speech.prompts().iter().filter_map(|&name| word(name).cloned()).collect()
+    }
+
+    /// Of names and sound of everything that the site has brought: two nodes that agree in it play
+    /// the same.
+    pub fn digest(&self) -> u64 {
+        let mut all = Sha256::new();
+        for (name, sound) in &self.sounds {
+            // Lengths keep a name and a sound apart from each other.
+            all.update((name.len() as u64).to_be_bytes());
+            all.update(name);
+            all.update((sound.pcmu.len() as u64).to_be_bytes());
+            all.update(&sound.pcmu);
+        }
+        let first = all.finalize().first_chunk().copied();
+        u64::from_be_bytes(first.unwrap_or_default())
     }
 
     /// The sounds of a row of URIs.

@@ -1,14 +1,17 @@
 //! Whether a backup could take over: what it proves all the time, port by port, and what it lacks.
 //!
-//! A port is proven when the PBX took its password. One port is asked every ten seconds, in turn,
-//! and the first answer that says that the PBX does not want to be asked ends that for
-//! good: a rehearsal must not harm the PBX that it is there for. A port that is not proven keeps no
-//! node from being promoted; a PBX that does not answer and a lack of UDP ports do.
+//! A port is proven when the PBX took its password and nothing else that its calls need is missing:
+//! prompts equal to the primary's, its codecs, a UDP port, room on the disk. One port is asked
+//! every ten seconds, in turn, and the first answer that says that the PBX does not want to be
+//! asked ends that for good: a rehearsal must not harm the PBX that it is there for. Prompts and
+//! codecs come with the primary's heartbeat; what was last heard holds when it is gone.
+//!
+//! A port that is not proven keeps no node from being promoted by itself. A person is told what is
+//! missing first; what only a comparison says does not stand against taking a dead primary over.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
+use crate::ha::peer::{Sound, Unproven};
 use crate::ids::PortId;
 use crate::sip::Queried;
 use crate::timers::{Duration, Instant};
@@ -17,18 +20,8 @@ use crate::timers::{Duration, Instant};
 pub const ASK_EVERY: Duration = Duration::from_secs(10);
 /// The first one so long after the start: the PBX may just be starting too.
 const FIRST: Duration = Duration::from_secs(5);
-
-/// Why a port is not proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unproven {
-    /// The PBX refuses its password or account.
-    Refused,
-    /// The PBX does not answer.
-    Unreachable,
-    /// Its turn has not come, or nobody may ask.
-    Untried,
-}
+/// Facts and recordings of a busy day need less.
+const DISK_FREE_MIN: u64 = 1 << 30;
 
 /// The rehearsal of one node.
 #[derive(Debug)]
@@ -40,14 +33,51 @@ pub struct Readiness {
     next: usize,
     /// The status with which the PBX said that it does not want to be asked.
     ended: Option<u16>,
+    /// Prompts and codecs of this node.
+    pub sound: Sound,
+    /// Prompts that the configuration names are not there.
+    misses_prompts: bool,
+    /// Those of the primary, as last heard.
+    primary: Option<Sound>,
+    /// It is heard.
+    primary_answers: bool,
+    disk_full: bool,
+    /// Sentences that stand as alarms.
+    pub alarmed: Vec<String>,
+}
+
+/// What is missing for all ports of a backup.
+#[derive(Clone, Copy, Debug)]
+struct Lacks {
+    prompts: bool,
+    codecs: bool,
+    disk: bool,
 }
 
 impl Readiness {
-    /// Of these ports; `asks`: the configuration wants it.
-    pub fn new(now: Instant, ports: impl Iterator<Item = PortId>, asks: bool) -> Self {
+    /// Of these ports; `asks`: the configuration wants it. `misses_prompts`: some that the
+    /// configuration names are not there.
+    pub fn new(
+        now: Instant,
+        ports: impl Iterator<Item = PortId>,
+        asks: bool,
+        sound: Sound,
+        misses_prompts: bool,
+    ) -> Self {
         let ports: BTreeMap<_, _> = ports.map(|port| (port, None)).collect();
         let ask_at = (asks && !ports.is_empty()).then_some(now + FIRST);
-        Self { ports, ask_at, next: 0, ended: None }
+        Self {
+            ports,
+            ask_at,
+            next: 0,
+            ended: None,
+            sound,
+            misses_prompts,
+            primary: None,
+            primary_answers: false,
+            disk_full: false,
+            alarmed: Vec::new(),
+        }
     }
 
     /// The port to ask now.
@@ -76,25 +106,88 @@ impl Readiness {
         }
     }
 
-    /// How many ports are proven.
-    pub fn proven(&self) -> u32 {
-        let proven = |queried: &&Option<Queried>| **queried == Some(Queried::Proven);
-        u32::try_from(self.ports.values().filter(proven).count()).unwrap_or(u32::MAX)
+    /// The primary's prompts and codecs, from its heartbeat; `None`: none is heard. Whether that is
+    /// news.
+    pub fn primary(&mut self, sound: Option<Sound>) -> bool {
+        let before = (self.primary, self.primary_answers);
+        self.primary = sound.or(self.primary);
+        self.primary_answers = sound.is_some();
+        before != (self.primary, self.primary_answers)
     }
 
-    /// How many are not, by reason; no zeros.
-    pub fn unproven(&self) -> Vec<(u32, Unproven)> {
-        let mut counts = BTreeMap::<Unproven, u32>::new();
-        for queried in self.ports.values() {
-            let why = match queried {
-                Some(Queried::Proven) => continue,
-                Some(Queried::Refused { .. }) => Unproven::Refused,
-                Some(Queried::Silent) => Unproven::Unreachable,
-                None => Unproven::Untried,
-            };
-            *counts.entry(why).or_default() += 1;
+    /// Bytes that are free where facts are stored. Whether that changes anything.
+    pub fn disk(&mut self, free: u64) -> bool {
+        let full = free < DISK_FREE_MIN;
+        std::mem::replace(&mut self.disk_full, full) != full
+    }
+
+    fn lacks(&self) -> Lacks {
+        let primary = self.primary.unwrap_or(self.sound);
+        Lacks {
+            prompts: self.misses_prompts || primary.prompts != self.sound.prompts,
+            codecs: primary.codecs & !self.sound.codecs != 0,
+            disk: self.disk_full,
         }
-        counts.into_iter().map(|(why, count)| (count, why)).collect()
+    }
+
+    /// How many ports are proven, and why the others are not. `udp_ports`: how many are free.
+    pub fn counts(&self, udp_ports: usize) -> (u32, Unproven) {
+        let (mut proven, mut unproven) = (0_u32, Unproven::default());
+        let lacks = self.lacks();
+        let mut udp_ports = udp_ports;
+        for queried in self.ports.values() {
+            let has_udp_port = udp_ports > 0;
+            udp_ports = udp_ports.saturating_sub(1);
+            let count = match queried {
+                Some(Queried::Refused { .. }) => &mut unproven.refused,
+                Some(Queried::Silent) => &mut unproven.unreachable,
+                Some(Queried::Proven) | None if lacks.prompts => &mut unproven.prompts,
+                Some(Queried::Proven) | None if lacks.codecs => &mut unproven.codecs,
+                Some(Queried::Proven) | None if lacks.disk => &mut unproven.disk,
+                Some(Queried::Proven) | None if !has_udp_port => &mut unproven.udp_ports,
+                Some(Queried::Proven) => &mut proven,
+                None => &mut unproven.untried,
+            };
+            *count += 1;
+        }
+        (proven, unproven)
+    }
+
+    /// What a person has to see to before this node is made primary; each says who must do what.
+    /// `udp_ports`: how many are free.
+    pub fn against(&self, udp_ports: usize) -> Vec<String> {
+        let (_, unproven) = self.counts(udp_ports);
+        let lacks = self.lacks();
+        let (refused, asks) = (unproven.refused, self.note().is_none());
+        let mut against = Vec::new();
+        if refused > 0 && asks {
+            against.push(format!(
+                "the PBX refuses the passwords of {refused} ports to this node: see pbx.log and \
+                 [[ports]], or force the promotion and serve without them"
+            ));
+        }
+        if udp_ports < self.ports.len() {
+            against.push(
+                "fewer UDP ports are free than there are voice ports: widen media.udp_ports"
+                    .to_owned(),
+            );
+        }
+        if lacks.disk {
+            let text = "less than 1 GiB is free where facts are stored: make room on this disk";
+            against.push(text.to_owned());
+        }
+        if lacks.prompts && self.primary_answers {
+            against.push(
+                "its prompts are missing or differ from the primary's: copy media.prompts to it \
+                 and restart it, or force the promotion"
+                    .to_owned(),
+            );
+        }
+        if lacks.codecs && self.primary_answers {
+            let text = "the primary speaks a codec that this node does not: make pbx.codecs equal";
+            against.push(text.to_owned());
+        }
+        against
     }
 
     /// Why passwords are not proven, in a sentence; `None`: they are being asked for, in turn.
@@ -124,8 +217,16 @@ mod tests {
         (0..=seconds).filter_map(|at| readiness.due(secs(at))).collect()
     }
 
+    const SOUND: Sound = Sound { prompts: 7, codecs: 0b1 };
+
     fn of_three(asks: bool) -> Readiness {
-        Readiness::new(Instant::ZERO, (0..3).map(PortId), asks)
+        Readiness::new(Instant::ZERO, (0..3).map(PortId), asks, SOUND, false)
+    }
+
+    fn proven() -> Readiness {
+        let mut readiness = of_three(true);
+        (0..3).for_each(|port| readiness.answered(PortId(port), Queried::Proven));
+        readiness
     }
 
     #[test]
@@ -134,8 +235,8 @@ mod tests {
         assert_eq!(asked(&mut readiness, 40), [0, 1, 2, 0].map(PortId));
         readiness.answered(PortId(0), Queried::Proven);
         readiness.answered(PortId(1), Queried::Refused { status: 401 });
-        assert_eq!(readiness.proven(), 1);
-        assert_eq!(readiness.unproven(), [(1, Unproven::Refused), (1, Unproven::Untried)]);
+        let unproven = Unproven { refused: 1, untried: 1, ..Unproven::default() };
+        assert_eq!(readiness.counts(3), (1, unproven));
         assert_eq!(readiness.note(), None);
     }
 
@@ -153,7 +254,50 @@ mod tests {
     fn off_asks_nobody_and_says_that_passwords_are_not_proven() {
         let mut readiness = of_three(false);
         assert_eq!(asked(&mut readiness, 100), []);
-        assert_eq!(readiness.unproven(), [(3, Unproven::Untried)]);
+        assert_eq!(readiness.counts(3).1, Unproven { untried: 3, ..Unproven::default() });
         assert!(readiness.note().expect("said").contains("off"));
     }
+
+    #[test]
+    fn prompts_that_differ_from_the_primarys_prove_no_port_also_when_it_is_gone() {
+        let mut readiness = proven();
+        assert_eq!(readiness.counts(3), (3, Unproven::default()));
+        assert!(readiness.primary(Some(Sound { prompts: 8, ..SOUND })));
+        assert_eq!(readiness.counts(3), (0, Unproven { prompts: 3, ..Unproven::default() }));
+        assert!(readiness.against(3)[0].contains("media.prompts"));
+        assert!(readiness.primary(None));
+        assert_eq!(readiness.counts(3).0, 0);
+        assert!(readiness.against(3).is_empty(), "it is the only one that is left");
+        assert!(readiness.primary(Some(SOUND)));
+        assert!(!readiness.primary(Some(SOUND)), "is no news");
+        assert_eq!(readiness.counts(3).0, 3);
+    }
+
+    #[test]
+    fn prompts_that_the_configuration_names_have_to_be_there() {
+        let mut readiness = Readiness::new(Instant::ZERO, [PORT].into_iter(), true, SOUND, true);
+        readiness.answered(PORT, Queried::Proven);
+        assert_eq!(readiness.counts(1), (0, Unproven { prompts: 1, ..Unproven::default() }));
+    }
+
+    #[test]
+    fn a_codec_of_the_primary_that_is_not_spoken_here_proves_no_port() {
+        let mut readiness = proven();
+        readiness.primary(Some(Sound { codecs: 0b1_0000_0001, ..SOUND }));
+        assert_eq!(readiness.counts(3), (0, Unproven { codecs: 3, ..Unproven::default() }));
+        readiness.sound.codecs = 0b11_0000_0001;
+        assert_eq!(readiness.counts(3).0, 3, "more do no harm");
+    }
+
+    #[test]
+    fn ports_without_a_udp_port_and_a_full_disk_are_told() {
+        let mut readiness = proven();
+        assert_eq!(readiness.counts(1), (1, Unproven { udp_ports: 2, ..Unproven::default() }));
+        assert!(readiness.against(1)[0].contains("media.udp_ports"));
+        assert!(!readiness.disk(DISK_FREE_MIN) && readiness.disk(DISK_FREE_MIN - 1));
+        assert_eq!(readiness.counts(3), (0, Unproven { disk: 3, ..Unproven::default() }));
+        assert!(readiness.against(3)[0].contains("1 GiB"));
+    }
+
+    const PORT: PortId = PortId(0);
 }

@@ -14,6 +14,7 @@ mod menu;
 mod originate;
 mod pbx;
 mod promotion;
+mod readiness;
 mod rebind;
 mod record;
 mod sounds;

@@ -39,15 +39,19 @@ impl Node {
         let member = member::Member::new(now, &self.config.cluster, loaded, rng);
         self.member = Some(Box::new(member));
         loaded.facts.iter().for_each(|fact| self.agents.apply(fact));
-        self.tell_beat();
+        self.tell_beat(now);
         self.route(now);
     }
 
     pub(in crate::node) fn member_input(&mut self, now: Instant, input: Input) {
         let Some(member) = &mut self.member else { return };
         let news = matches!(&input, member::Input::Link { event: peer::Event::Beat { .. }, .. });
+        let linked = matches!(&input, member::Input::Link { .. });
         member.handle_input(now, input);
         self.note_primary(now);
+        if linked {
+            self.compare_sound(now);
+        }
         if news {
             self.outage_may_end(now);
             self.tell_menus(now);
@@ -111,7 +115,7 @@ impl Node {
             }
             Role::Candidate | Role::Primary(_) | Role::Witness => {}
         }
-        self.tell_beat();
+        self.tell_readiness(now);
     }
 
     fn cluster_event(&mut self, now: Instant, event: &Event) {
@@ -225,26 +229,21 @@ impl Node {
     }
 
     /// What this node says of itself to the others.
-    pub(in crate::node) fn tell_beat(&mut self) {
+    pub(in crate::node) fn tell_beat(&mut self, now: Instant) {
         let Some(member) = &self.member else { return };
-        let pool = |port: &&crate::config::Port| port.kind == PortKind::Pool;
-        let bound = |port: &crate::config::Port| {
-            let state = self.registrations[usize::from(port.id.0)];
-            matches!(state, RegistrationState::Registered { .. })
-        };
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (ports_proven, unproven) = self.ports_proven();
+        // In whole seconds: a heartbeat that says nothing new is not made anew.
+        let age = self.data_age(now).map(|age| age.as_secs().saturating_mul(1_000));
         let beat = Beat {
             role: member.ha().role(),
             pbx_reachable: self.reaches_pbx(),
             calls: count(self.calls.len()),
-            ports_proven: match self.duty {
-                Duty::Acting => {
-                    count(self.config.ports.iter().filter(pool).filter(|p| bound(p)).count())
-                }
-                Duty::Following => self.readiness.proven(),
-            },
-            ports: count(self.config.ports.iter().filter(pool).count()),
-            data_age_ms: 0,
+            ports_proven,
+            ports: count(self.ports_of(PortKind::Pool).len()),
+            unproven,
+            data_age_ms: age,
+            sound: self.readiness.sound,
         };
         if self.beat != Some(beat) {
             self.beat = Some(beat);
@@ -390,9 +389,7 @@ impl Node {
         let peer = |node: &crate::config::Member| {
             let seen = member.peers().get(&node.id).cloned().unwrap_or_default();
             let unshipped = facts.peers.iter().find(|peer| peer.node == node.id);
-            let ms = |at: Instant| {
-                u64::try_from(now.saturating_duration_since(at).as_millis()).unwrap_or(u64::MAX)
-            };
+            let ms = |at: Instant| millis(now.saturating_duration_since(at));
             view::Peer {
                 name: node.name.clone(),
                 kind: view::kind_name(node.role),
@@ -420,7 +417,9 @@ impl Node {
             copied_calls: self.replicas.copies(),
             ports_proven: self.beat.map_or(0, |beat| beat.ports_proven),
             ports: self.beat.map_or(0, |beat| beat.ports),
+            unproven_ports: self.beat.map(|beat| beat.unproven).unwrap_or_default(),
             unproven: self.readiness_notes(),
+            data_age_ms: self.data_age(now).map(millis),
             on_backup_since_ms: self.on_backup_since(now),
             takeover: self.takeover,
         })
@@ -461,9 +460,7 @@ impl Node {
         if self.member.is_none() || self.duty != Duty::Acting {
             return;
         }
-        let ms = |from: Instant, to: Instant| {
-            u64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
-        };
+        let ms = |from: Instant, to: Instant| millis(to.saturating_duration_since(from));
         let port = &self.config.ports[usize::from(call.port.0)];
         let duration_ms = ms(call.began_at, now);
         let cdr = Cdr {
@@ -495,4 +492,8 @@ impl Node {
         calls.into_iter().for_each(|call| self.touch(now, call));
         self.tell_copies_now(now);
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -19,6 +19,7 @@ use crate::menu::{
 };
 use crate::node::call::{Call, Leg};
 use crate::node::control::{Control, Controls, Purpose};
+use crate::node::route::ready::spoken;
 use crate::node::{Node, Output, RoleOrder, Timer};
 use crate::redact::Redacted;
 use crate::sip;
@@ -394,8 +395,12 @@ impl Node {
             live_calls: calls.chain(self.beat.map(|beat| beat.calls)).max().unwrap_or_default(),
             ports_proven: beat.map_or(0, |beat| beat.ports_proven),
             ports: beat.map_or(0, |beat| beat.ports),
-            unproven: self.unproven(serving),
-            data: DataAge::Current,
+            unproven: beat.map(|beat| spoken(beat.unproven)).unwrap_or_default(),
+            data: match beat.and_then(|beat| beat.data_age_ms) {
+                None => DataAge::Nothing,
+                Some(0) => DataAge::Current,
+                Some(ms) => DataAge::Old(Duration::from_millis(ms)),
+            },
             unshipped: facts
                 .pending_since
                 .map(|at| (u32::try_from(facts.pending).unwrap_or(u32::MAX), self.since(now, at))),

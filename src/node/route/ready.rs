@@ -1,13 +1,13 @@
 //! The rehearsal of a backup, what stands against it as primary, and how long a backup has served.
 
-use crate::config::MemberRole;
+use crate::config::{MemberRole, PortKind};
+use crate::ha::peer::Unproven;
 use crate::ha::{Role, member};
-use crate::ids::NodeId;
+use crate::ids::PortId;
 use crate::menu;
-use crate::node::readiness::Unproven;
 use crate::node::snapshot::AlarmKind;
 use crate::node::{Duty, Node, Phase};
-use crate::sip;
+use crate::sip::{self, RegistrationState};
 use crate::timers::{Duration, Instant};
 
 /// A backup that has served for so long is told of: its site runs without the other one.
@@ -36,27 +36,74 @@ impl Node {
         self.readiness.poll_timeout().filter(|_| self.rehearses())
     }
 
-    /// What was proven, and what stands against a promotion that a person wants.
-    pub(super) fn tell_readiness(&mut self, now: Instant) {
-        let mut against = Vec::new();
-        let refused = |(_, why): &&(u32, Unproven)| *why == Unproven::Refused;
-        let unproven = self.readiness.unproven();
-        if let Some((count, _)) = unproven.iter().find(refused)
-            && self.readiness.note().is_none()
-        {
-            against.push(format!(
-                "the PBX refuses the passwords of {count} ports to this node: see pbx.log and \
-                 [[ports]], or force the promotion and serve without them"
-            ));
-        }
-        if self.udp_ports.available() < self.config.pool_ports().len() {
-            against.push(
-                "fewer UDP ports are free than there are voice ports: widen media.udp_ports"
-                    .to_owned(),
-            );
+    /// What was proven, and what stands against a promotion that a person wants. What a backup
+    /// lacks is an alarm, too.
+    pub(in crate::node) fn tell_readiness(&mut self, now: Instant) {
+        let against = match self.duty {
+            Duty::Following => self.readiness.against(self.udp_ports.available()),
+            Duty::Acting => Vec::new(),
+        };
+        let before = std::mem::replace(&mut self.readiness.alarmed, against.clone());
+        self.alarms.clear(|kind| match kind {
+            AlarmKind::Other { extension: None, text } => {
+                before.contains(text) && !against.contains(text)
+            }
+            _ => false,
+        });
+        for text in &against {
+            let text = text.clone();
+            self.alarms.raise(AlarmKind::Other { extension: None, text }, now);
         }
         self.member_input(now, member::Input::Against(against));
-        self.tell_beat();
+        self.tell_beat(now);
+    }
+
+    /// The other data node was heard of, or is not heard any more: what it sounds like as primary
+    /// is compared.
+    pub(super) fn compare_sound(&mut self, now: Instant) {
+        let beat = self.data_peer().filter(|peer| peer.up).and_then(|peer| peer.beat);
+        let sound = beat.filter(|beat| beat.role.acts()).map(|beat| beat.sound);
+        if self.readiness.primary(sound) {
+            self.tell_readiness(now);
+        }
+    }
+
+    fn data_peer(&self) -> Option<&member::Peer> {
+        let node = self.config.cluster.data_peer()?;
+        let copies = self.member.as_ref().filter(|member| member.ha().role() != Role::Witness);
+        copies?.peers().get(&node.id)
+    }
+
+    /// How much is free where facts are stored.
+    pub(in crate::node) fn disk(&mut self, now: Instant, free: u64) {
+        if self.readiness.disk(free) {
+            self.tell_readiness(now);
+        }
+    }
+
+    /// How old the copy of calls and facts is: how long a primary has gone on without being heard
+    /// here. Nothing is lost by what a dead one does not do. `None`: nothing was ever copied.
+    pub(super) fn data_age(&self, now: Instant) -> Option<Duration> {
+        if self.duty == Duty::Acting {
+            return Some(Duration::ZERO);
+        }
+        let peer = self.data_peer()?;
+        let heard_at = peer.heard_at?;
+        let current = peer.up || self.outage.is_some();
+        Some(if current { Duration::ZERO } else { now.saturating_duration_since(heard_at) })
+    }
+
+    /// Ports that are proven, and why the others are not; those that it has where it acts.
+    pub(super) fn ports_proven(&self) -> (u32, Unproven) {
+        if self.duty == Duty::Following {
+            return self.readiness.counts(self.udp_ports.available());
+        }
+        let bound = |port: &&PortId| {
+            let state = self.registrations[usize::from(port.0)];
+            matches!(state, RegistrationState::Registered { .. })
+        };
+        let bound = self.ports_of(PortKind::Pool).iter().filter(bound).count();
+        (u32::try_from(bound).unwrap_or(u32::MAX), Unproven::default())
     }
 
     /// Why not every port is proven, in short sentences.
@@ -64,29 +111,20 @@ impl Node {
         if !self.rehearses() {
             return Vec::new();
         }
-        let of = |(count, why): (u32, Unproven)| match why {
-            Unproven::Refused => format!("{count} ports: the PBX refuses password or account"),
-            Unproven::Unreachable => format!("{count} ports: the PBX does not answer"),
-            Unproven::Untried => format!("{count} ports: not asked yet"),
-        };
-        let counts = self.readiness.unproven().into_iter().map(of);
-        counts.chain(self.readiness.note()).collect()
-    }
-
-    /// The same as the menu speaks it, where this node is the one that would serve.
-    pub(super) fn unproven(&self, serving: NodeId) -> Vec<(u32, menu::Unproven)> {
-        if serving != self.config.cluster.me || !self.rehearses() {
-            return Vec::new();
-        }
-        let of = |(count, why): (u32, Unproven)| {
+        let of = |(count, why): (u32, menu::Unproven)| {
             let why = match why {
-                Unproven::Refused => menu::Unproven::Refused,
-                Unproven::Unreachable => menu::Unproven::Unreachable,
-                Unproven::Untried => menu::Unproven::Untried,
+                menu::Unproven::Refused => "the PBX refuses password or account",
+                menu::Unproven::Unreachable => "the PBX does not answer",
+                menu::Unproven::Prompts => "prompts are missing or differ from the primary's",
+                menu::Unproven::Codec => "the primary has a codec that pbx.codecs lacks here",
+                menu::Unproven::UdpPorts => "no UDP port of media.udp_ports is free",
+                menu::Unproven::Disk => "less than 1 GiB is free where facts are stored",
+                menu::Unproven::Untried => "not asked yet",
             };
-            (count, why)
+            format!("{count} ports: {why}")
         };
-        self.readiness.unproven().into_iter().map(of).collect()
+        let counts = spoken(self.ports_proven().1).into_iter().map(of);
+        counts.chain(self.readiness.note()).collect()
     }
 
     pub(super) fn my_name(&self) -> String {
@@ -118,4 +156,20 @@ impl Node {
         let stands = self.alarms.stands(|kind| matches!(kind, AlarmKind::OnBackup { .. }));
         self.serves_as_backup().filter(|_| !stands).map(|since| since + REMIND_AFTER)
     }
+}
+
+/// Reasons as the menu speaks them; no zeros.
+pub(super) fn spoken(unproven: Unproven) -> Vec<(u32, menu::Unproven)> {
+    [
+        (unproven.refused, menu::Unproven::Refused),
+        (unproven.unreachable, menu::Unproven::Unreachable),
+        (unproven.prompts, menu::Unproven::Prompts),
+        (unproven.codecs, menu::Unproven::Codec),
+        (unproven.udp_ports, menu::Unproven::UdpPorts),
+        (unproven.disk, menu::Unproven::Disk),
+        (unproven.untried, menu::Unproven::Untried),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .collect()
 }

@@ -33,7 +33,7 @@ impl Node {
         self.pbx_reachable(now);
         self.end_silent_calls(now);
         self.tell_pbx(now);
-        self.tell_beat();
+        self.tell_beat(now);
         self.outage_may_end(now);
     }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::config::{Cluster as Config, ClusterProfile, MemberRole, Promotion};
 use crate::ha::Role;
+use crate::ha::peer::Unproven;
 use crate::timers::Instant;
 
 /// This node's part, and the other nodes.
@@ -39,8 +40,12 @@ pub struct Cluster {
     pub ports_proven: u32,
     /// Ports of the pool.
     pub ports: u32,
-    /// Why the others are not proven; empty on a primary.
+    /// How many of the others lack what; zeros on a primary.
+    pub unproven_ports: Unproven,
+    /// The same in sentences; empty on a primary.
     pub unproven: Vec<String>,
+    /// Age of this node's copy of calls and facts; 0 on the primary, `None`: nothing was copied.
+    pub data_age_ms: Option<u64>,
     /// Milliseconds that this node has served in the place of the first one.
     pub on_backup_since_ms: Option<u64>,
     /// The latest promotion of this node.

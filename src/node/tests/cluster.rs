@@ -40,7 +40,7 @@ pub(super) struct Trio {
     pub(super) nodes: [Option<Bench>; 3],
     pub(super) now: Instant,
     /// Pairs that hear nothing of each other.
-    cut: BTreeSet<(usize, usize)>,
+    pub(super) cut: BTreeSet<(usize, usize)>,
     pub(super) made: [Made; 3],
 }
 

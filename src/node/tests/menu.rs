@@ -121,6 +121,17 @@ fn an_agent_promotes_the_backup_by_phone_and_hears_the_result_on_the_open_call()
 }
 
 #[test]
+fn the_witness_says_how_many_ports_the_backup_has_proven_and_why_not_the_rest() {
+    let mut trio = bereft();
+    trio.input(B, Input::Disk { free: 1_000_000 });
+    call(&mut trio);
+    let state = log_in(&mut trio, true).join(" ");
+    let wanted = "digits/0 portkeeper/of digits/1 portkeeper/ports-proven digits/1 \
+                  portkeeper/port portkeeper/reason-disk portkeeper/data-current";
+    assert!(state.contains(wanted), "{state}");
+}
+
+#[test]
 fn wrong_digits_or_a_wrong_pin_change_no_role() {
     let mut trio = bereft();
     call(&mut trio);
