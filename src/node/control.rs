@@ -41,6 +41,8 @@ pub struct Controls {
     /// Calls to place when the extension is free: whom, why, and for which person of the list.
     pub to_place: VecDeque<(String, Purpose, Option<usize>)>,
     pub alerts: AlertCalls,
+    /// A primary stopped in order: people hear of it unless another one acts by then.
+    pub stopped_until: Option<Instant>,
     /// A forced promotion that waits for a second agent, until then.
     pub proposal: Option<(Proposal, Instant)>,
     requests: u64,
@@ -53,6 +55,7 @@ impl Controls {
             orders: BTreeMap::new(),
             to_place: VecDeque::new(),
             alerts,
+            stopped_until: None,
             proposal: None,
             requests: REQUESTS_FROM,
         }

@@ -2,6 +2,7 @@
 //! them to: what each of them, and the port's media, sees.
 
 mod alarms;
+mod alerts;
 mod announce;
 mod cluster;
 mod control;

@@ -50,6 +50,7 @@ impl Node {
         member.handle_input(now, input);
         self.note_primary(now);
         if linked {
+            self.end_alerts(now);
             self.compare_sound(now);
         }
         if news {

@@ -30,6 +30,9 @@ use crate::timers::{Duration, Instant, earliest};
 const RING: Duration = Duration::from_secs(30);
 /// A forced promotion waits for a second agent so long.
 const PROPOSAL_MAX: Duration = Duration::from_secs(300);
+/// After an orderly stop of a primary another one is to act within this.
+const SUCCESSOR_WITHIN: Duration = Duration::from_millis(1_500);
+
 /// Digits of a number from which on it is one of the outside.
 const OUTSIDE_DIGITS: usize = 8;
 
@@ -74,9 +77,12 @@ impl Node {
         control.callers.is_empty() || control.callers.iter().any(|p| ivr::matches(p, number))
     }
 
-    /// Calls somebody from the control extension, when it is free.
+    /// Calls somebody from the control extension, when it is free; before any restart message.
     fn place_control(&mut self, now: Instant, to: String, purpose: Purpose, person: Option<usize>) {
-        self.controls.to_place.push_back((to, purpose, person));
+        let waiting = &mut self.controls.to_place;
+        let is_message = |(_, purpose, _): &(_, Purpose, _)| *purpose == Purpose::RestartMessage;
+        let at = waiting.iter().position(is_message).unwrap_or(waiting.len());
+        waiting.insert(at, (to, purpose, person));
         self.place_waiting(now);
     }
 
@@ -87,7 +93,13 @@ impl Node {
         }
         let Some((target, purpose, person)) = self.controls.to_place.pop_front() else { return };
         let call = self.sip.next_call_id();
-        let Some(udp_port) = self.open_udp_port(now, call, port) else { return };
+        let Some(udp_port) = self.open_udp_port(now, call, port) else {
+            warn!("no UDP port is free for a call of the control extension");
+            if let Some(person) = person {
+                self.alert(now, AlertInput::Ended { person });
+            }
+            return;
+        };
         let give_up_at = now + RING;
         // No application waits for an answer.
         let request = RequestId(0);
@@ -204,6 +216,9 @@ impl Node {
             }
             self.pump_control(now, call);
         }
+        if self.controls.stopped_until.take_if(|until| *until <= now).is_some() {
+            self.alert(now, AlertInput::Raised(Alarm::PrimaryStopped));
+        }
         self.controls.alerts.handle_timeout(now);
         self.pump_alerts(now);
     }
@@ -211,7 +226,7 @@ impl Node {
     pub(in crate::node) fn control_timeout(&self) -> Option<Instant> {
         let menus =
             self.controls.calls.values().filter_map(|c| c.menu.as_ref()?.poll_timeout()).min();
-        earliest([menus, self.controls.alerts.poll_timeout()])
+        earliest([menus, self.controls.alerts.poll_timeout(), self.controls.stopped_until])
     }
 
     /// The other calls hear how the cluster stands, and how far a promotion is.
@@ -458,8 +473,41 @@ impl Node {
         if alarm == Alarm::Promoted && notify {
             self.tell_telephones(now);
         }
-        if self.calls_people() {
+        if matches!(event, Event::PrimaryDown { .. }) {
+            for told in [Alarm::Promoted, Alarm::PromotionFailed] {
+                self.alert(now, AlertInput::Over(told));
+            }
+        }
+        if !self.calls_people() {
+            return;
+        }
+        if alarm == Alarm::PrimaryStopped {
+            self.controls.stopped_until = Some(now + SUCCESSOR_WITHIN);
+        } else {
             self.alert(now, AlertInput::Raised(alarm));
+        }
+    }
+
+    /// What is over is told to nobody any more, and when it happens again it is news.
+    pub(super) fn end_alerts(&mut self, now: Instant) {
+        let Some(member) = &self.member else { return };
+        let me = self.config.cluster.me;
+        let up = |node| node == me || member.peers().get(&node).is_some_and(|peer| peer.up);
+        let mut over = Vec::new();
+        if member.ha().primary(now).is_some_and(|(node, _)| up(node)) {
+            over.extend([Alarm::PrimaryDown, Alarm::PrimaryStopped]);
+            self.controls.stopped_until = None;
+        }
+        let mut data =
+            self.config.cluster.nodes.iter().filter(|node| node.role == MemberRole::Data);
+        if data.all(|node| up(node.id)) {
+            over.push(Alarm::BackupLost);
+        }
+        if self.config.cluster.witness().is_none_or(up) {
+            over.push(Alarm::WitnessLost);
+        }
+        for alarm in over {
+            self.alert(now, AlertInput::Over(alarm));
         }
     }
 
@@ -490,7 +538,11 @@ impl Node {
                     self.place_control(now, called.extension, purpose, Some(person));
                 }
                 AlertOutput::Cancel { person } => {
+                    let waiting = self.controls.to_place.len();
                     self.controls.to_place.retain(|(_, _, waits)| *waits != Some(person));
+                    if self.controls.to_place.len() < waiting {
+                        self.controls.alerts.handle_input(now, AlertInput::Ended { person });
+                    }
                     let of = |control: &Control| control.person == Some(person);
                     let found = self.controls.calls.iter().find(|(_, control)| of(control));
                     if let Some(call) = found.map(|(call, _)| *call) {

@@ -15,7 +15,7 @@ const NODES: &str = "[[cluster.nodes]]\nname = \"a\"\nlink = \"10.0.0.9:7400\"\n
     [[cluster.nodes]]\nname = \"b\"\nlink = \"10.0.0.10:7400\"\n\
     [[cluster.nodes]]\nname = \"w\"\nlink = \"10.0.0.11:7400\"\nrole = \"witness\"\n";
 
-fn node(name: &str, promotion: &str, more: &str) -> Bench {
+fn node(name: &str, promotion: &str, more: &str, control: &str) -> Bench {
     let address = match name {
         "a" => "10.0.0.9",
         "b" => "10.0.0.10",
@@ -31,6 +31,7 @@ fn node(name: &str, promotion: &str, more: &str) -> Bench {
         text.replace_range(ports.expect("ports")..rest.expect("users"), "");
         text += "[control]\nextension = \"6090\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n\
                  telephones = [\"2001\", \"2002\"]\n";
+        text += control;
     }
     Bench::with(&format!("[node]\nname = \"{name}\"\n{text}"))
 }
@@ -46,12 +47,12 @@ pub(super) struct Trio {
 
 impl Trio {
     pub(super) fn new(promotion: &str) -> Self {
-        Self::with(promotion, "")
+        Self::with(promotion, "", "")
     }
 
-    /// With more text in the configurations of all three.
-    fn with(promotion: &str, more: &str) -> Self {
-        let nodes = ["a", "b", "w"].map(|name| Some(node(name, promotion, more)));
+    /// With more text in the configurations of all three, and for the witness's `[control]`.
+    pub(super) fn with(promotion: &str, more: &str, control: &str) -> Self {
+        let nodes = ["a", "b", "w"].map(|name| Some(node(name, promotion, more, control)));
         let now = nodes.iter().flatten().map(|node| node.now).max().expect("three");
         let mut trio = Self { nodes, now, cut: BTreeSet::new(), made: Default::default() };
         for at in [A, B, W] {
@@ -81,7 +82,7 @@ impl Trio {
         }
     }
 
-    fn greet(&mut self, at: usize) {
+    pub(super) fn greet(&mut self, at: usize) {
         for from in [A, B, W] {
             if from != at && self.nodes[from].is_some() {
                 self.link(at, from, peer::Event::Up { build: String::new(), anew: true });
@@ -134,6 +135,11 @@ impl Trio {
         for other in [A, B, W] {
             self.link(other, at, peer::Event::Down { why: None });
         }
+    }
+
+    /// A node hears that the link to another one is gone.
+    pub(super) fn down(&mut self, at: usize, from: usize) {
+        self.link(at, from, peer::Event::Down { why: None });
     }
 
     pub(super) fn role(&self, at: usize) -> Role {
@@ -239,7 +245,7 @@ fn programs_are_started_in_order_each_when_the_one_before_is_ready_or_has_failed
         [[autostart_on_promotion]]\ncommand = [\"/usr/bin/other\"]\napplication = \"other\"\n\
         [[autostart_on_promotion]]\ncommand = [\"/usr/bin/last\"]\napplication = \"main\"\n\
         [applications.other]\n";
-    let mut trio = Trio::with("auto", more);
+    let mut trio = Trio::with("auto", more, "");
     trio.run(Duration::from_secs(2));
     assert!(trio.role(A).acts());
     assert_eq!((&trio.made[A].started[..], &trio.made[B].started[..]), (&[0][..], &[][..]));

@@ -1,0 +1,100 @@
+//! Whom the witness calls when something happened.
+
+use super::cluster::{A, B, Trio, W};
+use super::*;
+use crate::ha::role::Order;
+
+const ON_CALL: &str = "[[control.on_call]]\nextension = \"2003\"\n\
+    [[control.on_call]]\nextension = \"2004\"\n";
+
+fn trio(promotion: &str) -> Trio {
+    let mut trio = Trio::with(promotion, "", ON_CALL);
+    trio.run(Duration::from_secs(5));
+    trio.made[W] = Made::default();
+    trio
+}
+
+/// Lets time pass; the numbers that the witness calls meanwhile. Nobody answers.
+fn called(trio: &mut Trio, seconds: u32) -> Vec<String> {
+    let mut numbers = Vec::new();
+    for _ in 0..seconds * 10 {
+        trio.run(Duration::from_millis(100));
+        let bench = trio.nodes[W].as_mut().expect("alive");
+        bench.now = trio.now;
+        let Some(call) = bench.node.call_of(PORT).filter(|call| *call != bench.call) else {
+            continue;
+        };
+        bench.call = call;
+        let made = bench.media(media::Event::Opened);
+        let invite = made.to_pbx("INVITE ");
+        numbers.push(invite.split(['@', ':']).nth(1).expect("a number").to_owned());
+        trio.made[W].add(made);
+        trio.carry(W);
+    }
+    numbers
+}
+
+#[test]
+fn who_does_not_answer_is_given_up_for_the_next() {
+    let mut trio = trio("auto");
+    trio.kill(B);
+    assert_eq!(called(&mut trio, 15), ["2003"]);
+    assert_eq!(called(&mut trio, 20), ["2004"]);
+    assert_eq!(called(&mut trio, 400).len(), 4, "three rounds");
+}
+
+#[test]
+fn whose_call_never_left_is_called_when_the_extension_is_free() {
+    let mut trio = trio("auto");
+    let bench = trio.nodes[W].as_mut().expect("alive");
+    bench.contact = bench.node.sip.contact(PORT).expect("a port").uri.to_string();
+    bench.now = trio.now;
+    bench.arrive();
+    let in_menu = bench.call;
+    trio.carry(W);
+    trio.kill(B);
+    for _ in 0..9 {
+        let digit = crate::codecs::Digit::from_char('*').expect("a key");
+        let event =
+            media::Event::Digit { digit, duration_ms: 80, rtp_timestamp: 0, in_band: false };
+        let at = trio.now;
+        trio.input(W, Input::Media { port: PORT, call: in_menu, at, event });
+        assert_eq!(called(&mut trio, 5), Vec::<String>::new(), "somebody is in the menu");
+    }
+    let bench = trio.nodes[W].as_mut().expect("alive");
+    bench.now = trio.now;
+    let made = bench.caller_hangs_up();
+    trio.made[W].add(made);
+    trio.carry(W);
+    let called = called(&mut trio, 200);
+    assert!(called.contains(&"2003".to_owned()) && called.contains(&"2004".to_owned()));
+}
+
+#[test]
+fn a_switchover_rings_nobody_and_a_stop_without_a_successor_does() {
+    let mut trio = trio("manual");
+    trio.order(A, Order::Promote { node: NodeId(0), forced: None });
+    trio.run(Duration::from_secs(2));
+    assert!(trio.role(A).acts());
+    called(&mut trio, 400);
+    trio.order(A, Order::Switchover { to: NodeId(1), forced: false });
+    let rung = called(&mut trio, 4);
+    assert!(trio.role(B).acts());
+    called(&mut trio, 400);
+    trio.order(B, Order::Release);
+    assert_eq!(called(&mut trio, 4), ["2003"]);
+    assert_eq!(rung, Vec::<String>::new());
+}
+
+#[test]
+fn what_happens_again_is_told_again() {
+    let mut trio = trio("auto");
+    for _ in 0..2 {
+        trio.cut.extend([(A, B), (B, W)]);
+        trio.down(W, B);
+        assert_eq!(called(&mut trio, 400).len(), 6, "two people, three rounds");
+        trio.cut.clear();
+        trio.greet(W);
+        assert_eq!(called(&mut trio, 5), Vec::<String>::new());
+    }
+}
