@@ -17,6 +17,9 @@ use crate::timers::{Duration, Instant};
 const ANSWER_AFTER: Duration = Duration::from_millis(1_500);
 /// A check that takes longer is lost: two at a time take 50 ms each.
 const CHECK_MAX: Duration = Duration::from_secs(10);
+/// An agent number that does not exist, in records.
+const NOBODY: &str = "unknown";
+
 /// Wrong tries of one call.
 pub(super) const TRIES: u8 = 3;
 
@@ -170,6 +173,8 @@ impl Menu {
     }
 
     fn refused(&mut self, now: Instant, number: &str, why: Why, purpose: Purpose) {
+        // What is nobody's number may be a PIN that was keyed too early: it is written nowhere.
+        let number = if why == Why::UnknownAgent { NOBODY } else { number };
         self.audit(number, why.action(), Err(why.text()));
         self.failures += 1;
         let speech = Speech::of(match why {

@@ -53,6 +53,18 @@ fn three_wrong_pins_end_the_call_and_each_is_written_down_once() {
 }
 
 #[test]
+fn p_08_a_pin_that_is_keyed_as_a_number_is_written_nowhere() {
+    let mut desk = Desk::called(Config::default());
+    desk.keys(&format!("{PIN}#"));
+    desk.keys(PIN);
+    desk.key('#', Heard::Event);
+    desk.verdict(Verdict::Refused(Why::UnknownAgent));
+    desk.wait_ms(1_500);
+    assert_eq!(desk.results(), [failed("unknown agent")]);
+    assert!(!format!("{:?}", desk.audits).contains(PIN));
+}
+
+#[test]
 fn an_unknown_and_a_disabled_agent_hear_what_a_wrong_pin_hears() {
     for why in [Why::UnknownAgent, Why::Disabled, Why::WrongPin] {
         let mut desk = Desk::called(Config::default());

@@ -145,8 +145,7 @@ impl Node {
     fn control_caller(&self, call: CallId) -> Caller {
         let Some(entry) = self.calls.get(&call) else { return Caller::default() };
         let extension = entry.party().number.clone();
-        let digits = extension.reveal().chars().filter(char::is_ascii_digit).count();
-        let trunk = extension.reveal().starts_with('+') || digits >= OUTSIDE_DIGITS;
+        let trunk = is_outside(extension.reveal());
         Caller { extension, trunk, placed: entry.outbound }
     }
 
@@ -560,5 +559,23 @@ impl Node {
         if let Some((node, _)) = member.ha().primary(now) {
             self.last_primary = Some((node, now));
         }
+    }
+}
+
+/// Whether a number may be one of the outside. Where it is withheld, or is no number, the call
+/// comes from anywhere.
+fn is_outside(number: &str) -> bool {
+    let digits = number.bytes().all(|octet| octet.is_ascii_digit());
+    !digits || number.is_empty() || number.len() >= OUTSIDE_DIGITS
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_withheld_a_long_and_a_strange_number_are_of_the_outside() {
+        let inside = ["2001", "0", "1234567"];
+        assert!(!inside.into_iter().any(super::is_outside));
+        let outside = ["", "anonymous", "+4930123", "12345678", "20a1", "\u{0662}"];
+        assert!(outside.into_iter().all(super::is_outside));
     }
 }
