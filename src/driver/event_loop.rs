@@ -18,7 +18,7 @@ use super::links::{Full, Standing};
 use super::pins::Pins;
 use super::rtp_net::{Report, RtpNet};
 use super::sip_net::{Received, SipNet};
-use super::{Links, ToNode, clock, prompts, supervised};
+use super::{Links, ToNode, clock, prompts, supervised, zone};
 use crate::config::Config;
 use crate::ha::role::Answer;
 use crate::ha::{Role, member};
@@ -142,6 +142,7 @@ impl EventLoop {
     /// many calls each instance has.
     fn wall(&mut self) {
         let unix_ms = clock::unix_ms();
+        self.node.handle_input(clock::now(), Input::Zone(zone::at(unix_ms)));
         self.node.handle_input(clock::now(), Input::Wall { unix_ms });
         let pieces = self.rtp.counters().recorder_full;
         self.node.handle_input(clock::now(), Input::RecorderFull { pieces });

@@ -32,6 +32,7 @@ mod sip_net;
 pub mod sqlite;
 mod supervised;
 mod supervisor;
+mod zone;
 
 use std::sync::Arc;
 

@@ -35,7 +35,7 @@ pub use alert::{AlertCalls, AlertInput, AlertOutput};
 pub use evidence::{Alarm, Candidate, DataAge, Evidence, Obstacle, Primary, Proposal, Unproven};
 pub use machine::Menu;
 pub use verdict::{Verdict, Why, judge};
-pub use voice::{Clock, Since, Speech};
+pub use voice::{Clock, Since, Speech, Zone};
 
 use crate::codecs::Digit;
 use crate::redact::Redacted;

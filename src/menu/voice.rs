@@ -33,6 +33,31 @@ pub struct Clock {
     pub minute: u8,
 }
 
+/// How far the clocks of the site are ahead of UTC, and before they were last changed. UTC where
+/// nothing is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Zone {
+    /// Seconds ahead of UTC.
+    pub offset_s: i32,
+    /// When the clocks were last changed, in seconds since 1970, UTC.
+    pub since_unix_s: u64,
+    /// Seconds ahead of UTC until then.
+    pub before_s: i32,
+}
+
+impl Zone {
+    /// What a clock on the wall showed at a moment since 1970, UTC.
+    pub fn clock(self, unix_ms: u64) -> Clock {
+        let unix_s = unix_ms / 1_000;
+        let offset_s = if unix_s >= self.since_unix_s { self.offset_s } else { self.before_s };
+        let minutes = unix_s.saturating_add_signed(offset_s.into()) / 60;
+        Clock {
+            hour: u8::try_from(minutes / 60 % 24).unwrap_or_default(),
+            minute: u8::try_from(minutes % 60).unwrap_or_default(),
+        }
+    }
+}
+
 /// A moment in the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Since {
@@ -205,6 +230,19 @@ mod tests {
             }
         }
         thousands + rest
+    }
+
+    #[test]
+    fn a_time_of_day_is_that_of_the_site_as_its_clocks_stood_then() {
+        let changed = 1_774_746_000;
+        let berlin = Zone { offset_s: 7_200, since_unix_s: changed, before_s: 3_600 };
+        let at = |unix_s: u64| berlin.clock(unix_s * 1_000);
+        assert_eq!(at(changed), Clock { hour: 3, minute: 0 });
+        assert_eq!(at(changed - 60), Clock { hour: 1, minute: 59 });
+        let new_york = Zone { offset_s: -14_400, since_unix_s: 0, before_s: -18_000 };
+        assert_eq!(new_york.clock(changed * 1_000), Clock { hour: 21, minute: 0 });
+        assert_eq!(Zone::default().clock(changed * 1_000), Clock { hour: 1, minute: 0 });
+        assert_eq!(new_york.clock(0), Clock { hour: 0, minute: 0 }, "before 1970 nothing was");
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub enum Input {
         /// Milliseconds since 1970, UTC.
         unix_ms: u64,
     },
+    /// How the clocks of the site stand; at the start, and when that may have changed.
+    Zone(menu::Zone),
     /// From the SIP sockets.
     Sip(sip::Input),
     /// From a port's media.
@@ -388,6 +390,8 @@ pub struct Node {
     told_pbx: Option<bool>,
     /// Wall time as it was last told, and when.
     wall: (Instant, u64),
+    /// How the clocks of the site stand.
+    zone: menu::Zone,
     /// The call of each port.
     by_port: Vec<Option<CallId>>,
     registrations: Vec<sip::RegistrationState>,
@@ -455,6 +459,7 @@ impl Node {
             beat: None,
             told_pbx: None,
             wall: (now, 0),
+            zone: menu::Zone::default(),
             by_port: vec![None; config.ports.len()],
             registrations: vec![sip::RegistrationState::Off; config.ports.len()],
             udp_ports: UdpPorts::new(&config.media),
@@ -483,6 +488,7 @@ impl Node {
                 self.alarms.pass(now);
                 self.tell_beat(now);
             }
+            Input::Zone(zone) => self.zone = zone,
             Input::Sip(input) => self.sip.handle_input(now, input),
             Input::Media { port, call, at, event } => {
                 self.media_event(now, port, call, at, event);

@@ -14,8 +14,8 @@ use crate::ids::{CallId, MediaId, RequestId};
 use crate::ivr;
 use crate::media::{self, DigitSet};
 use crate::menu::{
-    self, Alarm, AlertInput, AlertOutput, Caller, Candidate, Clock, DataAge, Entry, Evidence,
-    Heard, Menu, Obstacle, Primary, Promotion, Proposal, Since, judge,
+    self, Alarm, AlertInput, AlertOutput, Caller, Candidate, DataAge, Entry, Evidence, Heard, Menu,
+    Obstacle, Primary, Promotion, Proposal, Since, judge,
 };
 use crate::node::call::{Call, Leg};
 use crate::node::control::{Control, Controls, Purpose};
@@ -444,13 +444,8 @@ impl Node {
     /// A moment as a person says it.
     fn since(&self, now: Instant, at: Instant) -> Since {
         let ago = now.saturating_duration_since(at);
-        let unix_ms = self.unix_ms(now);
         let ago_ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
-        let minutes = unix_ms.saturating_sub(ago_ms) / 60_000;
-        let clock = Clock {
-            hour: u8::try_from(minutes / 60 % 24).unwrap_or_default(),
-            minute: u8::try_from(minutes % 60).unwrap_or_default(),
-        };
+        let clock = self.zone.clock(self.unix_ms(now).saturating_sub(ago_ms));
         Since { clock, ago }
     }
 

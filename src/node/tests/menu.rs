@@ -132,6 +132,16 @@ fn the_witness_says_how_many_ports_the_backup_has_proven_and_why_not_the_rest() 
 }
 
 #[test]
+fn times_of_day_are_those_of_the_site() {
+    let mut trio = bereft();
+    let zone = crate::menu::Zone { offset_s: 19_800, ..Default::default() };
+    input(&mut trio, Input::Zone(zone));
+    call(&mut trio);
+    let state = log_in(&mut trio, true).join(" ");
+    assert!(state.contains("portkeeper/is-silent-since digits/5 digits/30"), "{state}");
+}
+
+#[test]
 fn wrong_digits_or_a_wrong_pin_change_no_role() {
     let mut trio = bereft();
     call(&mut trio);
