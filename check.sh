@@ -121,11 +121,11 @@ demo() {
     [ $peers = no ] || "$portkeeper" demo --against-asterisk
 }
 
-# The primary's process is killed fifty times under calls. Then instances are frozen and killed under
+# Everything of the primary is killed fifty times under calls. Then instances are frozen and killed under
 # calls, again and again for two minutes.
 kill_loops() {
     local began result loops=0 out
-    result=$("$portkeeper" bench promotion --ports 10 --calls 4 --runs 50 --process --json | tail -n 1)
+    result=$("$portkeeper" bench promotion --ports 10 --calls 4 --runs 50 --power --json | tail -n 1)
     echo "$result"
     nothing_lost "$result" stale_claims acknowledged_lost
     began=$SECONDS

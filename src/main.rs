@@ -275,12 +275,16 @@ enum Bench {
         /// Registrations that a node may begin in a second; 0: no pacing.
         #[arg(long, default_value_t = 0)]
         rate: u32,
-        /// A switchover. Without this and `--process`: the primary's host is lost.
-        #[arg(long, conflicts_with = "process")]
+        /// A switchover. Without any of the three: all of the primary's host is frozen.
+        #[arg(long, conflicts_with_all = ["process", "power"])]
         planned: bool,
-        /// SIGKILL to the primary's process, whose supervisor lives.
-        #[arg(long)]
+        /// SIGKILL to the primary's process, whose supervisor lives. After some of these it waits
+        /// longer and longer, up to 15 s, before it starts the process again.
+        #[arg(long, conflicts_with = "power")]
         process: bool,
+        /// SIGKILL to all of the primary's host.
+        #[arg(long)]
+        power: bool,
         /// One JSON object.
         #[arg(long)]
         json: bool,
@@ -647,10 +651,11 @@ fn measured(bench: Bench) -> Result<String, Failure> {
             let report = port_switch::run(port_switch::Options { ports, runs, json });
             report.map(|report| report.nothing_lost())
         }
-        Bench::Promotion { ports, calls, runs, rate, planned, process, json } => {
-            let loss = match (planned, process) {
-                (true, _) => Loss::Planned,
-                (_, true) => Loss::Process,
+        Bench::Promotion { ports, calls, runs, rate, planned, process, power, json } => {
+            let loss = match (planned, process, power) {
+                (true, ..) => Loss::Planned,
+                (_, true, _) => Loss::Process,
+                (.., true) => Loss::Power,
                 _ => Loss::Host,
             };
             let options = promotion::Options { ports, calls, runs, loss, rate, json };
