@@ -96,9 +96,10 @@ impl Replicas {
         (self.flush_at, self.again_at, self.granted_at) = (None, None, None);
     }
 
-    /// What changed is told now.
+    /// What changed is told now. A node that has nothing to tell gets no deadline: it would stay in
+    /// the past.
     pub fn hurry(&mut self, now: Instant) {
-        self.flush_at = Some(now);
+        self.flush_at = self.flush_at.map(|_| now);
     }
 
     /// Whether all of our calls are to be told of again. `any`: there are some.
@@ -169,5 +170,21 @@ impl Replicas {
             record.aged(now.saturating_duration_since(at))
         };
         std::mem::take(&mut self.theirs).into_values().map(aged).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_hurries_with_nothing_to_tell_is_not_called_for_it() {
+        let mut replicas = Replicas::default();
+        let now = Instant::ZERO + GATHER;
+        replicas.hurry(now);
+        assert_eq!(replicas.poll_timeout(), None);
+        replicas.changed(now, CallId(1));
+        replicas.hurry(now);
+        assert_eq!(replicas.due(now), BTreeSet::from([CallId(1)]));
     }
 }
