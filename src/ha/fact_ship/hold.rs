@@ -92,8 +92,12 @@ impl FactShip {
         }
     }
 
-    /// When the oldest fact has waited for long enough to go on alone.
+    /// When the oldest fact has waited for long enough to go on alone. Never, when nothing can be
+    /// written here: nobody would act on that deadline, and it would stay in the past.
     pub(super) fn alone_at(&self) -> Option<Instant> {
+        if self.failed {
+            return None;
+        }
         let since = self.stalled_since().filter(|_| self.alone.counts_on_others())?;
         match self.site.profile {
             ClusterProfile::Single => None,

@@ -259,6 +259,16 @@ fn a_store_that_has_failed_acknowledges_nothing_to_anybody() {
 }
 
 #[test]
+fn a_store_that_has_failed_leaves_no_deadline_that_nobody_meets() {
+    let mut a = Bench::new(ClusterProfile::Pair, &[]);
+    a.input(Input::Down(B));
+    a.durable(cdr());
+    assert!(a.ship.poll_timeout().is_some(), "the fact waits to go on alone");
+    a.input(Input::StoreFailed);
+    assert_eq!(a.ship.poll_timeout(), None);
+}
+
+#[test]
 fn the_witness_gets_audit_records_and_no_calls() {
     let mut a = Bench::new(ClusterProfile::Trio, &[]);
     a.up(B);
