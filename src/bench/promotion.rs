@@ -14,8 +14,17 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::media::load::{self, Surroundings};
+use crate::driver::clock;
+use crate::stage::node::pause;
 use crate::stage::promotion::{Act, Figures, Loss, Outcome};
 use crate::stage::trio::{Cast, Trio};
+use crate::timers::Duration;
+
+/// A host stays frozen for so long at least.
+const FROZEN: Duration = Duration::from_secs(5);
+
+/// A finished transaction is remembered for so long (64 times T1, RFC 3261 section 17.2.2).
+const REMEMBERED: Duration = Duration::from_secs(32);
 
 /// What to measure.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +76,9 @@ fn measure(options: Options, directory: &Path) -> io::Result<Report> {
     let surroundings = Surroundings::begin(&trio.pids());
     let mut figures = Figures::default();
     for n in 1..=runs {
+        let until = clock::now() + shortest_run(cast.ports, calls);
         once(&mut trio, calls, loss, &mut figures)?;
+        pause(until.saturating_duration_since(clock::now()));
         if !json {
             eprint!("\r{n} of {runs} runs");
         }
@@ -81,10 +92,19 @@ fn measure(options: Options, directory: &Path) -> io::Result<Report> {
     })
 }
 
+/// A run may not be shorter, lest the calls of many in a row meet the bound of a node's server
+/// transactions, 4 for each port and 1,024. A call takes one of each node: half of them are used.
+fn shortest_run(ports: u32, calls: u32) -> Duration {
+    REMEMBERED * calls / ports.saturating_mul(2).saturating_add(512)
+}
+
 fn once(trio: &mut Trio, calls: u32, loss: Loss, figures: &mut Figures) -> io::Result<()> {
     let act = Act::begin(trio, calls, loss)?;
     let lost_at = act.lose(trio)?;
     act.watch(trio, lost_at, figures)?;
+    if loss == Loss::Host {
+        pause((lost_at + FROZEN).saturating_duration_since(clock::now()));
+    }
     act.end(trio, figures)
 }
 
@@ -102,5 +122,20 @@ impl Report {
             self.other_cpu_cores,
             self.outcome.text(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_runs_use_half_of_the_transactions_of_a_node() {
+        assert_eq!(shortest_run(0, 0), Duration::ZERO);
+        for (ports, calls) in [(10, 4), (101, 100), (501, 500), (1_001, 1_000)] {
+            let runs = REMEMBERED.as_secs_f64() / shortest_run(ports, calls).as_secs_f64();
+            let used = runs * f64::from(calls);
+            assert!(used <= f64::from(2 * ports + 513), "{ports} ports: {used}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use tokio::net::UdpSocket;
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 
-use super::kernel_time;
+use super::kernel_time::{self, Received};
 use crate::codecs::Digit;
 use crate::driver::clock;
 use crate::ids::Rng;
@@ -198,6 +198,7 @@ impl PbxNet {
 /// A packet that a phone's socket received.
 struct Packet {
     line: LineId,
+    from: SocketAddr,
     at: Instant,
     bytes: Bytes,
 }
@@ -303,6 +304,11 @@ impl Stage {
     fn hear(&mut self, packet: &Packet) {
         let Some(desk) = self.desks.get_mut(&packet.line) else { return };
         let Some(phone) = &mut desk.phone else { return };
+        // The kernel gives the number of a socket away again, while a node that lost its role may
+        // still play to it: a caller hears whom the call is with, and nobody else.
+        if packet.from != phone.target() {
+            return;
+        }
         phone.hear(packet.at, &packet.bytes);
         if desk.keep == Keep::Pitch
             && let Some(sound) = packet.bytes.get(RTP_HEADER_LEN..)
@@ -462,11 +468,12 @@ async fn read(line: LineId, socket: Arc<UdpSocket>, packets: mpsc::Sender<Packet
     let (mut buffer, mut control) = ([0; 2_048], kernel_time::control());
     loop {
         let take = || kernel_time::receive(&*socket, &mut buffer, &mut control);
-        let Ok((length, wall)) = socket.async_io(Interest::READABLE, take).await else { continue };
+        let Ok(taken) = socket.async_io(Interest::READABLE, take).await else { continue };
+        let Received { length, from, wall } = taken;
         let at = u64::try_from(wall + kernel_time::boot_minus_wall()).unwrap_or_default();
         let at = Instant::from_nanos(at);
         let bytes = Bytes::copy_from_slice(&buffer[..length]);
-        if packets.try_send(Packet { line, at, bytes }).is_err() && packets.is_closed() {
+        if packets.try_send(Packet { line, from, at, bytes }).is_err() && packets.is_closed() {
             return;
         }
     }

@@ -15,6 +15,7 @@ use std::io;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::cast::until;
 use super::figures::Digits;
 use super::node::pause;
 use super::pbx::{LineReport, LineState};
@@ -64,6 +65,7 @@ pub struct Figures {
     detect: Vec<Duration>,
     registered: Vec<Duration>,
     first_new_call: Vec<Duration>,
+    fenced: Vec<Duration>,
     gaps: Vec<Duration>,
     offsets: Vec<Duration>,
     calls_lost: usize,
@@ -96,6 +98,8 @@ pub struct Outcome {
     pub registered_ms: Value,
     /// Loss -> a new call is answered there.
     pub first_new_call_ms: Value,
+    /// A frozen host wakes -> it says that it is not primary; looked at every 10 ms.
+    pub fenced_ms: Value,
     /// The longest silence of each call.
     pub audio_gap_ms: Value,
     /// How far off the prompt goes on from where it would be by then had nothing happened.
@@ -192,7 +196,7 @@ impl Act {
         figures.recorded.extend(names.map(str::to_owned));
         trio.pbx.events.try_iter().for_each(drop);
         match self.loss {
-            Loss::Host => drop(trio.sites[self.primary].node.wake()?),
+            Loss::Host => figures.fenced.push(self.wake(trio)?),
             Loss::Power => trio.restart(self.primary)?,
             Loss::Planned | Loss::Process => {}
         }
@@ -201,6 +205,16 @@ impl Act {
         let stale = noted.iter().filter(|noted| trio.is_claim(noted, self.primary));
         figures.stale_claims += stale.count();
         Ok(())
+    }
+
+    /// A frozen host wakes. Returns after how long its node says that it is not primary.
+    fn wake(&self, trio: &Trio) -> io::Result<Duration> {
+        let site = &trio.sites[self.primary];
+        let woken_at = site.node.wake()?;
+        until("the woken node is primary no more", || {
+            Ok(site.role().is_some_and(|role| role != "primary"))
+        })?;
+        Ok(clock::now().saturating_duration_since(woken_at))
     }
 
     fn press(&self, trio: &Trio, keys: &str) {
@@ -244,6 +258,7 @@ impl Figures {
             detect_ms: distribution(&self.detect),
             registered_ms: distribution(&self.registered),
             first_new_call_ms: distribution(&self.first_new_call),
+            fenced_ms: distribution(&self.fenced),
             audio_gap_ms: distribution(&self.gaps),
             playback_offset_error_ms: distribution(&self.offsets),
             calls_lost: self.calls_lost,
@@ -279,6 +294,9 @@ impl Outcome {
         text += &row("first new call answered", &self.first_new_call_ms);
         text += &row("audio gap of a call", &self.audio_gap_ms);
         text += &row("off in the prompt", &self.playback_offset_error_ms);
+        if self.loss == Loss::Host.name() {
+            text += &row("fenced after it woke", &self.fenced_ms);
+        }
         text += &format!(
             "calls lost: {}; new calls refused: {}; digits: {} sent, {} lost, {} doubled\n",
             self.calls_lost,

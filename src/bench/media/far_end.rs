@@ -185,7 +185,7 @@ impl Stream {
     /// RTP timestamp and receive time, by the wall clock, of the next packet.
     fn receive(&self, control: &mut [u8]) -> Option<(u32, i64)> {
         let mut buffer = [0; 256];
-        let (_, received) = kernel_time::receive(&self.socket, &mut buffer, control).ok()?;
+        let received = kernel_time::receive(&self.socket, &mut buffer, control).ok()?.wall;
         let timestamp = u32::from_be_bytes(*buffer.get(4..8)?.first_chunk()?);
         Some((timestamp, received))
     }
