@@ -11,7 +11,6 @@ use tracing::{info, warn};
 use crate::config::PortKind;
 use crate::ha::member;
 use crate::ids::{CallId, PortId};
-use crate::node::record::CallRecord;
 use crate::node::replicas::CallChange;
 use crate::node::snapshot::AlarmKind;
 use crate::node::snapshot::cluster::Takeover;
@@ -33,13 +32,13 @@ impl Node {
         self.drop_orphans(now, |_| true);
         let records = self.replicas.take(now);
         info!(calls = records.len(), "this node acts");
-        self.tell_calls(now, all_of(records.iter().cloned()));
         let calls = u32::try_from(records.len()).unwrap_or(u32::MAX);
         self.takeover = Some(Takeover { acted_at_ns: now, calls, ..Takeover::default() });
         self.sip_command(now, sip::Command::Drain(false));
         for record in records {
             self.recover(now, record);
         }
+        self.tell_calls(now, self.all_calls(now));
         self.take_ports_over(now);
         self.start_programs(now);
     }
@@ -139,6 +138,12 @@ impl Node {
         self.tell_bindings(now);
     }
 
+    /// The same, whether it is time to or not.
+    pub(super) fn tell_copies_now(&mut self, now: Instant) {
+        self.replicas.hurry(now);
+        self.tell_copies(now);
+    }
+
     /// `None`: the call is one of another node that is not carried on yet.
     fn change(&self, now: Instant, call: CallId) -> Option<CallChange> {
         if self.calls.get(&call).is_some_and(|entry| entry.recovery.is_some()) {
@@ -148,16 +153,11 @@ impl Node {
         Some(record.map_or(CallChange::Gone(call), |record| CallChange::Put(Box::new(record))))
     }
 
+    /// Which calls there are, and each that is carried on.
     fn all_calls(&self, now: Instant) -> Vec<CallChange> {
         let changes = self.calls.keys().filter_map(|&call| self.change(now, call));
         let only = CallChange::Only(self.calls.keys().copied().collect());
         std::iter::once(only).chain(changes).collect()
-    }
-
-    /// The same, whether it is time to or not.
-    pub(super) fn tell_copies_now(&mut self, now: Instant) {
-        self.replicas.hurry(now);
-        self.tell_copies(now);
     }
 
     pub(super) fn tell_calls(&mut self, now: Instant, changes: Vec<CallChange>) {
@@ -184,10 +184,4 @@ impl Node {
         self.tell_calls(now, self.all_calls(now));
         self.tell_all_bindings(now);
     }
-}
-
-/// Copies that have just been taken over are all there are.
-fn all_of(records: impl Iterator<Item = CallRecord> + Clone) -> Vec<CallChange> {
-    let only = CallChange::Only(records.clone().map(|record| record.call()).collect());
-    std::iter::once(only).chain(records.map(|r| CallChange::Put(Box::new(r)))).collect()
 }
