@@ -77,9 +77,10 @@ impl Trio {
         trio
     }
 
+    /// A backup that has not heard of its primary yet waits as after a first start.
     fn wait_for_roles(&self) {
         self.role_when("a", |role| role == "primary");
-        self.role_when("b", |role| role == "backup");
+        self.follows("b", "a");
         for peer in ["\"b\"", "\"w\""] {
             let line = format!("supervisor's link up peer={peer}");
             self.log_when("a", &line);
