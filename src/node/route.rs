@@ -10,6 +10,7 @@
 //! The order of the lines matters where two of them reach the same application: what it sees first
 //! stands first.
 
+mod alerts;
 mod autostart;
 mod bindings;
 mod cluster;
@@ -17,6 +18,7 @@ mod command;
 mod control;
 mod dialog;
 mod digits_out;
+mod evidence;
 mod full;
 mod media_events;
 mod originate;

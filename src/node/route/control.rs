@@ -7,19 +7,15 @@
 use tracing::{info, warn};
 
 use crate::codecs::Digit;
-use crate::config::MemberRole;
-use crate::ha::Role;
-use crate::ha::role::{self, Answer, Event};
+use crate::ha::role::{self, Answer};
 use crate::ids::{CallId, MediaId, RequestId};
 use crate::ivr;
 use crate::media::{self, DigitSet};
 use crate::menu::{
-    self, Alarm, AlertInput, AlertOutput, Caller, Candidate, DataAge, Entry, Evidence, Heard, Menu,
-    Obstacle, Primary, Promotion, Proposal, Since, judge,
+    self, Alarm, AlertInput, Caller, Entry, Heard, Menu, Obstacle, Promotion, Proposal, judge,
 };
 use crate::node::call::{Call, Leg};
 use crate::node::control::{Control, Controls, Purpose};
-use crate::node::route::ready::spoken;
 use crate::node::{Node, Output, RoleOrder, Timer};
 use crate::redact::Redacted;
 use crate::sip;
@@ -30,9 +26,6 @@ use crate::timers::{Duration, Instant, earliest};
 const RING: Duration = Duration::from_secs(30);
 /// A forced promotion waits for a second agent so long.
 const PROPOSAL_MAX: Duration = Duration::from_secs(300);
-/// After an orderly stop of a primary another one is to act within this.
-const SUCCESSOR_WITHIN: Duration = Duration::from_millis(1_500);
-
 /// Digits of a number from which on it is one of the outside.
 const OUTSIDE_DIGITS: usize = 8;
 
@@ -78,7 +71,13 @@ impl Node {
     }
 
     /// Calls somebody from the control extension, when it is free; before any restart message.
-    fn place_control(&mut self, now: Instant, to: String, purpose: Purpose, person: Option<usize>) {
+    pub(super) fn place_control(
+        &mut self,
+        now: Instant,
+        to: String,
+        purpose: Purpose,
+        person: Option<usize>,
+    ) {
         let waiting = &mut self.controls.to_place;
         let is_message = |(_, purpose, _): &(_, Purpose, _)| *purpose == Purpose::RestartMessage;
         let at = waiting.iter().position(is_message).unwrap_or(waiting.len());
@@ -344,7 +343,7 @@ impl Node {
 
     /// Every telephone that asked for it hears that the system restarts: once, one after the other,
     /// after whatever else waits for the extension.
-    fn tell_telephones(&mut self, now: Instant) {
+    pub(super) fn tell_telephones(&mut self, now: Instant) {
         let telephones = self.config.control.as_ref().map(|control| control.telephones.clone());
         let waits = |number: &String, controls: &Controls| {
             let message = (number.clone(), Purpose::RestartMessage, None);
@@ -377,183 +376,6 @@ impl Node {
         self.menu_input(now, call, menu::Input::Evidence(evidence));
         self.menu_input(now, call, menu::Input::Promotion(news));
         true
-    }
-
-    // ---- Evidence ------------------------------------------------------------------------------
-
-    fn evidence(&self, now: Instant) -> Evidence {
-        let Some(member) = &self.member else { return Evidence::default() };
-        let (cluster, ha) = (&self.config.cluster, member.ha());
-        let holder = ha.primary(now).map(|(node, _)| node);
-        let primary = match (holder, self.last_primary) {
-            (Some(node), _) => Primary::Answering { name: cluster.name_of(node) },
-            (None, Some((node, seen))) => {
-                Primary::Silent { name: cluster.name_of(node), since: self.since(now, seen) }
-            }
-            (None, None) => Primary::Nobody,
-        };
-        let candidate = cluster.nodes.iter().find(|node| {
-            let up = member.peers().get(&node.id).is_none_or(|peer| peer.up);
-            node.role == MemberRole::Data && Some(node.id) != holder && up
-        });
-        let serving = candidate.map_or(cluster.me, |node| node.id);
-        let beat = match member.peers().get(&serving) {
-            Some(peer) => peer.beat,
-            None => self.beat,
-        };
-        let calls = member.peers().values().filter_map(|peer| peer.beat).map(|beat| beat.calls);
-        let facts = member.facts_status();
-        Evidence {
-            primary,
-            candidate: candidate.map(|node| Candidate { node: node.id, name: node.name.clone() }),
-            live_calls: calls.chain(self.beat.map(|beat| beat.calls)).max().unwrap_or_default(),
-            ports_proven: beat.map_or(0, |beat| beat.ports_proven),
-            ports: beat.map_or(0, |beat| beat.ports),
-            unproven: beat.map(|beat| spoken(beat.unproven)).unwrap_or_default(),
-            data: match beat.and_then(|beat| beat.data_age_ms) {
-                None => DataAge::Nothing,
-                Some(0) => DataAge::Current,
-                Some(ms) => DataAge::Old(Duration::from_millis(ms)),
-            },
-            unshipped: facts
-                .pending_since
-                .map(|at| (u32::try_from(facts.pending).unwrap_or(u32::MAX), self.since(now, at))),
-            alarm: self.alarm,
-            obstacles: self.obstacles(holder.is_some(), candidate.is_some(), ha.paused()),
-            proposal: self
-                .controls
-                .proposal
-                .as_ref()
-                .filter(|(_, until)| now < *until)
-                .map(|(proposal, _)| proposal.clone()),
-        }
-    }
-
-    fn obstacles(&self, answers: bool, candidate: bool, paused: bool) -> Vec<Obstacle> {
-        [
-            (answers, Obstacle::PrimaryAnswers),
-            (!candidate, Obstacle::NotReady),
-            (paused && answers, Obstacle::Paused),
-            (self.taking_over.is_some(), Obstacle::UnderWay),
-        ]
-        .into_iter()
-        .filter_map(|(stands, obstacle)| stands.then_some(obstacle))
-        .collect()
-    }
-
-    /// A moment as a person says it.
-    fn since(&self, now: Instant, at: Instant) -> Since {
-        let ago = now.saturating_duration_since(at);
-        let ago_ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
-        let clock = self.zone.clock(self.unix_ms(now).saturating_sub(ago_ms));
-        Since { clock, ago }
-    }
-
-    // ---- Alert calls ---------------------------------------------------------------------------
-
-    /// Something of the cluster that people must hear of.
-    pub(super) fn alert_event(&mut self, now: Instant, event: &Event) {
-        let alarm = match event {
-            Event::PrimaryDown { controlled: false, .. } => Alarm::PrimaryDown,
-            Event::PrimaryDown { controlled: true, .. } => Alarm::PrimaryStopped,
-            Event::PromotionFailed { .. } => Alarm::PromotionFailed,
-            Event::BackupLost(_) => Alarm::BackupLost,
-            Event::WitnessLost => Alarm::WitnessLost,
-            Event::PromotionDone(_) => Alarm::Promoted,
-            Event::PromotionStarted(_) | Event::AutomaticStopped { .. } => return,
-        };
-        self.alarm = Some(self.alarm.map_or(alarm, |stands| stands.min(alarm)));
-        let notify = self.config.control.as_ref().is_some_and(|c| c.notify_on_promotion);
-        if alarm == Alarm::Promoted && notify {
-            self.tell_telephones(now);
-        }
-        if matches!(event, Event::PrimaryDown { .. }) {
-            for told in [Alarm::Promoted, Alarm::PromotionFailed] {
-                self.alert(now, AlertInput::Over(told));
-            }
-        }
-        if !self.calls_people() {
-            return;
-        }
-        if alarm == Alarm::PrimaryStopped {
-            self.controls.stopped_until = Some(now + SUCCESSOR_WITHIN);
-        } else {
-            self.alert(now, AlertInput::Raised(alarm));
-        }
-    }
-
-    /// What is over is told to nobody any more, and when it happens again it is news.
-    pub(super) fn end_alerts(&mut self, now: Instant) {
-        let Some(member) = &self.member else { return };
-        let me = self.config.cluster.me;
-        let up = |node| node == me || member.peers().get(&node).is_some_and(|peer| peer.up);
-        let mut over = Vec::new();
-        if member.ha().primary(now).is_some_and(|(node, _)| up(node)) {
-            over.extend([Alarm::PrimaryDown, Alarm::PrimaryStopped]);
-            self.controls.stopped_until = None;
-        }
-        let mut data =
-            self.config.cluster.nodes.iter().filter(|node| node.role == MemberRole::Data);
-        if data.all(|node| up(node.id)) {
-            over.push(Alarm::BackupLost);
-        }
-        if self.config.cluster.witness().is_none_or(up) {
-            over.push(Alarm::WitnessLost);
-        }
-        for alarm in over {
-            self.alert(now, AlertInput::Over(alarm));
-        }
-    }
-
-    /// The witness calls people; without one, whoever acts, or the one that is left.
-    pub(in crate::node) fn calls_people(&self) -> bool {
-        let Some(member) = &self.member else { return false };
-        match self.config.cluster.witness() {
-            Some(witness) if witness == self.config.cluster.me => true,
-            Some(witness) if member.peers().get(&witness).is_some_and(|peer| peer.up) => false,
-            _ => member.ha().role() != Role::Backup || !member.peers().values().any(|p| p.up),
-        }
-    }
-
-    fn alert(&mut self, now: Instant, input: AlertInput) {
-        self.controls.alerts.handle_input(now, input);
-        self.pump_alerts(now);
-    }
-
-    fn pump_alerts(&mut self, now: Instant) {
-        while let Some(output) = self.controls.alerts.poll_output() {
-            match output {
-                AlertOutput::Call { person, alarm } => {
-                    let list = self.config.control.as_ref().map(|control| &control.on_call);
-                    let Some(called) = list.and_then(|list| list.get(person)).cloned() else {
-                        continue;
-                    };
-                    let purpose = Purpose::Menu(Entry::Alert { alarm, person: called.agent });
-                    self.place_control(now, called.extension, purpose, Some(person));
-                }
-                AlertOutput::Cancel { person } => {
-                    let waiting = self.controls.to_place.len();
-                    self.controls.to_place.retain(|(_, _, waits)| *waits != Some(person));
-                    if self.controls.to_place.len() < waiting {
-                        self.controls.alerts.handle_input(now, AlertInput::Ended { person });
-                    }
-                    let of = |control: &Control| control.person == Some(person);
-                    let found = self.controls.calls.iter().find(|(_, control)| of(control));
-                    if let Some(call) = found.map(|(call, _)| *call) {
-                        self.hang_up(now, call, Some(16));
-                    }
-                }
-                AlertOutput::NobodyReached => warn!("nobody on the on-call list was reached"),
-            }
-        }
-    }
-
-    /// Who was primary when one was last known, and when that was.
-    pub(in crate::node) fn note_primary(&mut self, now: Instant) {
-        let Some(member) = &self.member else { return };
-        if let Some((node, _)) = member.ha().primary(now) {
-            self.last_primary = Some((node, now));
-        }
     }
 }
 

@@ -1,0 +1,85 @@
+//! What the menu tells of the cluster: who is primary, what a promotion would meet, what is missing.
+
+use crate::config::MemberRole;
+use crate::menu::{Candidate, DataAge, Evidence, Obstacle, Primary, Since};
+use crate::node::Node;
+use crate::node::route::ready::spoken;
+use crate::timers::{Duration, Instant};
+
+impl Node {
+    pub(super) fn evidence(&self, now: Instant) -> Evidence {
+        let Some(member) = &self.member else { return Evidence::default() };
+        let (cluster, ha) = (&self.config.cluster, member.ha());
+        let holder = ha.primary(now).map(|(node, _)| node);
+        let primary = match (holder, self.last_primary) {
+            (Some(node), _) => Primary::Answering { name: cluster.name_of(node) },
+            (None, Some((node, seen))) => {
+                Primary::Silent { name: cluster.name_of(node), since: self.since(now, seen) }
+            }
+            (None, None) => Primary::Nobody,
+        };
+        let candidate = cluster.nodes.iter().find(|node| {
+            let up = member.peers().get(&node.id).is_none_or(|peer| peer.up);
+            node.role == MemberRole::Data && Some(node.id) != holder && up
+        });
+        let serving = candidate.map_or(cluster.me, |node| node.id);
+        let beat = match member.peers().get(&serving) {
+            Some(peer) => peer.beat,
+            None => self.beat,
+        };
+        let calls = member.peers().values().filter_map(|peer| peer.beat).map(|beat| beat.calls);
+        let facts = member.facts_status();
+        Evidence {
+            primary,
+            candidate: candidate.map(|node| Candidate { node: node.id, name: node.name.clone() }),
+            live_calls: calls.chain(self.beat.map(|beat| beat.calls)).max().unwrap_or_default(),
+            ports_proven: beat.map_or(0, |beat| beat.ports_proven),
+            ports: beat.map_or(0, |beat| beat.ports),
+            unproven: beat.map(|beat| spoken(beat.unproven)).unwrap_or_default(),
+            data: match beat.and_then(|beat| beat.data_age_ms) {
+                None => DataAge::Nothing,
+                Some(0) => DataAge::Current,
+                Some(ms) => DataAge::Old(Duration::from_millis(ms)),
+            },
+            unshipped: facts
+                .pending_since
+                .map(|at| (u32::try_from(facts.pending).unwrap_or(u32::MAX), self.since(now, at))),
+            alarm: self.alarm,
+            obstacles: self.obstacles(holder.is_some(), candidate.is_some(), ha.paused()),
+            proposal: self
+                .controls
+                .proposal
+                .as_ref()
+                .filter(|(_, until)| now < *until)
+                .map(|(proposal, _)| proposal.clone()),
+        }
+    }
+
+    pub(super) fn obstacles(&self, answers: bool, candidate: bool, paused: bool) -> Vec<Obstacle> {
+        [
+            (answers, Obstacle::PrimaryAnswers),
+            (!candidate, Obstacle::NotReady),
+            (paused && answers, Obstacle::Paused),
+            (self.taking_over.is_some(), Obstacle::UnderWay),
+        ]
+        .into_iter()
+        .filter_map(|(stands, obstacle)| stands.then_some(obstacle))
+        .collect()
+    }
+
+    /// A moment as a person says it.
+    fn since(&self, now: Instant, at: Instant) -> Since {
+        let ago = now.saturating_duration_since(at);
+        let ago_ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+        let clock = self.zone.clock(self.unix_ms(now).saturating_sub(ago_ms));
+        Since { clock, ago }
+    }
+
+    /// Who was primary when one was last known, and when that was.
+    pub(in crate::node) fn note_primary(&mut self, now: Instant) {
+        let Some(member) = &self.member else { return };
+        if let Some((node, _)) = member.ha().primary(now) {
+            self.last_primary = Some((node, now));
+        }
+    }
+}
