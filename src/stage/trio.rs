@@ -5,8 +5,9 @@
 //! IVR instances are connected to both data nodes. Where calls are carried on, they stay steady:
 //! what a caller hears then is what the node does.
 
+mod plan;
+
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,9 +17,7 @@ use serde_json::Value;
 
 use super::cast::{FIRST_EXTENSION, until};
 use super::crew::{Crew, play_at};
-use super::node::{
-    API_KEY, CONFIGURATION, Node, PASSWORD, SOCKET, free_tcp_port, pause, write_file,
-};
+use super::node::{CONFIGURATION, Node, PASSWORD, free_tcp_port, pause, write_file};
 use super::pbx::{Command, Keep, LineState, Noted, PbxNet};
 use super::sound;
 use crate::admin::{Format, Request, RoleWish};
@@ -28,6 +27,7 @@ use crate::ids::CallId;
 use crate::redact::Redacted;
 use crate::sim::pbx::{Event, LineId, Manner};
 use crate::timers::Instant;
+use plan::Plan;
 
 /// Names of the nodes; the first two have the ports.
 pub const NAMES: [&str; 3] = ["a", "b", "w"];
@@ -139,100 +139,6 @@ impl Cast {
 /// Each node has an address of its own, as it would have on a machine of its own.
 fn address(at: usize) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, u8::try_from(at + 1).unwrap_or(u8::MAX)).into()
-}
-
-/// What the configuration of a node is written from.
-struct Plan<'a> {
-    at: usize,
-    cast: &'a Cast,
-    pbx: SocketAddr,
-    links: &'a [SocketAddr],
-    ari: SocketAddr,
-    prompts: &'a Path,
-}
-
-impl Plan<'_> {
-    fn configuration(&self, directory: &Path) -> io::Result<String> {
-        let Self { at, pbx, ari, .. } = self;
-        let (user, password) = API_KEY.split_once(':').unwrap_or_default();
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            r#"
-[node]
-name = "{name}"
-[cluster]
-id = "play"
-profile = "trio"
-timers = "lan"
-promotion = "{promotion}"
-credentials = "{credentials}"
-store = "{store}"
-{nodes}
-[pbx]
-id = "play"
-profile = "asterisk"
-registrars = ["{pbx}"]
-local_address = "{address}"
-sip_udp_port = 0
-min_digest = "md5"
-register_rate = {rate}
-{ports}
-[control]
-extension = "{control}"
-password = "{PASSWORD}"
-[media]
-udp_ports = "20000-31999"
-prompts = "{prompts}"
-recordings = "{recordings}"
-[ari]
-listen = "{ari}"
-[ari.users.{user}]
-password = "{password}"
-[admin]
-socket = "{socket}"
-listen = "{observe}"
-"#,
-            name = NAMES[*at],
-            promotion = self.cast.promotion,
-            credentials = directory.join("credentials").display(),
-            store = directory.join("state.db").display(),
-            nodes = self.nodes(),
-            address = address(*at),
-            rate = self.cast.register_rate,
-            ports = self.port_list(),
-            control = FIRST_CONTROL + *at as u32,
-            prompts = self.prompts.display(),
-            recordings = directory.join("recordings").display(),
-            socket = directory.join(SOCKET).display(),
-            observe = free_tcp_port()?,
-        );
-        Ok(text)
-    }
-
-    fn nodes(&self) -> String {
-        let entry = |(at, link): (usize, &SocketAddr)| {
-            let role = if at == WITNESS { "witness" } else { "data" };
-            format!(
-                "[[cluster.nodes]]\nname = \"{}\"\nrole = \"{role}\"\nlink = \"{link}\"\n",
-                NAMES[at]
-            )
-        };
-        self.links.iter().enumerate().map(entry).collect()
-    }
-
-    /// A witness has none.
-    fn port_list(&self) -> String {
-        if self.at == WITNESS {
-            return String::new();
-        }
-        format!(
-            "[[ports]]\nextensions = \"{FIRST_EXTENSION}-{}\"\npassword = \"{PASSWORD}\"\n\
-             applications = [\"main\"]\n[applications.main]\n",
-            FIRST_EXTENSION + self.cast.ports - 1
-        )
-    }
 }
 
 impl Site {
