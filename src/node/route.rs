@@ -5,7 +5,11 @@
 //! ports), `dialog` (a call at the PBX), `owner` (whom a call belongs to), `command` (what an
 //! application wants; `play` and `digits_out` for sound and digits), `media_events` (what a port's
 //! media tells), `originate` (calls to the outside), `own_sound` (what the node itself plays) and
-//! `full` (an instance that takes no events, a recorder that takes no sound).
+//! `full` (an instance that takes no events, a recorder that takes no sound). Of a cluster: `cluster`
+//! (what its members want of this node), `roles` (ports and calls when the role changes), `recovery`
+//! and `bindings` (what another node left), `ready` and `outage` (what a backup proves, and how long
+//! nobody served), `autostart`; `control`, `evidence` and `alerts` are the phone menu, which is a
+//! machine for each call and is carried on where it is spoken to.
 //!
 //! The order of the lines matters where two of them reach the same application: what it sees first
 //! stands first.
@@ -35,7 +39,9 @@ pub(super) use autostart::Starting;
 use tracing::info;
 
 use super::call::Transfer;
+use super::snapshot::AlarmKind;
 use super::{Mark, Node, Output, Timer};
+use crate::ha::member;
 use crate::ids::{CallId, InstanceId};
 use crate::menu::Heard;
 use crate::timers::Instant;
@@ -99,7 +105,7 @@ impl Node {
                 self.tell_readiness(now);
             }
             sip::Event::Outranked { epoch } => {
-                self.member_input(now, crate::ha::member::Input::Outranked(epoch));
+                self.member_input(now, member::Input::Outranked(epoch));
             }
         }
     }
@@ -179,6 +185,42 @@ impl Node {
                 info!(call, "stale command refused");
             }
         }
+    }
+
+    // ---- From the cluster ----------------------------------------------------------------------
+
+    /// Whether there was one.
+    fn member_output(&mut self, now: Instant) -> bool {
+        let Some(output) = self.member.as_mut().and_then(|m| m.poll_output()) else { return false };
+        match output {
+            member::Output::Send { to, message } => {
+                self.outputs.push_back(Output::Peer { to, message: Box::new(message) });
+            }
+            member::Output::Epoch(epoch) => self.outputs.push_back(Output::Epoch(epoch)),
+            member::Output::Persist { ticket, record } => {
+                self.outputs.push_back(Output::Persist { ticket, record });
+            }
+            member::Output::Read { lane, after, max } => {
+                self.outputs.push_back(Output::ReadFacts { lane, after, max });
+            }
+            member::Output::Role(role) => self.role(now, role),
+            member::Output::Event(event) => self.cluster_event(now, &event),
+            member::Output::Answer { id, answer } => self.role_answer(now, id, answer),
+            member::Output::Appended { token, result } => {
+                self.appended(now, token, result.is_ok());
+            }
+            member::Output::Fact(fact) => self.agents.apply(&fact),
+            member::Output::Settle(true) => self.tell_changed(now),
+            member::Output::Settle(false) => {}
+            member::Output::Calls(changes) => {
+                changes.into_iter().for_each(|change| self.replicas.told(now, change));
+            }
+            member::Output::CallsWanted => self.tell_all(now),
+            member::Output::Alarm(text) => {
+                self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
+            }
+        }
+        true
     }
 
     // ---- From the clock ------------------------------------------------------------------------

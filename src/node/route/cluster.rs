@@ -69,40 +69,7 @@ impl Node {
         }
     }
 
-    pub(super) fn member_output(&mut self, now: Instant) -> bool {
-        let Some(output) = self.member.as_mut().and_then(|m| m.poll_output()) else { return false };
-        match output {
-            member::Output::Send { to, message } => {
-                self.outputs.push_back(Output::Peer { to, message: Box::new(message) });
-            }
-            member::Output::Epoch(epoch) => self.outputs.push_back(Output::Epoch(epoch)),
-            member::Output::Persist { ticket, record } => {
-                self.outputs.push_back(Output::Persist { ticket, record });
-            }
-            member::Output::Read { lane, after, max } => {
-                self.outputs.push_back(Output::ReadFacts { lane, after, max });
-            }
-            member::Output::Role(role) => self.role(now, role),
-            member::Output::Event(event) => self.cluster_event(now, &event),
-            member::Output::Answer { id, answer } => self.role_answer(now, id, answer),
-            member::Output::Appended { token, result } => {
-                self.appended(now, token, result.is_ok());
-            }
-            member::Output::Fact(fact) => self.agents.apply(&fact),
-            member::Output::Settle(true) => self.tell_changed(now),
-            member::Output::Settle(false) => {}
-            member::Output::Calls(changes) => {
-                changes.into_iter().for_each(|change| self.replicas.told(now, change));
-            }
-            member::Output::CallsWanted => self.tell_all(now),
-            member::Output::Alarm(text) => {
-                self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
-            }
-        }
-        true
-    }
-
-    fn role(&mut self, now: Instant, role: Role) {
+    pub(super) fn role(&mut self, now: Instant, role: Role) {
         info!(?role, "role");
         match role {
             Role::Promoting(epoch) => {
@@ -119,7 +86,7 @@ impl Node {
         self.tell_readiness(now);
     }
 
-    fn cluster_event(&mut self, now: Instant, event: &Event) {
+    pub(super) fn cluster_event(&mut self, now: Instant, event: &Event) {
         self.alert_event(now, event);
         self.tell_applications(now, event);
         let name = |node| self.config.cluster.name_of(node);
@@ -306,7 +273,7 @@ impl Node {
     }
 
     /// A fact is stored on two nodes, or never will be.
-    fn appended(&mut self, now: Instant, token: Token, stored: bool) {
+    pub(super) fn appended(&mut self, now: Instant, token: Token, stored: bool) {
         if let Some(id) = self.changes.remove(&token) {
             let why = "the change is stored on this node alone: see to the other nodes";
             let result = if stored { Ok(()) } else { Err(why.to_owned()) };
@@ -341,7 +308,7 @@ impl Node {
         }
     }
 
-    fn role_answer(&mut self, now: Instant, id: RequestId, answer: Answer) {
+    pub(super) fn role_answer(&mut self, now: Instant, id: RequestId, answer: Answer) {
         self.note_primary(now);
         if id == STOP_ORDER {
             self.role_left(now, &answer);
@@ -488,7 +455,7 @@ impl Node {
     }
 
     /// Copies of these calls leave at once: the role is about to be given up.
-    fn tell_changed(&mut self, now: Instant) {
+    pub(super) fn tell_changed(&mut self, now: Instant) {
         let calls: Vec<CallId> = self.calls.keys().copied().collect();
         calls.into_iter().for_each(|call| self.touch(now, call));
         self.tell_copies_now(now);
