@@ -5,11 +5,11 @@
 //! ports), `dialog` (a call at the PBX), `owner` (whom a call belongs to), `command` (what an
 //! application wants; `play` and `digits_out` for sound and digits), `media_events` (what a port's
 //! media tells), `originate` (calls to the outside), `own_sound` (what the node itself plays) and
-//! `full` (an instance that takes no events, a recorder that takes no sound). Of a cluster: `cluster`
-//! (what its members want of this node), `roles` (ports and calls when the role changes), `recovery`
-//! and `bindings` (what another node left), `ready` and `outage` (what a backup proves, and how long
-//! nobody served), `autostart`; `control`, `evidence` and `alerts` are the phone menu, which is a
-//! machine for each call and is carried on where it is spoken to.
+//! `full` (an instance that takes no events, a recorder that takes no sound). Of a cluster:
+//! `cluster` (what its members want of this node), `roles` (ports and calls when the role changes),
+//! `recovery` and `bindings` (what another node left), `ready` and `outage` (what a backup proves,
+//! and how long nobody served), `autostart`; `control`, `evidence` and `alerts` are the phone menu,
+//! which is a machine for each call and is carried on where it is spoken to.
 //!
 //! The order of the lines matters where two of them reach the same application: what it sees first
 //! stands first.

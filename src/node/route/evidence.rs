@@ -1,4 +1,5 @@
-//! What the menu tells of the cluster: who is primary, what a promotion would meet, what is missing.
+//! What the menu tells of the cluster: who is primary, what a promotion would meet, what a backup
+//! lacks.
 
 use crate::config::MemberRole;
 use crate::menu::{Candidate, DataAge, Evidence, Obstacle, Primary, Since};
