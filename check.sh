@@ -133,7 +133,8 @@ kill_loops() {
     while [ $((SECONDS - began)) -lt 120 ]; do
         result=$("$portkeeper" bench port-switch --ports 30 --runs 5 --json | tail -n 1)
         nothing_lost "$result" false_verdicts
-        result=$("$portkeeper" demo --json --out "$out" 2> /dev/null | tail -n 1)
+        result=$("$portkeeper" demo --json --out "$out" 2> "$out/told" | tail -n 1) ||
+            { cat "$out/told" >&2; return 1; }
         nothing_lost "$result"
         loops=$((loops + 1))
     done

@@ -33,14 +33,26 @@ pub struct Second {
     sound: PathBuf,
 }
 
-/// Plays it; files go into `directory`.
+/// Plays it; what the agent heard goes into `directory`.
+///
+/// The nodes keep their state in a directory of this run: that of an earlier one holds another
+/// cluster, which a new node must not join. It is left where it is when the act fails, for its logs.
 pub fn play(directory: &Path, screen: &mut Screen) -> io::Result<Second> {
+    let state = directory.join(format!("second-act-{}", std::process::id()));
+    let second = play_in(&state, directory, screen)?;
+    if second.is_clean() {
+        std::fs::remove_dir_all(&state)?;
+    }
+    Ok(second)
+}
+
+fn play_in(state: &Path, directory: &Path, screen: &mut Screen) -> io::Result<Second> {
     screen.say("second act. Two servers and a witness: starting");
     let cast = Cast {
         ports: PORTS,
         register_rate: 0,
         promotion: "manual",
-        directory: directory.to_owned(),
+        directory: state.to_owned(),
     };
     let mut trio = cast.start()?;
     let person = Person::enrolled(&trio, trio.wait_for_primary()?)?;
