@@ -2,6 +2,10 @@
 //!
 //! Whoever may open the socket may give orders: the kernel lets its owner and group do so, and
 //! nobody else. The log names the user behind each order, by the kernel's word.
+//!
+//! No client holds up another one: so many are connected at most, and when one more comes, the one
+//! that has been silent for longest is sent away. A request has a length and a time, and so has
+//! whoever shall read the answer.
 
 use std::convert::Infallible;
 use std::fs;
@@ -13,7 +17,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use super::pins::Pins;
 use super::{ToNode, observe};
@@ -24,14 +28,19 @@ use crate::store::{self, Standing, Who};
 
 /// What is answered when nobody will carry it out.
 const STOPPING: &str = "the node is stopping";
+/// What is answered when nobody has carried it out in time.
+const LATE: &str = "no answer in time: it may still happen; see `portkeeper status`";
 /// A request; the longest is an agent with all its extensions.
 const LINE_MAX: u64 = 4_096;
 /// Operators at once.
 const CONNECTIONS_MAX: usize = 32;
 /// The longest that an answer takes: a promotion waits for every port.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
-/// An operator who says nothing is sent away.
-const IDLE_MAX: Duration = Duration::from_secs(300);
+const ANSWER_MAX: Duration = Duration::from_secs(50);
+/// Whoever asks waits a little longer, and hears that.
+const ASK_MAX: Duration = Duration::from_secs(60);
+/// A whole request comes within this time of the connection or the last answer, and an answer is
+/// read within it.
+const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 
 /// Makes the socket. A file that an earlier process left is removed; one that answers is not.
 ///
@@ -67,14 +76,21 @@ pub async fn serve(
     pins: Option<Pins>,
 ) -> Infallible {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let crowded = Arc::new(Notify::new());
     loop {
-        let permit = Arc::clone(&room).acquire_owned().await;
         match listener.accept().await {
             Ok((stream, _)) => {
+                if room.available_permits() == 0 {
+                    crowded.notify_one();
+                }
+                let permit = Arc::clone(&room).acquire_owned().await;
                 let (to_node, pins) = (to_node.clone(), pins.clone());
+                let crowded = Arc::clone(&crowded);
                 tokio::spawn(async move {
                     let _permit = permit;
-                    if let Err(error) = converse(stream, &to_node, pins.as_ref()).await {
+                    let limits = (&*crowded, REQUEST_WITHIN);
+                    let talk = converse(stream, &to_node, pins.as_ref(), limits);
+                    if let Err(error) = talk.await {
                         tracing::debug!(%error, "operator's connection ended");
                     }
                 });
@@ -91,39 +107,58 @@ async fn converse(
     stream: UnixStream,
     to_node: &mpsc::Sender<ToNode>,
     pins: Option<&Pins>,
+    (crowded, within): (&Notify, Duration),
 ) -> io::Result<()> {
     let uid = stream.peer_cred()?.uid();
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
-        let mut line = String::new();
+        let mut line = Vec::new();
         let mut limited = (&mut read).take(LINE_MAX);
-        let next = tokio::time::timeout(IDLE_MAX, limited.read_line(&mut line));
-        let length = next.await.map_err(io::Error::other)??;
-        if length == 0 {
-            return Ok(());
-        }
-        let reply = if line.ends_with('\n') {
-            answer(&line, uid, to_node, pins).await
-        } else {
-            Reply::Error(format!("a request is one line of at most {LINE_MAX} bytes"))
+        let end = tokio::select! {
+            biased;
+            read = limited.read_until(b'\n', &mut line) => match read? {
+                0 => return Ok(()),
+                _ if line.ends_with(b"\n") => None,
+                _ => Some(format!("a request is one line of at most {LINE_MAX} bytes")),
+            },
+            // Waits in line: whoever has been silent for longest hears it first.
+            () = crowded.notified() => {
+                Some(format!("others want to be served and {CONNECTIONS_MAX} are connected"))
+            }
+            () = tokio::time::sleep(within) => {
+                Some(format!("no whole request within {within:?}"))
+            }
+        };
+        let ends = end.is_some();
+        let reply = match end {
+            Some(why) => Reply::Error(why),
+            None => {
+                let answered = tokio::time::timeout(ANSWER_MAX, answer(&line, uid, to_node, pins));
+                answered.await.unwrap_or_else(|_| Reply::Error(LATE.to_owned()))
+            }
         };
         let mut text = serde_json::to_string(&reply)?;
         text.push('\n');
-        write.write_all(text.as_bytes()).await?;
-        if !line.ends_with('\n') {
+        let read = tokio::select! {
+            biased;
+            written = write.write_all(text.as_bytes()) => { written?; true }
+            () = crowded.notified() => false,
+            () = tokio::time::sleep(within) => false,
+        };
+        if ends || !read {
             return Ok(());
         }
     }
 }
 
 async fn answer(
-    line: &str,
+    line: &[u8],
     uid: u32,
     to_node: &mpsc::Sender<ToNode>,
     pins: Option<&Pins>,
 ) -> Reply {
-    let request: Request = match serde_json::from_str(line) {
+    let request: Request = match serde_json::from_slice(line) {
         Ok(request) => request,
         Err(error) => return Reply::Error(format!("not a request: {error}")),
     };
@@ -196,7 +231,7 @@ async fn set(agent: NewAgent, pins: &Pins) -> Result<AgentChange, String> {
 pub fn ask(path: &Path, request: &Request) -> io::Result<Reply> {
     use std::io::{BufRead, Write};
     let mut stream = std::os::unix::net::UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    stream.set_read_timeout(Some(ASK_MAX))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;
@@ -326,6 +361,70 @@ mod tests {
         let mut reply = String::new();
         stream.read_to_string(&mut reply).await.expect("text");
         assert!(reply.contains("at most 4096 bytes"), "{reply}");
+    }
+
+    #[tokio::test]
+    async fn silent_and_slow_clients_keep_nobody_out() {
+        let (_directory, path, _) = node();
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            silent.push(UnixStream::connect(&path).await.expect("listening"));
+        }
+        // The second has begun a request: that is no right to stay.
+        silent[1].write_all(b"{\"request\":").await.expect("sent");
+        let asked = asked(&path, Request::Status { format: Format::Json });
+        let reply = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("let in");
+        assert!(matches!(reply, Reply::Ok(_)), "{reply:?}");
+        let mut told = String::new();
+        silent[0].read_to_string(&mut told).await.expect("ended");
+        assert!(told.contains("32 are connected"), "{told}");
+        // The others are not sent away for one that came.
+        let other = &mut silent[2];
+        other.write_all(b"{\"request\":\"ports\"}\n").await.expect("sent");
+        let mut line = String::new();
+        BufReader::new(other).read_line(&mut line).await.expect("open");
+        assert_eq!(line, "{\"ok\":[]}\n");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_never_whole_ends_the_connection() {
+        let (mut slow, served) = UnixStream::pair().expect("a pair");
+        let (to_node, _inbox) = to_node_channel();
+        let crowded = Notify::new();
+        slow.write_all(b"{\"request\":").await.expect("sent");
+        let within = Duration::from_millis(1);
+        let talk = converse(served, &to_node, None, (&crowded, within));
+        tokio::time::timeout(Duration::from_secs(10), talk).await.expect("ended").expect("told");
+        let mut told = String::new();
+        slow.read_to_string(&mut told).await.expect("text");
+        assert!(told.contains("no whole request within 1ms"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn who_asks_and_reads_no_answer_is_sent_away() {
+        let (mut deaf, served) = UnixStream::pair().expect("a pair");
+        let (to_node, _inbox) = to_node_channel();
+        let crowded = Notify::new();
+        let talk = converse(served, &to_node, None, (&crowded, Duration::from_millis(100)));
+        let asks = async {
+            // Ends when the other side does, and before that whenever nothing fits any more.
+            while deaf.write_all(&b"x\n".repeat(1_000)).await.is_ok() {}
+        };
+        let both = async { tokio::join!(talk, asks) };
+        let (ended, ()) =
+            tokio::time::timeout(Duration::from_secs(20), both).await.expect("it ends");
+        ended.expect("in order");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_text_is_no_request() {
+        let (_directory, path, _) = node();
+        let stream = UnixStream::connect(&path).await.expect("listening");
+        let (read, mut write) = stream.into_split();
+        write.write_all(b"\xff\xfe\n").await.expect("sent");
+        let mut line = String::new();
+        BufReader::new(read).read_line(&mut line).await.expect("answered");
+        assert!(line.starts_with("{\"error\":\"not a request"), "{line}");
     }
 
     #[tokio::test]
