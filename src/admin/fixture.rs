@@ -22,6 +22,7 @@ pub(super) fn snapshot() -> Snapshot {
             entity_id: "cluster".into(),
             uptime_ms: 93_784_000,
             draining: false,
+            opening: false,
             pbx: "main".into(),
             profile: "cucm".into(),
         },

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::OPENING;
 use crate::node::Snapshot;
 use crate::node::snapshot::{Health, PortState, RegistrationState};
 
@@ -61,6 +62,9 @@ pub fn not_ready(snapshot: &Snapshot) -> Vec<String> {
     let mut reasons = Vec::new();
     if snapshot.node.draining {
         reasons.push("the node is drained: it takes no new calls".to_owned());
+    }
+    if snapshot.node.opening {
+        reasons.push(OPENING.to_owned());
     }
     let counts = Counts::of(snapshot);
     if counts.registrations["registered"] == 0 {

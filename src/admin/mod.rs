@@ -18,5 +18,8 @@ pub use health::not_ready;
 pub use json::distribution;
 pub use request::{AgentWish, Answer, Format, NewAgent, Reply, Request, RoleWish, answer};
 
+/// What a node of several says until its store is open.
+pub const OPENING: &str = "the store is being opened: this node takes no part in its cluster yet";
+
 #[cfg(test)]
 mod fixture;

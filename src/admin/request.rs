@@ -206,8 +206,26 @@ pub enum AgentWish {
     Change(AgentChange),
 }
 
+impl Request {
+    /// Whether it is about what the store holds.
+    const fn needs_store(&self) -> bool {
+        matches!(
+            self,
+            Self::Role { .. }
+                | Self::AgentList { .. }
+                | Self::AgentAdd { .. }
+                | Self::AgentDisable { .. }
+                | Self::AgentUnlock { .. }
+        )
+    }
+}
+
 /// Answers a request against a snapshot.
 pub fn answer(request: &Request, snapshot: &Snapshot) -> Answer {
+    if snapshot.node.opening && request.needs_store() {
+        let reply = Reply::Error(format!("{}; try again in a moment", super::OPENING));
+        return Answer { reply, order: None, agent: None, role: None };
+    }
     match request {
         Request::Status { format } => shown(*format, json::status, text::status, snapshot),
         Request::Ports { format } => shown(*format, json::ports, text::ports, snapshot),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::OPENING;
 use super::health::{Counts, health_name, registration_name};
 use super::json::millis;
 use super::table::Table;
@@ -41,7 +42,8 @@ pub(super) fn status(snapshot: &Snapshot) -> String {
 fn node_line(snapshot: &Snapshot) -> String {
     let node = &snapshot.node;
     let drained = if node.draining { ", drained: takes no new calls" } else { "" };
-    format!("{} {}, up {}{drained}", node.name, node.version, age(node.uptime_ms))
+    let opening = if node.opening { format!(", {OPENING}") } else { String::new() };
+    format!("{} {}, up {}{drained}{opening}", node.name, node.version, age(node.uptime_ms))
 }
 
 fn pbx_line(snapshot: &Snapshot) -> String {

@@ -5,14 +5,14 @@
 
 use std::io;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use super::ToNode;
 use super::alerts::Alerts;
 use super::peer_net::{PeerNet, Report};
 use super::sqlite::{Event, Store};
-use crate::config::{ClusterProfile, Config};
+use crate::config::Config;
 use crate::ha::member;
 use crate::ha::peer::Beat;
 use crate::ids::{Epoch, NodeId};
@@ -52,23 +52,38 @@ pub struct Joined {
     pub loaded: Loaded,
 }
 
+impl Joined {
+    /// When they are there: once, and never where nobody opens them.
+    pub async fn next(opening: &mut Option<oneshot::Receiver<Self>>) -> Self {
+        let joined = match opening {
+            Some(joined) => joined.await.ok(),
+            None => None,
+        };
+        *opening = None;
+        match joined {
+            Some(joined) => joined,
+            // Whoever opened them has failed, and the process ends of it.
+            None => std::future::pending().await,
+        }
+    }
+}
+
 impl ClusterNet {
-    /// Opens the store and the links. `None`: the node is alone. `run` is drawn at each start.
+    /// Opens the store and the links of a node that is not alone, within a runtime. Every page of
+    /// a store may be looked at, on a disk that may be slow: this takes as long as it takes, and
+    /// belongs to a thread that nobody waits for. `run` is drawn at each start.
     ///
     /// # Errors
     /// Each names the key or the file, and who must act.
-    pub fn join(config: &Config, run: u64) -> io::Result<Option<Joined>> {
+    pub fn join(config: &Config, run: u64) -> io::Result<Joined> {
         let cluster = &config.cluster;
-        if cluster.profile == ClusterProfile::Single {
-            return Ok(None);
-        }
         let (events, store_events) = mpsc::channel(STORE_EVENTS_MAX);
         let (store, loaded) =
             Store::open(&cluster.store, cluster.me, events).map_err(io::Error::other)?;
         let (peers, reports) = PeerNet::start(config, run)?;
         let alerts = Alerts::start(&config.alerts)?;
         let net = Self { store, peers, beat: None, alerts };
-        Ok(Some(Joined { net, heard: Heard { store: store_events, peers: reports }, loaded }))
+        Ok(Joined { net, heard: Heard { store: store_events, peers: reports }, loaded })
     }
 
     /// Orders a write. `false`: the disk takes none.

@@ -111,7 +111,7 @@ pub fn run(path: &Path, supervised: Option<Supervised>) -> Result<String, Failur
     }
     let failed = |error: io::Error| Failure::Node(error.to_string());
     let causes = supervised.map_or_else(Vec::new, |supervised| supervised.ended);
-    let running = run::start(config, causes).map_err(failed)?;
+    let mut running = run::start(config, causes).map_err(failed)?;
     let signal = running.wait().map_err(failed)?;
     notify::stopping();
     tracing::info!(signal, "stopping: calls end, ports are un-registered");

@@ -13,13 +13,13 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use super::autostart::Programs;
-use super::cluster::{ClusterNet, Heard, Told};
+use super::cluster::{ClusterNet, Heard, Joined, Told};
 use super::links::{Full, Standing};
 use super::pins::Pins;
 use super::rtp_net::{Report, RtpNet};
 use super::sip_net::{Received, SipNet};
 use super::{Links, ToNode, clock, prompts, supervised, zone};
-use crate::config::Config;
+use crate::config::{ClusterProfile, Config};
 use crate::ha::role::Answer;
 use crate::ha::{Role, member};
 use crate::ids::{CallId, Epoch, InstanceId, PortId, RequestId};
@@ -53,8 +53,10 @@ pub struct EventLoop {
     pub progress: Arc<AtomicU64>,
     /// The node has said so.
     pub stopped: bool,
-    /// The other nodes and the disk; `None`: the node is alone.
+    /// The other nodes and the disk; `None`: the node is alone, or its store is being opened.
     pub cluster: Option<ClusterNet>,
+    /// Of what earlier processes of this node ended lately; told when the store is open.
+    pub causes: Vec<String>,
     /// Programs that were started at the promotion.
     pub programs: Programs,
     /// Compares PINs, where there is a phone menu.
@@ -81,6 +83,8 @@ pub struct Channels {
     pub faces: mpsc::Receiver<ToNode>,
     /// From the other nodes and the disk.
     pub cluster: Option<Heard>,
+    /// The store, when it is open, and the links; `None`: the node is alone, or has them.
+    pub joined: Option<oneshot::Receiver<Joined>>,
     /// The process shall end.
     pub stop: oneshot::Receiver<()>,
 }
@@ -106,6 +110,9 @@ impl EventLoop {
                 }
                 () = tokio::time::sleep_until(deadline) => {}
                 told = Heard::next(&mut channels.cluster) => self.told(told),
+                joined = Joined::next(&mut channels.joined) => {
+                    channels.cluster = Some(self.join(joined));
+                }
                 _ = beat.tick() => self.beat(),
                 Some(event) = channels.media.recv() => {
                     self.media_event(event);
@@ -310,10 +317,10 @@ impl EventLoop {
 
     /// What every ARI answer says of this node.
     fn standing(&self) -> Standing {
-        match (self.node.member(), self.node.is_acting()) {
-            (None, _) => Standing::Alone,
-            (Some(_), true) => Standing::Primary,
-            (Some(_), false) => Standing::Backup,
+        match (self.config.cluster.profile, self.node.is_acting()) {
+            (ClusterProfile::Single, _) => Standing::Alone,
+            (ClusterProfile::Pair | ClusterProfile::Trio, true) => Standing::Primary,
+            (ClusterProfile::Pair | ClusterProfile::Trio, false) => Standing::Backup,
         }
     }
 
@@ -329,6 +336,19 @@ impl EventLoop {
         } else {
             self.sip.perform(output);
         }
+    }
+
+    /// The store is open: the node takes its place in the cluster.
+    fn join(&mut self, joined: Joined) -> Heard {
+        let Joined { net, heard, loaded } = joined;
+        self.cluster = Some(net);
+        self.wall();
+        self.node.join(clock::now(), &loaded);
+        for cause in std::mem::take(&mut self.causes) {
+            let crashed = member::Input::Crashed(cause);
+            self.node.handle_input(clock::now(), Input::Cluster(crashed));
+        }
+        heard
     }
 
     /// The disk or another node has told something.

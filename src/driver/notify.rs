@@ -1,5 +1,6 @@
-//! What systemd is told: READY when every socket is bound, STATUS in words, WATCHDOG as long as
-//! every part makes progress, STOPPING. A node under a supervisor tells that, which tells systemd.
+//! What systemd is told: READY when every socket is bound and the store is open, STATUS in words,
+//! WATCHDOG as long as every part makes progress, STOPPING. A node under a supervisor tells that,
+//! which tells systemd.
 //!
 //! Without systemd (`NOTIFY_SOCKET` unset) every message goes nowhere, and the checks still feed
 //! `/livez`.
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 use super::progress::Progress;
 use super::supervisor::word::Word;
 use super::{ToNode, observe, supervised};
+use crate::admin;
 use crate::node::Snapshot;
 use crate::node::snapshot::RegistrationState;
 
@@ -22,7 +24,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// An idle media worker turns once a second: a faster check would find it standing still.
 const CHECK_AT_MOST_EVERY: Duration = Duration::from_millis(1_500);
 
-/// Every socket is bound.
+/// Every socket is bound, and the store is open.
 pub fn ready() {
     tell(&Word::Ready);
 }
@@ -81,6 +83,9 @@ fn interval(watchdog: Option<Duration>) -> Duration {
 fn status(snapshot: &Snapshot) -> String {
     let registered =
         |p: &&crate::node::snapshot::Port| p.registration.state == RegistrationState::Registered;
+    if snapshot.node.opening {
+        return admin::OPENING.to_owned();
+    }
     let role = snapshot.cluster.as_ref().map_or_else(String::new, |cluster| {
         format!("{} of {}, epoch {}: ", cluster.role, cluster.id, cluster.epoch)
     });
@@ -102,6 +107,13 @@ fn tell(word: &Word) {
     }
 }
 
+/// The node starts and needs more time, up to this from now: a large store takes longer than
+/// systemd waits by itself.
+pub fn starting(time: Duration) {
+    let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+    send(NotifyState::ExtendTimeoutUsec(micros));
+}
+
 /// Tells systemd what concerns it.
 pub fn systemd(word: &Word) {
     let state = match word {
@@ -111,6 +123,10 @@ pub fn systemd(word: &Word) {
         Word::Stopping => NotifyState::Stopping,
         Word::Epoch(_) | Word::Panicked(_) => return,
     };
+    send(state);
+}
+
+fn send(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::debug!(%error, "systemd was not told");
     }

@@ -1,7 +1,9 @@
 //! `portkeeper run`: starts every thread of one node and ends them in order.
 //!
 //! Three kinds of threads: the control thread with the event loop and the SIP sockets, the media
-//! workers, and a small pool for HTTP and the faces, which only translate.
+//! workers, and a small pool for HTTP and the faces, which only translate. One more opens the store
+//! of a node in a cluster and ends: the event loop runs meanwhile, answers who asks, and takes no
+//! part in the cluster until the store is there.
 
 #![expect(clippy::disallowed_methods, reason = "threads live here")]
 
@@ -13,7 +15,7 @@ use std::sync::atomic::AtomicU64;
 
 use rand_core::{RngCore, SeedableRng, TryRngCore};
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
@@ -26,10 +28,9 @@ use super::rtp_net::{self, RtpNet};
 use super::sip_net::SipNet;
 use super::{Links, Progress, ToNode, clock, disk, http, notify, prompts, to_node_channel};
 use crate::config::{ClusterProfile, Config};
-use crate::ha::member;
 use crate::ids::Rng;
 use crate::media;
-use crate::node::{Input, Node};
+use crate::node::Node;
 
 /// Media events that wait for the event loop at most: 64 digits of every port are bounded in the
 /// port itself, so this is the room for one scheduling delay of all of them.
@@ -42,6 +43,8 @@ pub struct Running {
     faces: Runtime,
     stop: oneshot::Sender<()>,
     control: std::thread::JoinHandle<()>,
+    /// Why the store could not be opened; closed when it is open, or there is none.
+    opened: oneshot::Receiver<io::Error>,
 }
 
 impl Running {
@@ -55,11 +58,13 @@ impl Running {
         self.faces.shutdown_background();
     }
 
-    /// Waits for a signal to stop, and names it; an error when the node ended by itself.
-    pub fn wait(&self) -> io::Result<&'static str> {
+    /// Waits for a signal to stop, and names it; an error when the node ended by itself, or its
+    /// store cannot be opened.
+    pub fn wait(&mut self) -> io::Result<&'static str> {
         self.faces.block_on(async {
             tokio::select! {
                 signal = stop_signal() => signal,
+                Ok(error) = &mut self.opened => Err(error),
                 () = self.to_node.closed() => {
                     Err(io::Error::other("the event loop ended by itself: report it with the log"))
                 }
@@ -87,6 +92,13 @@ pub fn start(config: Config, causes: Vec<String>) -> io::Result<Running> {
     let rounds = Arc::new(AtomicU64::new(0));
     let (stop, stopped) = oneshot::channel();
     let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+    let (opener, opening) = if keeps_facts {
+        let (opener, opening) = oneshot::channel();
+        (Some(opener), Some(opening))
+    } else {
+        (None, None)
+    };
+    let for_opener = Arc::clone(&config);
     let seeds = Seeds {
         config,
         registrars,
@@ -95,6 +107,7 @@ pub fn start(config: Config, causes: Vec<String>) -> io::Result<Running> {
         pins: pins.clone(),
         to_node: to_node.clone(),
         causes,
+        opening,
     };
     let mut progress = Progress::default();
     progress.watch("event loop", Arc::clone(&rounds));
@@ -115,9 +128,44 @@ pub fn start(config: Config, causes: Vec<String>) -> io::Result<Running> {
     if let Some(store) = store {
         faces.spawn(disk::watch(store, to_node.clone()));
     }
+    let opened = match opener {
+        Some(opener) => open_store(for_opener, faces.handle().clone(), opener, ari)?,
+        None => {
+            ready_at(ari);
+            oneshot::channel().1
+        }
+    };
+    Ok(Running { to_node, faces, stop, control, opened })
+}
+
+/// Opens the store on a thread of its own and hands it to the event loop; then the node is ready.
+/// Tells an error to whoever waits for the end of the node.
+fn open_store(
+    config: Arc<Config>,
+    faces: Handle,
+    opener: oneshot::Sender<Joined>,
+    ari: SocketAddr,
+) -> io::Result<oneshot::Receiver<io::Error>> {
+    let run = seed()?.next_u64();
+    let (failed, opened) = oneshot::channel();
+    std::thread::Builder::new().name("open store".to_owned()).spawn(move || {
+        let _runtime = faces.enter();
+        match ClusterNet::join(&config, run) {
+            Ok(joined) => {
+                // An event loop that stops meanwhile needs none.
+                if opener.send(joined).is_ok() {
+                    ready_at(ari);
+                }
+            }
+            Err(error) => drop(failed.send(error)),
+        }
+    })?;
+    Ok(opened)
+}
+
+fn ready_at(ari: SocketAddr) {
     notify::ready();
     info!(%ari, "ready");
-    Ok(Running { to_node, faces, stop, control })
 }
 
 /// PINs are stored and compared by a node of a cluster; a node alone keeps no agents.
@@ -142,6 +190,7 @@ struct Seeds {
     pins: Option<Pins>,
     to_node: mpsc::Sender<ToNode>,
     causes: Vec<String>,
+    opening: Option<oneshot::Receiver<Joined>>,
 }
 
 /// The body of the control thread.
@@ -173,7 +222,7 @@ fn build(
     faces: mpsc::Receiver<ToNode>,
     stop: oneshot::Receiver<()>,
 ) -> io::Result<(EventLoop, Channels)> {
-    let Seeds { config, registrars, prompts, links, pins, to_node, causes } = seeds;
+    let Seeds { config, registrars, prompts, links, pins, to_node, causes, opening } = seeds;
     let (sip, from_sip) = SipNet::open(&config)?;
     let (events, media) = mpsc::channel(MEDIA_EVENTS_MAX);
     let workers = rtp_net::Config {
@@ -188,22 +237,8 @@ fn build(
         }),
     };
     let rtp = RtpNet::start(&workers, Arc::new(events))?;
-    let mut rng = seed()?;
-    let joined = ClusterNet::join(&config, rng.next_u64())?;
     let addresses = sip.addresses();
-    let mut node = Node::new(config.clone(), prompts, registrars, addresses, rng, clock::now());
-    let (cluster, heard) = match joined {
-        Some(Joined { net, heard, loaded }) => {
-            node.handle_input(clock::now(), Input::Wall { unix_ms: clock::unix_ms() });
-            node.join(clock::now(), &loaded);
-            for cause in causes {
-                let crashed = member::Input::Crashed(cause);
-                node.handle_input(clock::now(), Input::Cluster(crashed));
-            }
-            (Some(net), Some(heard))
-        }
-        None => (None, None),
-    };
+    let node = Node::new(config.clone(), prompts, registrars, addresses, seed()?, clock::now());
     let event_loop = EventLoop {
         node,
         sip,
@@ -213,7 +248,8 @@ fn build(
         to_node,
         progress,
         stopped: false,
-        cluster,
+        cluster: None,
+        causes,
         pins,
         programs: Programs::default(),
         waiting: BTreeMap::new(),
@@ -222,7 +258,7 @@ fn build(
         withheld: 0,
         noted: None,
     };
-    Ok((event_loop, Channels { sip: from_sip, media, faces, cluster: heard, stop }))
+    Ok((event_loop, Channels { sip: from_sip, media, faces, cluster: None, joined: opening, stop }))
 }
 
 async fn listen_ari(

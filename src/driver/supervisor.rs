@@ -44,8 +44,11 @@ use word::Word;
 const RELEASE_WAIT: Duration = Duration::from_secs(1);
 /// While no node runs, or it has only begun, systemd's watchdog is fed by the supervisor.
 const FEED_EVERY: Duration = Duration::from_secs(1);
-/// A start takes no longer: its store is read and checked, and every socket is bound.
+/// Every socket is bound within this time; from there on the node itself says that it is alive,
+/// also while its store is opened.
 const START_WITHIN: Duration = Duration::from_secs(120);
+/// How long systemd waits for more of a start after each sign of life.
+const START_STEP: Duration = Duration::from_secs(30);
 
 /// Runs the node of a configuration until it ends in order, or cannot start.
 ///
@@ -160,7 +163,7 @@ impl Supervisor {
                     node.signal(signal);
                 }
                 _ = feed.tick(), if !known.ready && clock::now() < late_at => {
-                    notify::systemd(&Word::Alive);
+                    self.alive();
                 }
             }
         }
@@ -181,7 +184,15 @@ impl Supervisor {
                 known.stopping = true;
                 notify::systemd(&Word::Stopping);
             }
-            Word::Alive | Word::Status(_) => notify::systemd(&word),
+            Word::Alive => self.alive(),
+            Word::Status(_) => notify::systemd(&word),
+        }
+    }
+
+    fn alive(&self) {
+        notify::systemd(&Word::Alive);
+        if !self.was_ready {
+            notify::starting(START_STEP);
         }
     }
 

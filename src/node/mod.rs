@@ -357,8 +357,10 @@ pub struct Node {
     calls: BTreeMap<CallId, Call>,
     orphans: BTreeMap<CallId, Orphan>,
     replicas: Replicas,
-    /// `None`: a node alone.
+    /// `None`: a node alone, or one whose store is being opened.
     member: Option<Box<member::Member<Vec<CallChange>>>>,
+    /// Which start of this node it is.
+    boot: u32,
     agents: Agents,
     /// Calls of the control extension.
     controls: Controls,
@@ -578,6 +580,11 @@ impl Node {
             self.register(now, |kind| kind == PortKind::Control);
         }
         self.route(now);
+    }
+
+    /// Whether this node is one of several and its store is not here yet.
+    fn is_opening(&self) -> bool {
+        self.config.cluster.profile != ClusterProfile::Single && self.member.is_none()
     }
 
     /// Whether another node wants copies of our calls.

@@ -63,6 +63,8 @@ pub struct NodeInfo {
     pub uptime_ms: u64,
     /// The node takes no new calls.
     pub draining: bool,
+    /// The store is being opened: the node takes no part in its cluster yet.
+    pub opening: bool,
     /// `pbx.id` of the configuration.
     pub pbx: String,
     /// `pbx.profile` of the configuration.

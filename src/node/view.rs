@@ -21,6 +21,7 @@ impl Node {
                 entity_id: self.config.node.entity_id.clone(),
                 uptime_ms: ms(now.saturating_duration_since(self.started_at)),
                 draining: !self.phase.takes_calls(),
+                opening: self.is_opening(),
                 pbx: self.config.pbx.id.clone(),
                 profile: self.config.pbx.profile.clone(),
             },

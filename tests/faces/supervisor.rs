@@ -176,10 +176,13 @@ impl Trio {
         kill_process(Pid::from_raw(process).expect("a process"), signal).expect("alive");
     }
 
-    fn cluster(&self, name: &str) -> Option<Value> {
+    fn status(&self, name: &str) -> Option<Value> {
         let status = portkeeper(&["status", "--json", "--socket", "admin.sock"], &self.at(name));
-        let value: Value = serde_json::from_slice(&status.stdout).ok()?;
-        Some(value["cluster"].clone())
+        serde_json::from_slice(&status.stdout).ok()
+    }
+
+    fn cluster(&self, name: &str) -> Option<Value> {
+        Some(self.status(name)?["cluster"].clone())
     }
 
     fn role_when(&self, name: &str, is: impl Fn(&str) -> bool) -> String {
@@ -320,6 +323,37 @@ fn a_supervisor_that_is_told_to_stop_hands_the_role_over_in_order() {
         trio.log_when(name, "a gave the role of primary up in order");
     }
     assert!(!trio.log("b").contains("its process is gone"));
+}
+
+#[test]
+fn a_node_whose_store_is_slow_to_open_answers_meanwhile_and_then_takes_its_place() {
+    let mut trio = Trio::new("vm");
+    trio.start("a", &[]);
+    trio.role_when("a", |role| role == "backup");
+    kill_process(Pid::from_child(trio.supervisor("a")), Signal::TERM).expect("alive");
+    assert!(trio.supervisor("a").wait().expect("a child").success());
+    trio.supervisors.clear();
+    let slow = rusqlite::Connection::open(trio.at("a").join("store/pk.db")).expect("a store");
+    // Whoever opens it to write waits for this to end, for 5 s.
+    slow.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
+    let systemd = Systemd::new();
+    trio.start("a", &systemd.environment(None));
+    let status = eventually("the node answers", || trio.status("a"));
+    assert_eq!(
+        (&status["node"]["opening"], &status["cluster"]),
+        (&Value::from(true), &Value::Null)
+    );
+    let refused = portkeeper(&["pause", "--socket", "admin.sock"], &trio.at("a"));
+    assert_eq!(refused.status.code(), Some(1));
+    let why = text(&refused.stderr);
+    assert!(why.contains("the store is being opened"), "{why}");
+    let heard = systemd.hear_until("STATUS=the store is being opened");
+    assert!(heard.iter().any(|said| said.contains("EXTEND_TIMEOUT_USEC=")), "{heard:?}");
+    assert!(!heard.iter().any(|said| said.contains("READY=1")), "{heard:?}");
+    slow.execute_batch("ROLLBACK").expect("ended");
+    systemd.hear_until("READY=1");
+    trio.role_when("a", |role| role == "backup");
+    assert_eq!(trio.status("a").expect("it runs")["node"]["opening"], false);
 }
 
 #[test]

@@ -10,7 +10,7 @@ const TEXT_MAX: usize = 300;
 pub enum Word {
     /// The node is about to act under this epoch; `None`: it acts no more.
     Epoch(Option<Epoch>),
-    /// Every socket is bound.
+    /// Every socket is bound, and the store is open.
     Ready,
     /// Every part has got work done.
     Alive,
