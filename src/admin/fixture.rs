@@ -156,6 +156,8 @@ fn counters() -> Counters {
         digits_discarded_total: 1,
         digits_refused_total: 0,
         digits_unsent_total: 2,
+        digits_lost_total: 4,
+        facts_refused_total: 5,
         refused_messages_total: [("sip_malformed", 2)].into(),
         unknown_sources_total: 3,
         unmatched_contacts_total: 0,

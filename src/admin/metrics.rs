@@ -144,6 +144,11 @@ impl Page<'_> {
                 "Key presses sent by an application that never left",
                 counters.digits_unsent_total,
             ),
+            (
+                "digits_lost",
+                "Key presses at a node that had given the call up",
+                counters.digits_lost_total,
+            ),
         ] {
             self.counter(name, help, count)?;
         }
@@ -182,6 +187,12 @@ impl Page<'_> {
                 counters.unmatched_contacts_total,
             ),
             ("registers", "REGISTER requests sent", counters.registers_total),
+            (
+                "claims_withheld",
+                "Packets not sent because the lease was over",
+                counters.claims_withheld_total,
+            ),
+            ("facts_refused", "CDRs and audit records that are lost", counters.facts_refused_total),
         ] {
             self.counter(name, help, count)?;
         }

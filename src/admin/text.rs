@@ -90,11 +90,12 @@ fn rebinds_line(snapshot: &Snapshot) -> String {
 fn digits_line(snapshot: &Snapshot) -> String {
     let counters = &snapshot.counters;
     format!(
-        "{} received, {} delivered, {} discarded, {} refused",
+        "{} received, {} delivered, {} discarded, {} refused, {} lost",
         counters.digits_received_total,
         counters.digits_delivered_total,
         counters.digits_discarded_total,
-        counters.digits_refused_total
+        counters.digits_refused_total,
+        counters.digits_lost_total
     )
 }
 

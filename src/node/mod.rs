@@ -442,6 +442,7 @@ impl Node {
             orphans: BTreeMap::new(),
             replicas: Replicas::default(),
             member: None,
+            boot: 0,
             agents: Agents::default(),
             controls: Controls::new(alerts),
             checks: BTreeMap::new(),

@@ -6,10 +6,11 @@
 //! application wants; `play` and `digits_out` for sound and digits), `media_events` (what a port's
 //! media tells), `originate` (calls to the outside), `own_sound` (what the node itself plays) and
 //! `full` (an instance that takes no events, a recorder that takes no sound). Of a cluster:
-//! `cluster` (what its members want of this node), `roles` (ports and calls when the role changes),
-//! `recovery` and `bindings` (what another node left), `ready` and `outage` (what a backup proves,
-//! and how long nobody served), `autostart`; `control`, `evidence` and `alerts` are the phone menu,
-//! which is a machine for each call and is carried on where it is spoken to.
+//! `cluster` (what its members want of this node), `facts` (what is recorded), `roles` (ports and
+//! calls when the role changes), `recovery` and `bindings` (what another node left), `ready` and
+//! `outage` (what a backup proves, and how long nobody served), `autostart`; `control`, `evidence`
+//! and `alerts` are the phone menu, which is a machine for each call and is carried on where it is
+//! spoken to.
 //!
 //! The order of the lines matters where two of them reach the same application: what it sees first
 //! stands first.
@@ -23,6 +24,7 @@ mod control;
 mod dialog;
 mod digits_out;
 mod evidence;
+mod facts;
 mod full;
 mod media_events;
 mod originate;
@@ -207,9 +209,9 @@ impl Node {
             member::Output::Event(event) => self.cluster_event(now, &event),
             member::Output::Answer { id, answer } => self.role_answer(now, id, answer),
             member::Output::Appended { token, result } => {
-                self.appended(now, token, result.is_ok());
+                self.appended(now, token, result);
             }
-            member::Output::Fact(fact) => self.agents.apply(&fact),
+            member::Output::Fact(fact) => self.fact_stored(&fact),
             member::Output::Settle(true) => self.tell_changed(now),
             member::Output::Settle(false) => {}
             member::Output::Calls(changes) => {

@@ -186,7 +186,7 @@ pub enum Output {
 }
 
 /// Why a fact was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
     /// The store has failed: another node must go on.
     StoreFailed,

@@ -7,21 +7,20 @@
 use tracing::{info, warn};
 
 use crate::config::PortKind;
-use crate::ha::fact_ship::Token;
+use crate::ha::fact_ship::{self, Token};
 use crate::ha::peer::{self, Beat};
 use crate::ha::role::{Answer, Event, Order};
 use crate::ha::{Role, member};
 use crate::ids::{CallId, RequestId};
 use crate::ivr;
 use crate::node::agents::{self, AgentChange};
-use crate::node::call::Call;
 use crate::node::order::{ROLE_ORDERS_MAX, RoleOrder};
 use crate::node::replicas::CallChange;
 use crate::node::snapshot::{self, AlarmKind, cluster as view};
 use crate::node::stop::STOP_ORDER;
 use crate::node::{Asked, Duty, Node, Output, TakingOver};
 use crate::sip::{self, RegistrationState};
-use crate::store::{Action, Audit, Body, Cdr, Loaded, Who};
+use crate::store::{Action, Audit, Body, Loaded, Who};
 use crate::timers::{Duration, Instant, earliest};
 
 /// A promotion is called done after this, whatever the PBX has not answered.
@@ -38,15 +37,19 @@ impl Node {
         let rng = crate::ids::fork(&mut self.rng);
         let member = member::Member::new(now, &self.config.cluster, loaded, rng);
         self.member = Some(Box::new(member));
+        self.boot = loaded.boot;
         loaded.facts.iter().for_each(|fact| self.agents.apply(fact));
         self.tell_beat(now);
         self.route(now);
     }
 
     pub(in crate::node) fn member_input(&mut self, now: Instant, input: Input) {
-        let Some(member) = &mut self.member else { return };
         let news = matches!(&input, member::Input::Link { event: peer::Event::Beat { .. }, .. });
         let linked = matches!(&input, member::Input::Link { .. });
+        if matches!(&input, member::Input::StoreFailed) {
+            self.store_failed(now);
+        }
+        let Some(member) = &mut self.member else { return };
         member.handle_input(now, input);
         self.note_primary(now);
         if linked {
@@ -273,7 +276,16 @@ impl Node {
     }
 
     /// A fact is stored on two nodes, or never will be.
-    pub(super) fn appended(&mut self, now: Instant, token: Token, stored: bool) {
+    pub(super) fn appended(
+        &mut self,
+        now: Instant,
+        token: Token,
+        result: Result<(), fact_ship::Refusal>,
+    ) {
+        let stored = result.is_ok();
+        if let Err(why) = result {
+            self.fact_refused(now, why);
+        }
         if let Some(id) = self.changes.remove(&token) {
             let why = "the change is stored on this node alone: see to the other nodes";
             let result = if stored { Ok(()) } else { Err(why.to_owned()) };
@@ -393,7 +405,7 @@ impl Node {
         })
     }
 
-    // ---- Facts ---------------------------------------------------------------------------------
+    // ---- Facts of orders -----------------------------------------------------------------------
 
     fn append_audit(
         &mut self,
@@ -415,38 +427,6 @@ impl Node {
         self.append(now, Body::Audit(Audit { who, action, result }))
     }
 
-    pub(in crate::node) fn append(&mut self, now: Instant, body: Body) -> Token {
-        self.tokens += 1;
-        let token = Token(self.tokens);
-        let unix_ms = self.unix_ms(now);
-        self.member_input(now, member::Input::Append { token, unix_ms, body: Box::new(body) });
-        token
-    }
-
-    /// A call is over: its CDR.
-    pub(super) fn append_cdr(&mut self, now: Instant, call: &Call, cause: &str) {
-        if self.member.is_none() || self.duty != Duty::Acting {
-            return;
-        }
-        let ms = |from: Instant, to: Instant| millis(to.saturating_duration_since(from));
-        let port = &self.config.ports[usize::from(call.port.0)];
-        let duration_ms = ms(call.began_at, now);
-        let cdr = Cdr {
-            call: call.id,
-            port: call.port,
-            extension: port.extension.clone(),
-            party: call.party().number.clone(),
-            outbound: call.outbound,
-            began_unix_ms: self.unix_ms(now).saturating_sub(duration_ms),
-            answered_ms: call.answered_at.map(|at| ms(call.began_at, at)),
-            duration_ms,
-            cause: cause.to_owned(),
-            rebinds: call.rebinds,
-            takeovers: call.takeovers,
-        };
-        self.append(now, Body::Cdr(cdr));
-    }
-
     /// Wall time, from what a driver last said of it.
     pub(in crate::node) fn unix_ms(&self, now: Instant) -> u64 {
         let (at, unix_ms) = self.wall;
@@ -462,6 +442,6 @@ impl Node {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -105,7 +105,7 @@ impl Node {
         digit: crate::codecs::Digit,
         duration_ms: u32,
     ) {
-        let Some(entry) = self.calls.get_mut(&call) else { return };
+        let Some(entry) = self.calls.get_mut(&call) else { return self.digit_lost(now, call) };
         entry.digits += 1;
         self.counters.digits_received_total += 1;
         let port = entry.port;

@@ -94,6 +94,15 @@ impl Node {
         self.orphans.insert(call, Orphan { port, udp_port, until: now + SOUND_ON });
     }
 
+    /// A key in a call whose sound goes on here, and that another node has, or nobody.
+    pub(super) fn digit_lost(&mut self, now: Instant, call: CallId) {
+        if self.orphans.contains_key(&call) {
+            self.counters.digits_received_total += 1;
+            self.counters.digits_lost_total += 1;
+            self.alarms.raise_passing(AlarmKind::DigitsLost, now);
+        }
+    }
+
     /// The sound of orphaned calls has an end.
     pub(in crate::node) fn drop_orphans(&mut self, now: Instant, due: impl Fn(&Orphan) -> bool) {
         let over: Vec<CallId> =

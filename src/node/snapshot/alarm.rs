@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::ha::fact_ship;
 use crate::media::Refusal;
 
 /// Something that needs a person.
@@ -70,6 +71,13 @@ pub enum AlarmKind {
     },
     /// Recordings lack sound, because the disk did not take it in time.
     RecorderFull,
+    /// Records of what happened are not taken, and are lost.
+    FactsRefused {
+        /// Why.
+        why: fact_ship::Refusal,
+    },
+    /// A caller pressed keys at this node after another one had taken the call over, or might have.
+    DigitsLost,
     /// A backup has served in the place of the first node for long.
     OnBackup {
         /// Which.
@@ -88,7 +96,7 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// Every name that [`Self::name`] gives.
-    pub const NAMES: [&str; 10] = [
+    pub const NAMES: [&str; 12] = [
         "pbx_refused",
         "pbx_unreachable",
         "udp_port_in_use",
@@ -97,6 +105,8 @@ impl AlarmKind {
         "digits_refused",
         "events_full",
         "recorder_full",
+        "facts_refused",
+        "digits_lost",
         "on_backup",
         "other",
     ];
@@ -112,6 +122,8 @@ impl AlarmKind {
             Self::DigitsRefused { .. } => "digits_refused",
             Self::EventsFull { .. } => "events_full",
             Self::RecorderFull => "recorder_full",
+            Self::FactsRefused { .. } => "facts_refused",
+            Self::DigitsLost => "digits_lost",
             Self::OnBackup { .. } => "on_backup",
             Self::Other { .. } => "other",
         }
@@ -170,6 +182,22 @@ impl fmt::Display for AlarmKind {
             Self::RecorderFull => f.write_str(
                 "recordings lack sound that the disk did not take in time: look at the disk of \
                  media.recordings; calls go on",
+            ),
+            Self::FactsRefused { why: fact_ship::Refusal::StoreFailed } => f.write_str(
+                "the store takes no more: CDRs and audit records of this node are lost from here \
+                 on; make room on the disk of cluster.store, or have it checked, then start the \
+                 node again",
+            ),
+            Self::FactsRefused { why: fact_ship::Refusal::Full } => f.write_str(
+                "CDRs and audit records are lost, because too many wait for the disk and for other \
+                 nodes: look why those do not take them",
+            ),
+            Self::FactsRefused { why: fact_ship::Refusal::TooLong } => {
+                f.write_str("a CDR or audit record of more than 8 KiB was not kept: report it")
+            }
+            Self::DigitsLost => f.write_str(
+                "callers pressed keys at this node while it had given its calls up and no other \
+                 node had them yet: those keys are lost, and callers have to press them again",
             ),
             Self::OnBackup { node, days } => write!(
                 f,

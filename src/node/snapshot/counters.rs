@@ -39,6 +39,10 @@ pub struct Counters {
     /// Key presses that an application sent and that never left: its call ended before, or the far
     /// end refused them.
     pub digits_unsent_total: u64,
+    /// Key presses that arrived after this node had given the call up: no application got them.
+    pub digits_lost_total: u64,
+    /// Facts (CDRs, audit records, agents) that were not taken by the store and are lost.
+    pub facts_refused_total: u64,
     /// Messages refused, by kind: `sip_malformed`, `sdp`, `ari_json`, ...
     pub refused_messages_total: BTreeMap<&'static str, u64>,
     /// Datagrams from sources that are not ours to answer.

@@ -219,3 +219,35 @@ fn every_try_is_in_the_audit_log_of_both_nodes() {
         assert_eq!(bench.node.agents.failures("4711"), 1);
     }
 }
+
+/// Wrong PINs, each in a call of its own.
+fn guess(trio: &mut Trio, guesses: usize) {
+    for _ in 0..guesses {
+        call(trio);
+        log_in(trio, false);
+        witness(trio).caller_hangs_up();
+        trio.carry(W);
+        trio.run(Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn a_store_that_takes_nothing_gives_nobody_more_guesses_and_is_an_alarm() {
+    let mut trio = bereft();
+    guess(&mut trio, 2);
+    input(&mut trio, Input::Cluster(member::Input::StoreFailed));
+    guess(&mut trio, 2);
+    let bench = witness(&mut trio);
+    let locked = |bench: &Bench| bench.node.agents.lock("4711", bench.node.unix_ms(bench.now));
+    assert_eq!((bench.node.agents.failures("4711"), locked(bench)), (4, None));
+    guess(&mut trio, 1);
+    let bench = witness(&mut trio);
+    assert!(locked(bench).is_some(), "five in a row");
+    assert_eq!(bench.node.snapshot(bench.now).counters.facts_refused_total, 3);
+    let alarms = bench.node.alarms(bench.now);
+    let full = alarms.iter().find(|alarm| alarm.kind.name() == "facts_refused").expect("told");
+    assert!(full.kind.to_string().contains("make room on the disk"), "{}", full.kind);
+    call(&mut trio);
+    let said = log_in(&mut trio, true);
+    assert!(said.iter().any(|word| word.contains("locked")), "{said:?}");
+}

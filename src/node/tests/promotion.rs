@@ -246,6 +246,22 @@ fn the_sound_of_a_lost_call_ends_after_half_a_minute() {
 }
 
 #[test]
+fn keys_at_a_node_that_lost_its_role_are_counted_and_told() {
+    let (mut a, _) = copied();
+    fence(&mut a);
+    for char in ['4', '2'] {
+        let digit = crate::codecs::Digit::from_char(char).expect("a key");
+        let (duration_ms, in_band) = (80, false);
+        let made = a.media(media::Event::Digit { digit, duration_ms, rtp_timestamp: 0, in_band });
+        assert!(made.events.is_empty(), "nobody gets it: {made:?}");
+    }
+    let counters = a.node.snapshot(a.now).counters;
+    assert_eq!((counters.digits_received_total, counters.digits_lost_total), (2, 2));
+    let alarms = a.node.alarms(a.now);
+    assert!(alarms.iter().any(|alarm| alarm.kind.name() == "digits_lost"), "{alarms:?}");
+}
+
+#[test]
 fn a_node_that_lost_the_lease_for_a_moment_carries_its_own_calls_on() {
     let (mut a, _) = copied();
     let call = a.call;

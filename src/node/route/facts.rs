@@ -1,0 +1,86 @@
+//! Facts of this node: what is made a record of, and what a store that takes none costs.
+//!
+//! PINs that were keyed here count from that moment, and not when a disk has the record: a disk
+//! that is full or hangs gives nobody more guesses. They are kept under the name of a start that no
+//! node has; the record that becomes durable later is the same try, and is not counted again.
+
+use super::cluster::millis;
+use crate::ha::fact_ship::{Refusal, Token};
+use crate::ha::member;
+use crate::node::call::Call;
+use crate::node::snapshot::AlarmKind;
+use crate::node::{Duty, Node};
+use crate::store::{Action, Audit, Body, Cdr, Fact, FactId, Lane, Stream};
+use crate::timers::Instant;
+
+/// Starts of a node count from 1.
+const NO_START: u32 = 0;
+
+impl Node {
+    pub(in crate::node) fn append(&mut self, now: Instant, body: Body) -> Token {
+        self.tokens += 1;
+        let token = Token(self.tokens);
+        let unix_ms = self.unix_ms(now);
+        if is_login(&body) {
+            self.count_login(token, unix_ms, body.clone());
+        }
+        self.member_input(now, member::Input::Append { token, unix_ms, body: Box::new(body) });
+        token
+    }
+
+    fn count_login(&mut self, token: Token, unix_ms: u64, body: Body) {
+        let node = self.config.cluster.me;
+        let lane = Lane { node, boot: NO_START, stream: Stream::Control };
+        let id = FactId { lane, counter: token.0 };
+        let epoch = self.member.as_ref().map(|member| member.ha().epoch()).unwrap_or_default();
+        self.agents.apply(&Fact { id, epoch, unix_ms, body });
+    }
+
+    /// A fact is durable here, wherever it comes from.
+    pub(super) fn fact_stored(&mut self, fact: &Fact) {
+        let Lane { node, boot, .. } = fact.id.lane;
+        let counted = (node, boot) == (self.config.cluster.me, self.boot) && is_login(&fact.body);
+        if !counted {
+            self.agents.apply(fact);
+        }
+    }
+
+    /// A fact is lost: nobody will ever read of it.
+    pub(super) fn fact_refused(&mut self, now: Instant, why: Refusal) {
+        self.counters.facts_refused_total += 1;
+        self.alarms.raise_passing(AlarmKind::FactsRefused { why }, now);
+    }
+
+    /// The disk takes no record until the node is started again.
+    pub(super) fn store_failed(&mut self, now: Instant) {
+        self.alarms.raise(AlarmKind::FactsRefused { why: Refusal::StoreFailed }, now);
+    }
+
+    /// A call is over: its CDR.
+    pub(super) fn append_cdr(&mut self, now: Instant, call: &Call, cause: &str) {
+        if self.member.is_none() || self.duty != Duty::Acting {
+            return;
+        }
+        let ms = |from: Instant, to: Instant| millis(to.saturating_duration_since(from));
+        let port = &self.config.ports[usize::from(call.port.0)];
+        let duration_ms = ms(call.began_at, now);
+        let cdr = Cdr {
+            call: call.id,
+            port: call.port,
+            extension: port.extension.clone(),
+            party: call.party().number.clone(),
+            outbound: call.outbound,
+            began_unix_ms: self.unix_ms(now).saturating_sub(duration_ms),
+            answered_ms: call.answered_at.map(|at| ms(call.began_at, at)),
+            duration_ms,
+            cause: cause.to_owned(),
+            rebinds: call.rebinds,
+            takeovers: call.takeovers,
+        };
+        self.append(now, Body::Cdr(cdr));
+    }
+}
+
+const fn is_login(body: &Body) -> bool {
+    matches!(body, Body::Audit(Audit { action: Action::Login, .. }))
+}
