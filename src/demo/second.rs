@@ -36,7 +36,7 @@ pub struct Second {
 /// Plays it; what the agent heard goes into `directory`.
 ///
 /// The nodes keep their state in a directory of this run: that of an earlier one holds another
-/// cluster, which a new node must not join. It is left where it is when the act fails, for its logs.
+/// cluster, which a new node must not join. When the act fails it stays, for its logs.
 pub fn play(directory: &Path, screen: &mut Screen) -> io::Result<Second> {
     let state = directory.join(format!("second-act-{}", std::process::id()));
     let second = play_in(&state, directory, screen)?;
@@ -48,12 +48,8 @@ pub fn play(directory: &Path, screen: &mut Screen) -> io::Result<Second> {
 
 fn play_in(state: &Path, directory: &Path, screen: &mut Screen) -> io::Result<Second> {
     screen.say("second act. Two servers and a witness: starting");
-    let cast = Cast {
-        ports: PORTS,
-        register_rate: 0,
-        promotion: "manual",
-        directory: state.to_owned(),
-    };
+    let cast =
+        Cast { ports: PORTS, register_rate: 0, promotion: "manual", directory: state.to_owned() };
     let mut trio = cast.start()?;
     let person = Person::enrolled(&trio, trio.wait_for_primary()?)?;
     let act = Act::begin(&mut trio, CALLS, Loss::Power)?;
