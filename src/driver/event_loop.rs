@@ -251,7 +251,7 @@ impl EventLoop {
         snapshot.media.scheduling = self.rtp.scheduling().to_string();
         let dropped = self.sip.dropped();
         snapshot.counters.dropped_total.insert("sip_input", dropped);
-        snapshot.counters.claims_withheld_total = self.withheld;
+        snapshot.counters.claims_withheld_total = self.withheld + self.sip.withheld();
         // Whoever asked may be gone.
         drop(reply.send(Box::new(snapshot)));
     }
@@ -259,6 +259,7 @@ impl EventLoop {
     /// Carries out every output.
     fn perform(&mut self) {
         self.links.set_standing(self.standing());
+        self.sip.claims_until(self.node.claims_until());
         while let Some(output) = self.node.poll_output() {
             self.note_epoch();
             match output {

@@ -6,21 +6,24 @@
 
 #![expect(clippy::disallowed_types, reason = "the driver owns the sockets")]
 
+mod streams;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use crate::config::{Config, SipPorts, Transport};
 use crate::sip::{Input, Output, SocketId, StreamId};
+use crate::timers::Instant;
+use streams::{Claims, Send, accept_streams, connect_from, down, run_stream};
 
 /// Datagrams and stream chunks that wait for the event loop at most.
 const INPUTS_MAX: usize = 4_096;
@@ -41,7 +44,8 @@ pub struct SipNet {
     /// the first REGISTERs would be lost.
     senders: Vec<std::net::UdpSocket>,
     addresses: Vec<SocketAddr>,
-    streams: BTreeMap<StreamId, mpsc::Sender<Bytes>>,
+    streams: BTreeMap<StreamId, mpsc::Sender<Send>>,
+    claims: Arc<Claims>,
     inputs: mpsc::Sender<Received>,
     dropped: Arc<AtomicU64>,
 }
@@ -56,7 +60,7 @@ pub enum Received {
         /// The name of the connection.
         stream: StreamId,
         /// Its writer.
-        writer: mpsc::Sender<Bytes>,
+        writer: mpsc::Sender<Send>,
     },
 }
 
@@ -69,6 +73,7 @@ impl SipNet {
             senders: Vec::new(),
             addresses: Vec::new(),
             streams: BTreeMap::new(),
+            claims: Arc::default(),
             inputs,
             dropped: Arc::new(AtomicU64::new(0)),
         };
@@ -89,6 +94,16 @@ impl SipNet {
     /// Datagrams dropped because the event loop was behind.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Messages that claimed and waited for a connection until they might not leave any more.
+    pub fn withheld(&self) -> u64 {
+        self.claims.withheld()
+    }
+
+    /// Until when messages may leave that claim a port or a call.
+    pub fn claims_until(&self, until: Instant) {
+        self.claims.until(until);
     }
 
     /// Keeps the table of writers, and passes on what is for the endpoint.
@@ -117,8 +132,9 @@ impl SipNet {
                 }
             }
             Output::Connect { stream, socket, to } => self.connect(stream, socket, to),
-            Output::StreamSend { stream, bytes, .. } => {
-                let full = self.streams.get(&stream).is_some_and(|s| s.try_send(bytes).is_err());
+            Output::StreamSend { stream, bytes, claims } => {
+                let send = Send { bytes, claims };
+                let full = self.streams.get(&stream).is_some_and(|s| s.try_send(send).is_err());
                 if full {
                     self.streams.remove(&stream);
                 }
@@ -140,7 +156,8 @@ impl SipNet {
         tokio::spawn(read_datagrams(id, socket, self.inputs.clone(), Arc::clone(&self.dropped)));
         if transport == Transport::Tcp {
             let listener = TcpListener::from_std(tcp_listener(local)?)?;
-            tokio::spawn(accept_streams(id, listener, self.inputs.clone()));
+            let claims = Arc::clone(&self.claims);
+            tokio::spawn(accept_streams(id, listener, self.inputs.clone(), claims));
         }
         Ok(())
     }
@@ -150,9 +167,10 @@ impl SipNet {
         let (writer, sends) = mpsc::channel(STREAM_SENDS_MAX);
         self.streams.insert(stream, writer);
         let (local, inputs) = (local.ip(), self.inputs.clone());
+        let claims = Arc::clone(&self.claims);
         tokio::spawn(async move {
             match connect_from(local, to).await {
-                Ok(connection) => run_stream(stream, connection, sends, inputs).await,
+                Ok(connection) => run_stream(stream, connection, sends, inputs, claims).await,
                 Err(error) => {
                     debug!(%to, %error, "connection not made");
                     down(stream, &inputs).await;
@@ -239,84 +257,6 @@ async fn read_datagrams(
             Err(mpsc::error::TrySendError::Closed(_)) => return,
         }
     }
-}
-
-async fn connect_from(local: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
-    let socket = match to {
-        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
-    };
-    socket.bind(SocketAddr::new(local, 0))?;
-    socket.connect(to).await
-}
-
-/// Connections that a PBX makes to our Contact.
-async fn accept_streams(id: SocketId, listener: TcpListener, inputs: mpsc::Sender<Received>) {
-    let mut next = ACCEPTED | (u64::from(id.0) << 40);
-    loop {
-        match listener.accept().await {
-            Ok((connection, _)) => {
-                next += 1;
-                let stream = StreamId(next);
-                let (writer, sends) = mpsc::channel(STREAM_SENDS_MAX);
-                if inputs.send(Received::Accepted { stream, writer }).await.is_err() {
-                    return;
-                }
-                tokio::spawn(run_stream(stream, connection, sends, inputs.clone()));
-            }
-            Err(error) => {
-                warn!(%error, "cannot accept a SIP connection");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-/// Reads and writes one connection until either side ends it.
-async fn run_stream(
-    stream: StreamId,
-    connection: TcpStream,
-    mut sends: mpsc::Receiver<Bytes>,
-    inputs: mpsc::Sender<Received>,
-) {
-    let (Ok(peer), Ok(local)) = (connection.peer_addr(), connection.local_addr()) else {
-        return down(stream, &inputs).await;
-    };
-    if let Err(error) = connection.set_nodelay(true) {
-        debug!(%error, "SIP connection");
-    }
-    let up = Received::Input(Input::StreamUp { stream, peer, local });
-    if inputs.send(up).await.is_err() {
-        return;
-    }
-    let (mut reader, mut writer) = connection.into_split();
-    let mut buffer = BytesMut::with_capacity(16 * 1024);
-    loop {
-        tokio::select! {
-            read = reader.read_buf(&mut buffer) => match read {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {
-                    let bytes = buffer.split().freeze();
-                    // A full channel stops the reading: TCP slows the peer down.
-                    let data = Received::Input(Input::StreamData { stream, bytes });
-                    if inputs.send(data).await.is_err() {
-                        return;
-                    }
-                    buffer.reserve(16 * 1024);
-                }
-            },
-            send = sends.recv() => match send {
-                Some(bytes) => if writer.write_all(&bytes).await.is_err() { break },
-                None => break,
-            },
-        }
-    }
-    down(stream, &inputs).await;
-}
-
-async fn down(stream: StreamId, inputs: &mpsc::Sender<Received>) {
-    // The event loop has stopped if this fails, and nobody needs to know.
-    drop(inputs.send(Received::Input(Input::StreamDown { stream })).await);
 }
 
 #[cfg(test)]

@@ -375,12 +375,16 @@ impl Lease {
 
     /// Whether it holds, and on a machine that may be paused has heard so a moment ago.
     pub fn may_claim(&self, now: Instant) -> bool {
-        let State::Holding(hold) = &self.state else { return false };
-        let fresh = !self.site.timers.may_pause
-            || self.site.mode() != Mode::Trio
-            || hold.forced
-            || now <= hold.answered + self.site.timers.renew * 2;
-        fresh && now < hold.deadline
+        self.claims_until().is_some_and(|until| now < until)
+    }
+
+    /// Until when that is so, if nothing more is heard.
+    pub fn claims_until(&self) -> Option<Instant> {
+        let State::Holding(hold) = &self.state else { return None };
+        let timers = &self.site.timers;
+        let may_pause = timers.may_pause && self.site.mode() == Mode::Trio && !hold.forced;
+        let fresh = may_pause.then(|| hold.answered + timers.renew * 2);
+        Some(fresh.map_or(hold.deadline, |fresh| fresh.min(hold.deadline)))
     }
 
     /// Who has the lease as far as this node knows, and under which epoch.

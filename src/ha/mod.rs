@@ -316,7 +316,12 @@ impl Ha {
 
     /// Whether a packet may leave that claims a port, a call or an acknowledgement.
     pub fn may_claim(&self, now: Instant) -> bool {
-        self.roles.role().acts() && self.lease.may_claim(now)
+        self.claims_until().is_some_and(|until| now < until)
+    }
+
+    /// Until when that is so, if nothing more is heard; `None`: it is not.
+    pub fn claims_until(&self) -> Option<Instant> {
+        self.lease.claims_until().filter(|_| self.roles.role().acts())
     }
 
     /// Until when it may act by its lease; `None`: not at all.

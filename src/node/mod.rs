@@ -584,7 +584,7 @@ impl Node {
     }
 
     /// Whether this node is one of several and its store is not here yet.
-    fn is_opening(&self) -> bool {
+    pub(in crate::node) fn is_opening(&self) -> bool {
         self.config.cluster.profile != ClusterProfile::Single && self.member.is_none()
     }
 

@@ -5,6 +5,9 @@
 use std::path::Path;
 
 use super::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use crate::config::{Source, parse};
 
 const TEXT: &str = r#"
@@ -178,4 +181,60 @@ async fn a_pbx_that_connects_is_answered_on_its_connection_until_it_is_closed() 
     let mut all = Vec::new();
     far.read_to_end(&mut all).await.expect("the end");
     assert_eq!(all, b"200", "what was sent before leaves first");
+}
+
+/// A connection to a far end that reads nothing yet, full: what is sent from here on waits.
+async fn clogged(
+    net: &mut SipNet,
+    receiver: &mut mpsc::Receiver<Received>,
+) -> (StreamId, TcpStream) {
+    let mut far = TcpStream::connect(net.addresses()[0]).await.expect("a connection");
+    let Input::StreamUp { stream, .. } = next(net, receiver).await else { panic!("up") };
+    // More than the kernel keeps for both ends.
+    let bytes = Bytes::from(vec![b'x'; 32 << 20]);
+    net.perform(Output::StreamSend { stream, bytes, claims: false });
+    // It is being written: the far end has some of it.
+    far.read_exact(&mut [0; 1]).await.expect("it comes");
+    (stream, far)
+}
+
+#[tokio::test]
+async fn what_claims_and_waits_for_a_slow_peer_leaves_only_while_the_lease_lasts() {
+    for lasts in [true, false] {
+        let (mut net, mut receiver) = shared(Transport::Tcp);
+        net.claims_until(Instant::from_nanos(u64::MAX));
+        let (stream, mut far) = clogged(&mut net, &mut receiver).await;
+        for (text, claims) in [("REGISTER", true), ("BYE", false)] {
+            let bytes = Bytes::from_static(text.as_bytes());
+            net.perform(Output::StreamSend { stream, bytes, claims });
+        }
+        if !lasts {
+            net.claims_until(Instant::ZERO);
+        }
+        net.perform(Output::StreamClose { stream });
+        let mut all = Vec::new();
+        far.read_to_end(&mut all).await.expect("the end");
+        let rest = String::from_utf8_lossy(&all[(32 << 20) - 1..]).into_owned();
+        assert_eq!(rest, if lasts { "REGISTERBYE" } else { "BYE" });
+        assert_eq!(net.withheld(), u64::from(!lasts));
+    }
+}
+
+#[tokio::test]
+async fn a_claim_of_which_a_part_has_left_when_the_lease_ends_takes_its_connection_along() {
+    let (mut net, mut receiver) = shared(Transport::Tcp);
+    net.claims_until(Instant::from_nanos(u64::MAX));
+    let mut far = TcpStream::connect(net.addresses()[0]).await.expect("a connection");
+    let Input::StreamUp { stream, .. } = next(&mut net, &mut receiver).await else { panic!("up") };
+    let bytes = Bytes::from(vec![b'x'; 32 << 20]);
+    net.perform(Output::StreamSend { stream, bytes, claims: true });
+    far.read_exact(&mut [0; 1]).await.expect("a part of it comes");
+    net.claims_until(Instant::ZERO);
+    let down = next(&mut net, &mut receiver).await;
+    assert!(matches!(down, Input::StreamDown { .. }), "{down:?}");
+    let mut all = Vec::new();
+    // An end or a reset: never the whole message.
+    let _ = far.read_to_end(&mut all).await;
+    assert!(all.len() < (32 << 20) - 1, "{}", all.len());
+    assert_eq!(net.withheld(), 1);
 }

@@ -186,7 +186,16 @@ impl Node {
 
     /// Whether a packet may leave that claims a port or a call. A node alone always may.
     pub fn may_claim(&self, now: Instant) -> bool {
-        self.member.as_ref().is_none_or(|member| member.ha().may_claim(now))
+        now < self.claims_until()
+    }
+
+    /// Until when packets may leave that claim a port or a call, if nothing more is heard.
+    pub fn claims_until(&self) -> Instant {
+        match &self.member {
+            Some(member) => member.ha().claims_until().unwrap_or(Instant::ZERO),
+            None if self.is_opening() => Instant::ZERO,
+            None => Instant::from_nanos(u64::MAX),
+        }
     }
 
     /// Whether ports and calls are served here.
