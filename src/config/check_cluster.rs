@@ -158,4 +158,9 @@ fn check_control(reader: &mut Reader<'_>, config: &Config) {
         let text = "there is no [control]: nobody can promote by phone through this node";
         reader.warning("control", text);
     }
+    if !wanted && config.control.is_none() && !reader.written("control") {
+        let text = "there is no [control]: while this node is the backup it learns from OPTIONS \
+                    alone whether it reaches the PBX, and nobody can promote by phone through it";
+        reader.warning("control", text);
+    }
 }

@@ -397,6 +397,8 @@ pub struct Node {
     /// The call of each port.
     by_port: Vec<Option<CallId>>,
     registrations: Vec<sip::RegistrationState>,
+    /// Whether the PBX answers OPTIONS; `None`: it never did.
+    pbx_answers: Option<bool>,
     udp_ports: UdpPorts,
     timers: BTreeSet<(Instant, CallId, Timer)>,
     rebinds: Rebinds,
@@ -465,6 +467,7 @@ impl Node {
             zone: menu::Zone::default(),
             by_port: vec![None; config.ports.len()],
             registrations: vec![sip::RegistrationState::Off; config.ports.len()],
+            pbx_answers: None,
             udp_ports: UdpPorts::new(&config.media),
             timers: BTreeSet::new(),
             rebinds: Rebinds::default(),

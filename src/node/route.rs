@@ -106,6 +106,7 @@ impl Node {
                 self.readiness.answered(port, queried);
                 self.tell_readiness(now);
             }
+            sip::Event::Answers { any } => self.pbx_answers(now, any),
             sip::Event::Outranked { epoch } => {
                 self.member_input(now, member::Input::Outranked(epoch));
             }

@@ -33,7 +33,7 @@ use self::client::{Client, ClientKey};
 use self::server::{Server, ServerKey};
 use self::status::Counters;
 use self::watch::Watch;
-use crate::config::{Config, SipPorts};
+use crate::config::{ClusterProfile, Config, SipPorts};
 use crate::ids::{CallId, CallIds, Epoch, PortId, Rng, fork};
 use crate::sip::deadlines::Deadlines;
 use crate::sip::message::NameAddr;
@@ -113,7 +113,9 @@ impl Endpoint {
         let accounts = account::all(&config, &sockets, registrars.len(), &mut rng);
         let pacing = || Pacing::new(pbx.register_rate, pbx.register_window);
         let mut deadlines = Deadlines::new();
-        if let Some(interval) = pbx.options_interval {
+        let clustered = config.cluster.profile != ClusterProfile::Single;
+        let reach = clustered.then_some(watch::REACH_INTERVAL);
+        if let Some(interval) = pbx.options_interval.or(reach) {
             let first = Instant::ZERO + interval;
             (0..registrars.len())
                 .for_each(|node| deadlines.set(TimerKey::Watch(node), Some(first)));

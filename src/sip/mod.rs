@@ -333,6 +333,12 @@ pub enum Event {
         /// Which.
         epoch: Epoch,
     },
+    /// Whether any node of the registrar list answers OPTIONS, from the first answer on; told with
+    /// every OPTIONS.
+    Answers {
+        /// One does.
+        any: bool,
+    },
     /// What became of a `Query`.
     Queried {
         /// Which port.
@@ -421,6 +427,7 @@ impl Event {
         match self {
             Self::Registration { .. }
             | Self::Outranked { .. }
+            | Self::Answers { .. }
             | Self::Queried { .. }
             | Self::Alarm { .. }
             | Self::AlarmOver { .. } => None,

@@ -45,8 +45,16 @@ fn without_a_section_a_node_is_a_cluster_of_its_own() {
 }
 
 #[test]
+fn a_data_node_without_a_control_extension_is_warned_of_what_it_cannot_know() {
+    let faults = parsed(&node("b", "")).faults;
+    let [fault] = &faults[..] else { panic!("{faults:?}") };
+    assert_eq!((fault.severity, fault.key.as_str()), (Severity::Warning, "control"));
+    assert!(fault.text.contains("learns from OPTIONS alone whether it reaches the PBX"));
+}
+
+#[test]
 fn a_node_of_a_trio_knows_itself_and_its_peers() {
-    let parsed = parsed(&node("b", ""));
+    let parsed = parsed(&node("b", CONTROL));
     assert_eq!(parsed.faults, []);
     let cluster = parsed.config.expect("usable").cluster;
     assert_eq!((cluster.me, cluster.witness()), (NodeId(1), Some(NodeId(2))));

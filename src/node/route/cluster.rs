@@ -231,7 +231,8 @@ impl Node {
         }
     }
 
-    /// Whether the PBX answers this node; `None`: it has not been asked anything yet.
+    /// Whether the PBX answers this node, as its registrations know or, without any, OPTIONS;
+    /// `None`: it has not been heard of yet.
     pub(in crate::node) fn reaches_pbx(&self) -> Option<bool> {
         let any = |is: fn(&RegistrationState) -> bool| self.registrations.iter().any(is);
         if any(|s| {
@@ -239,7 +240,8 @@ impl Node {
         }) {
             return Some(true);
         }
-        any(|s| matches!(s, RegistrationState::Unreachable { .. })).then_some(false)
+        let unreachable = any(|s| matches!(s, RegistrationState::Unreachable { .. }));
+        unreachable.then_some(false).or(self.pbx_answers)
     }
 
     /// The cluster hears what changed about the PBX.

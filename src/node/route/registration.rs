@@ -3,8 +3,8 @@
 use tracing::debug;
 
 use crate::ids::PortId;
-use crate::node::Node;
 use crate::node::snapshot::AlarmKind;
+use crate::node::{Duty, Node};
 use crate::sip::RegistrationState;
 use crate::timers::Instant;
 
@@ -35,6 +35,30 @@ impl Node {
         self.tell_pbx(now);
         self.tell_beat(now);
         self.outage_may_end(now);
+    }
+
+    /// What OPTIONS tell of the PBX counts where no registration does: at a backup without a
+    /// control extension.
+    pub(super) fn pbx_answers(&mut self, now: Instant, any: bool) {
+        self.pbx_answers = Some(any);
+        self.tell_unreached(now);
+        self.tell_pbx(now);
+        self.tell_beat(now);
+    }
+
+    /// A backup that does not reach the PBX is told of; a node that acts has its registrations.
+    pub(super) fn tell_unreached(&mut self, now: Instant) {
+        let registrars = self.config.pbx.registrars.join(", ");
+        let text = format!(
+            "the PBX at {registrars} does not answer this node, which could not take over: check \
+             the network, the PBX and pbx.registrars"
+        );
+        let kind = AlarmKind::Other { extension: None, text };
+        if self.duty == Duty::Following && self.reaches_pbx() == Some(false) {
+            self.alarms.raise(kind, now);
+        } else {
+            self.alarms.clear(|standing| *standing == kind);
+        }
     }
 
     /// A port has one refusal at a time.

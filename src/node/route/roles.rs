@@ -29,6 +29,7 @@ impl Node {
         }
         self.duty = Duty::Acting;
         self.acts_since = Some(now);
+        self.tell_unreached(now);
         self.drop_orphans(now, |_| true);
         let records = self.replicas.take(now);
         info!(calls = records.len(), "this node acts");
@@ -51,6 +52,8 @@ impl Node {
         warn!(calls = self.calls.len(), "this node acts no more");
         self.tell_copies_now(now);
         self.replicas.rest();
+        // What the registrations know holds until OPTIONS tell more.
+        self.pbx_answers = self.reaches_pbx();
         self.duty = Duty::Following;
         self.acts_since = None;
         self.alarms.clear(|kind| matches!(kind, AlarmKind::OnBackup { .. }));

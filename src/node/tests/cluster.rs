@@ -15,7 +15,7 @@ const NODES: &str = "[[cluster.nodes]]\nname = \"a\"\nlink = \"10.0.0.9:7400\"\n
     [[cluster.nodes]]\nname = \"b\"\nlink = \"10.0.0.10:7400\"\n\
     [[cluster.nodes]]\nname = \"w\"\nlink = \"10.0.0.11:7400\"\nrole = \"witness\"\n";
 
-fn node(name: &str, promotion: &str, more: &str, control: &str) -> Bench {
+fn text(name: &str, promotion: &str, more: &str, control: &str) -> String {
     let address = match name {
         "a" => "10.0.0.9",
         "b" => "10.0.0.10",
@@ -33,7 +33,7 @@ fn node(name: &str, promotion: &str, more: &str, control: &str) -> Bench {
                  telephones = [\"2001\", \"2002\"]\n";
         text += control;
     }
-    Bench::with(&format!("[node]\nname = \"{name}\"\n{text}"))
+    format!("[node]\nname = \"{name}\"\n{text}")
 }
 
 /// The nodes that live, and the links that are up.
@@ -52,7 +52,11 @@ impl Trio {
 
     /// With more text in the configurations of all three, and for the witness's `[control]`.
     pub(super) fn with(promotion: &str, more: &str, control: &str) -> Self {
-        let nodes = ["a", "b", "w"].map(|name| Some(node(name, promotion, more, control)));
+        Self::of(["a", "b", "w"].map(|name| Bench::with(&text(name, promotion, more, control))))
+    }
+
+    fn of(nodes: [Bench; 3]) -> Self {
+        let nodes = nodes.map(Some);
         let now = nodes.iter().flatten().map(|node| node.now).max().expect("three");
         let mut trio = Self { nodes, now, cut: BTreeSet::new(), made: Default::default() };
         for at in [A, B, W] {
@@ -356,4 +360,31 @@ fn where_a_person_must_promote_an_orderly_stop_leaves_no_call_behind() {
     trio.run(Duration::from_secs(12));
     assert!(trio.made[A].lines()[0].starts_with("BYE "), "once, and again until it is answered");
     assert!(trio.made[A].stopped && trio.role(B) == Role::Backup);
+}
+
+/// What a node says of the PBX in its heartbeat.
+fn reaches(trio: &Trio, at: usize) -> Option<bool> {
+    trio.nodes[at].as_ref().expect("alive").node.beat.expect("told").pbx_reachable
+}
+
+fn set_pbx(trio: &mut Trio, at: usize, dead: bool) {
+    trio.nodes[at].as_mut().expect("alive").pbx_dead = dead;
+}
+
+#[test]
+fn a_backup_without_a_control_extension_knows_whether_it_reaches_the_pbx() {
+    let off = "[pbx]\noptions_interval = \"off\"\n";
+    let node = |name| Bench::with(&text(name, "auto", "", "").replacen("[pbx]\n", off, 1));
+    let mut trio = Trio::of(["a", "b", "w"].map(node));
+    trio.run(Duration::from_secs(15));
+    assert_eq!((trio.role(B), reaches(&trio, B)), (Role::Backup, Some(true)));
+    set_pbx(&mut trio, B, true);
+    trio.run(Duration::from_secs(50));
+    assert_eq!(reaches(&trio, B), Some(false));
+    let text = "the PBX at 10.0.0.5:5060 does not answer this node, which could not take over: \
+                check the network, the PBX and pbx.registrars";
+    assert!(trio.alarm(B, text));
+    set_pbx(&mut trio, B, false);
+    trio.run(Duration::from_secs(50));
+    assert_eq!((reaches(&trio, B), trio.alarm(B, text)), (Some(true), false));
 }

@@ -48,6 +48,7 @@ impl Endpoint {
     /// [`super::Command::Abandon`].
     pub(super) fn abandon(&mut self, now: Instant, port: PortId) {
         self.registration_input(now, port, Input::Abandon);
+        self.plan_watches(now);
     }
 
     pub(super) fn registration_live(&mut self, now: Instant, port: PortId, live: bool) {

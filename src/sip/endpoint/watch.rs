@@ -7,17 +7,24 @@
 //! answered OPTIONS before: there are PBXs that never do, and of such a node one port tries by
 //! REGISTER whether it is back. Where the list has one node only, its silence moves nothing, but
 //! one port asks by REGISTER whether it is true.
+//!
+//! A node of a cluster that has nothing registered, as a backup without a control extension, knows
+//! by OPTIONS alone whether it reaches the PBX, so it asks whatever the profile says.
 
+use super::account::Account;
 use super::client::Owner;
 use super::{Endpoint, TimerKey};
+use crate::config::ClusterProfile;
 use crate::ids::PortId;
-use crate::sip::RegistrationState;
 use crate::sip::ident::token;
 use crate::sip::message::{CSeq, Method, NameAddr, Request, Uri};
+use crate::sip::{Event, RegistrationState};
 use crate::timers::{Duration, Instant};
 
 /// How often a node that failed is asked where the profile says nothing.
 const RETURN_INTERVAL: Duration = Duration::from_secs(30);
+/// How often it is asked by an endpoint that has nothing registered, in a cluster.
+pub(super) const REACH_INTERVAL: Duration = Duration::from_secs(10);
 /// Answers in a row that make a node good again.
 const GOOD_AGAIN: u8 = 3;
 /// OPTIONS without answer before one port tries by REGISTER: five minutes.
@@ -59,6 +66,11 @@ impl Watch {
             State::Up => Some(true),
             State::Down { .. } => Some(false),
         }
+    }
+
+    /// Whether it answered the last OPTIONS; `None`: it never did.
+    fn answers(&self) -> Option<bool> {
+        self.heard.then_some(self.unheard == 0)
     }
 
     /// An answer to OPTIONS.
@@ -143,11 +155,30 @@ impl Endpoint {
         let Some(watch) = self.watches.get(node) else { return };
         let every = match (self.config.pbx.options_interval, watch.state) {
             (Some(interval), _) => Some(interval.max(Duration::from_secs(1))),
+            (None, _) if self.knows_by_options() => Some(REACH_INTERVAL),
             (None, State::Down { .. }) => Some(RETURN_INTERVAL),
             (None, State::Unknown | State::Up) => None,
         };
         let at = every.filter(|_| !watch.asking).map(|every| now + every);
         self.deadlines.set(TimerKey::Watch(node), at);
+    }
+
+    /// Whether nothing else says that the PBX is there.
+    fn knows_by_options(&self) -> bool {
+        let off = |a: &Account| a.registration.reported() == RegistrationState::Off;
+        self.config.cluster.profile != ClusterProfile::Single && self.accounts.iter().all(off)
+    }
+
+    /// Ports were left: the nodes of the list may have to be asked from here on.
+    pub(super) fn plan_watches(&mut self, now: Instant) {
+        (0..self.watches.len()).for_each(|node| self.plan_watch(now, node));
+    }
+
+    /// Tells whether any node of the list answers OPTIONS, if one ever did.
+    fn tell_answers(&mut self) {
+        if let Some(any) = self.watches.iter().filter_map(Watch::answers).max() {
+            self.event(Event::Answers { any });
+        }
     }
 
     pub(super) fn watch_timeout(&mut self, now: Instant, node: usize) {
@@ -181,6 +212,7 @@ impl Endpoint {
         if let Some(watch) = self.watches.get_mut(node) {
             watch.answered();
         }
+        self.tell_answers();
         self.nodes_changed(now);
         self.plan_watch(now, node);
     }
@@ -193,6 +225,7 @@ impl Endpoint {
             watch.unheard = 0;
             self.try_register(now, node);
         }
+        self.tell_answers();
         self.nodes_changed(now);
         if died {
             self.node_down(now, node);

@@ -127,6 +127,7 @@ impl Life {
             }
             Event::Registration { .. }
             | Event::Outranked { .. }
+            | Event::Answers { .. }
             | Event::Queried { .. }
             | Event::Alarm { .. }
             | Event::AlarmOver { .. } => return,
