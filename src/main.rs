@@ -22,6 +22,7 @@ use portkeeper::driver::agent;
 use portkeeper::driver::commands::{self, Failure, Supervised};
 use portkeeper::driver::enrol;
 use portkeeper::driver::ledger;
+use portkeeper::driver::records::{self, Wanted};
 use portkeeper::driver::relay::{self, NodeAddress};
 use portkeeper::stage::instance::{self, Habits, Play};
 use portkeeper::stage::promotion::Loss;
@@ -94,9 +95,9 @@ enum Command {
     /// Show the seconds in which calls could not be answered, against 99.9996 %.
     Ledger(OfStore),
     /// Show who did what to the cluster.
-    Audit(OfStore),
+    Audit(Records),
     /// Show the calls.
-    Cdr(OfStore),
+    Cdr(Records),
     /// Agents of the phone menu: people who may promote by phone.
     #[command(subcommand)]
     Agent(AgentCommand),
@@ -108,6 +109,23 @@ struct OfStore {
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// For programs.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Records {
+    /// The node's configuration, which names the store.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Not before: 2027-03-01T06:30:00Z, 2027-03-01 (UTC), or so long ago: 90m, 12h, 7d.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// So many at most, the newest first.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// One JSON object a line.
     #[arg(long)]
     json: bool,
 }
@@ -537,8 +555,12 @@ fn execute(command: Command) -> Result<String, Failure> {
         Command::Config(ConfigCommand::Check { file }) => commands::check_config(&file),
         Command::Cluster(cluster) => cluster.run(),
         Command::Ledger(OfStore { config, json }) => ledger::ledger(&config, json),
-        Command::Audit(OfStore { config, json }) => ledger::audit(&config, json),
-        Command::Cdr(OfStore { config, json }) => ledger::cdr(&config, json),
+        Command::Audit(Records { config, since, limit, json }) => {
+            records::audit(&config, &Wanted { since, limit, json })
+        }
+        Command::Cdr(Records { config, since, limit, json }) => {
+            records::cdr(&config, &Wanted { since, limit, json })
+        }
         Command::Status(look) => look.ask(|format| Request::Status { format }),
         Command::Ports(look) => look.ask(|format| Request::Ports { format }),
         Command::Calls(look) => look.ask(|format| Request::Calls { format }),

@@ -1,7 +1,7 @@
-//! `portkeeper ledger`, `audit` and `cdr`: what the store of a node holds, for people and programs.
+//! `portkeeper ledger`: how long calls could not be answered.
 //!
-//! They read the file beside its writer, so they work whether the node runs or not, on any node of
-//! the cluster. The ledger counts the seconds in which calls could not be answered, by incident and
+//! It reads the file beside its writer, so it works whether the node runs or not, on any node of
+//! the cluster. It counts the seconds in which calls could not be answered, by incident and
 //! by year, and holds them against 99.9996 %: 126 seconds a year.
 
 use std::collections::BTreeMap;
@@ -14,9 +14,7 @@ use serde_json::json;
 use super::commands::{Failure, load_config};
 use super::sqlite::{Entry, Reader};
 use crate::config::ClusterProfile;
-use crate::node::snapshot::mask;
-use crate::redact::Redacted;
-use crate::store::{Body, Cdr, Outage, Who};
+use crate::store::{Body, Outage};
 
 /// What is promised, in millionths.
 const PROMISED: f64 = 0.999_996;
@@ -43,46 +41,8 @@ pub fn ledger(path: &Path, as_json: bool) -> Result<String, Failure> {
     Ok(if as_json { ledger_json(&outages) } else { ledger_text(&outages) })
 }
 
-/// `portkeeper audit`
-///
-/// # Errors
-/// The configuration or the store cannot be read.
-pub fn audit(path: &Path, as_json: bool) -> Result<String, Failure> {
-    let entries = open(path)?.audit(0, FACTS_MAX).map_err(failed)?;
-    lines(&entries, as_json, |entry| {
-        let Body::Audit(audit) = &entry.fact.body else { return String::new() };
-        let who = match &audit.who {
-            Who::Policy => "policy".to_owned(),
-            Who::Operator(name) => format!("operator {name}"),
-            Who::Agent { number, extension } => format!("agent {number} from {}", mask(extension)),
-        };
-        let result = audit.result.as_ref().map_or_else(Clone::clone, |()| "done".to_owned());
-        format!("{who}: {:?}: {result}", audit.action)
-    })
-}
-
-/// `portkeeper cdr`: one line for each call, its far end masked.
-///
-/// # Errors
-/// The configuration or the store cannot be read.
-pub fn cdr(path: &Path, as_json: bool) -> Result<String, Failure> {
-    let entries = open(path)?.cdrs(0, FACTS_MAX).map_err(failed)?;
-    lines(&entries, as_json, |entry| {
-        let Body::Cdr(cdr) = &entry.fact.body else { return String::new() };
-        let way = if cdr.outbound { "to" } else { "from" };
-        format!(
-            "{} {} {way} {} {:.1} s, {}{}",
-            cdr.call,
-            cdr.extension,
-            mask(&cdr.party),
-            seconds(cdr.duration_ms),
-            cdr.cause,
-            if cdr.takeovers > 0 { ", carried on by another node" } else { "" }
-        )
-    })
-}
-
-fn open(path: &Path) -> Result<Reader, Failure> {
+/// The store that a configuration names.
+pub(super) fn open(path: &Path) -> Result<Reader, Failure> {
     let cluster = load_config(path)?.config.cluster;
     if cluster.profile == ClusterProfile::Single {
         let text = "a node alone keeps no facts: its configuration has no [cluster]";
@@ -91,33 +51,8 @@ fn open(path: &Path) -> Result<Reader, Failure> {
     Reader::open(&cluster.store).map_err(failed)
 }
 
-fn failed(error: impl std::fmt::Display) -> Failure {
+pub(super) fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::Refused(error.to_string())
-}
-
-/// Each entry as a line; as JSON, with whoever was called or called masked.
-fn lines(
-    entries: &[Entry],
-    as_json: bool,
-    text: impl Fn(&Entry) -> String,
-) -> Result<String, Failure> {
-    let mut out = String::new();
-    for entry in entries {
-        if as_json {
-            let mut fact = entry.fact.clone();
-            if let Body::Cdr(Cdr { party, .. }) = &mut fact.body {
-                *party = Redacted::new(mask(party));
-            }
-            let value = json!({ "fact": fact, "late": entry.late });
-            out += &serde_json::to_string(&value).map_err(failed)?;
-            out.push('\n');
-        } else {
-            let late = if entry.late { " (late)" } else { "" };
-            // Writing into a text cannot fail.
-            let _ = writeln!(out, "{} {}{late}", utc(entry.fact.unix_ms), text(entry));
-        }
-    }
-    Ok(out)
 }
 
 fn outage(entry: Entry) -> Option<Outage> {
@@ -194,7 +129,7 @@ fn ledger_text(outages: &[Outage]) -> String {
     text
 }
 
-fn seconds(ms: u64) -> f64 {
+pub(super) fn seconds(ms: u64) -> f64 {
     ms as f64 / 1_000.0
 }
 

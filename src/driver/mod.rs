@@ -24,6 +24,7 @@ pub mod pins;
 mod progress;
 pub mod prompts;
 mod recorder;
+pub mod records;
 pub mod relay;
 mod room;
 pub mod rtp_net;

@@ -22,7 +22,8 @@ use super::pbx::{Command, Keep, LineState, Noted, PbxNet};
 use super::sound;
 use crate::admin::{Format, Request, RoleWish};
 use crate::codecs::Digit;
-use crate::driver::{enrol, ledger};
+use crate::driver::enrol;
+use crate::driver::records::{self, Wanted};
 use crate::ids::CallId;
 use crate::redact::Redacted;
 use crate::sim::pbx::{Event, LineId, Manner};
@@ -319,8 +320,9 @@ impl Trio {
     /// The calls of which a node's store has a record.
     pub fn recorded_calls(&self, at: usize) -> io::Result<BTreeSet<String>> {
         let path = self.sites[at].directory.join(CONFIGURATION);
-        let lines =
-            ledger::cdr(&path, true).map_err(|failure| io::Error::other(format!("{failure:?}")))?;
+        let wanted = Wanted { since: None, limit: 100_000, json: true };
+        let lines = records::cdr(&path, &wanted)
+            .map_err(|failure| io::Error::other(format!("{failure:?}")))?;
         let call = |line: &str| {
             let record: Value = serde_json::from_str(line).ok()?;
             Some(CallId(record["fact"]["body"]["Cdr"]["call"].as_u64()?).to_string())

@@ -78,12 +78,12 @@ impl Reader {
         })
     }
 
-    /// Audit records since a moment, oldest first, at most `max` of them.
+    /// Audit records since a moment, newest first, at most `max` of them.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn audit(&self, since_unix_ms: u64, max: u32) -> Result<Vec<Entry>, Error> {
-        self.sql(|connection| entries(connection, AUDIT, since_unix_ms, max))
+        self.sql(|connection| newest(connection, AUDIT, since_unix_ms, max, |_| Ok(true)))
     }
 
     /// Outages since a moment, oldest first, at most `max` of them.
@@ -94,22 +94,13 @@ impl Reader {
         self.sql(|connection| entries(connection, OUTAGE, since_unix_ms, max))
     }
 
-    /// CDRs since a moment, oldest first, from at most `max` facts: one for each call.
+    /// CDRs since a moment, newest first, one for each call, at most `max` of them.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn cdrs(&self, since_unix_ms: u64, max: u32) -> Result<Vec<Entry>, Error> {
         self.sql(|connection| {
-            let mut entries = entries(connection, CDR, since_unix_ms, max)?;
-            let mut failed = None;
-            entries.retain(|entry| match is_final(connection, &entry.fact) {
-                Ok(is_final) => is_final,
-                Err(error) => {
-                    failed = Some(error);
-                    false
-                }
-            });
-            failed.map_or(Ok(entries), Err)
+            newest(connection, CDR, since_unix_ms, max, |fact| is_final(connection, fact))
         })
     }
 
@@ -166,6 +157,32 @@ fn entries(
         Ok(Entry { fact: row::fact(row, 0)?, late: row.get(1)? })
     })?;
     rows.collect()
+}
+
+/// The newest facts of a kind that `which` holds for; no more are read than that takes.
+fn newest(
+    connection: &Connection,
+    kind: i64,
+    since_unix_ms: u64,
+    max: u32,
+    which: impl Fn(&Fact) -> rusqlite::Result<bool>,
+) -> rusqlite::Result<Vec<Entry>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT fact, late FROM fact WHERE kind = ?1 AND unix_ms >= ?2
+         ORDER BY unix_ms DESC, lane DESC, counter DESC",
+    )?;
+    let mut rows = statement.query((kind, row::integer(since_unix_ms)))?;
+    let max = usize::try_from(max).unwrap_or(usize::MAX);
+    let mut found = Vec::new();
+    while found.len() < max
+        && let Some(row) = rows.next()?
+    {
+        let fact = row::fact(row, 0)?;
+        if which(&fact)? {
+            found.push(Entry { fact, late: row.get(1)? });
+        }
+    }
+    Ok(found)
 }
 
 /// Whether a fact is the CDR of its call, among all that were written about it.

@@ -175,7 +175,10 @@ fn two_cdrs_of_one_call_are_listed_as_one_and_late_facts_as_late() {
     persisted(&heard, 1..=4);
     let cdrs = store.reader().and_then(|reader| reader.cdrs(0, 100)).expect("readable");
     let seen: Vec<_> = cdrs.iter().map(|entry| (entry.fact.id.counter, entry.late)).collect();
-    assert_eq!(seen, [(2, false), (3, false), (4, true)]);
+    assert_eq!(seen, [(4, true), (3, false), (2, false)], "newest first");
+    let cdrs = store.reader().and_then(|reader| reader.cdrs(0, 2)).expect("readable");
+    let seen: Vec<_> = cdrs.iter().map(|entry| entry.fact.id.counter).collect();
+    assert_eq!(seen, [4, 3]);
 }
 
 #[test]
