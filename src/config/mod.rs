@@ -72,11 +72,36 @@ pub struct Config {
     pub log: Log,
 }
 
+/// Calls that the control extension takes at once: an agent must not find it busy because another
+/// one speaks with it, or is called.
+pub const CONTROL_CALLS: u16 = 2;
+
 impl Config {
     /// The ports that serve callers: all but the control port, which nothing but the menu uses.
     pub fn pool_ports(&self) -> &[Port] {
         let pool = self.ports.iter().take_while(|port| port.kind == PortKind::Pool).count();
         &self.ports[..pool]
+    }
+
+    /// Lines, on which the media of calls runs: one for each port, with its number, and more of
+    /// the control extension, which takes several calls.
+    pub fn lines(&self) -> usize {
+        let more = if self.control.is_some() { CONTROL_CALLS - 1 } else { 0 };
+        self.ports.len() + usize::from(more)
+    }
+
+    /// The lines of the control extension.
+    pub fn control_lines(&self) -> impl Iterator<Item = PortId> {
+        let first = self.control.as_ref().map(|control| control.port);
+        let more = (self.ports.len()..self.lines()).filter_map(|line| u16::try_from(line).ok());
+        first.into_iter().chain(more.map(PortId))
+    }
+
+    /// The port that a line belongs to.
+    pub fn port_of(&self, line: PortId) -> PortId {
+        let control = self.control.as_ref().map(|control| control.port);
+        let own = usize::from(line.0) < self.ports.len();
+        if own { line } else { control.unwrap_or(line) }
     }
 
     /// Whether a port is the control port.

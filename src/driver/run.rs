@@ -226,7 +226,7 @@ fn build(
     let (sip, from_sip) = SipNet::open(&config)?;
     let (events, media) = mpsc::channel(MEDIA_EVENTS_MAX);
     let workers = rtp_net::Config {
-        ports: u16::try_from(config.ports.len()).unwrap_or(u16::MAX),
+        ports: u16::try_from(config.lines()).unwrap_or(u16::MAX),
         workers: config.media.workers,
         address: config.media.address,
         raise_priority: true,

@@ -23,6 +23,7 @@ use super::sound::Sound;
 #[derive(Debug)]
 pub struct Call {
     pub id: CallId,
+    /// Its line: of a voice port, the port; see `Config::lines`.
     pub port: PortId,
     pub began_at: Instant,
     pub caller: Party,

@@ -394,7 +394,7 @@ pub struct Node {
     wall: (Instant, u64),
     /// How the clocks of the site stand.
     zone: menu::Zone,
-    /// The call of each port.
+    /// The call of each line.
     by_port: Vec<Option<CallId>>,
     registrations: Vec<sip::RegistrationState>,
     /// Whether the PBX answers OPTIONS; `None`: it never did.
@@ -465,7 +465,7 @@ impl Node {
             told_pbx: None,
             wall: (now, 0),
             zone: menu::Zone::default(),
-            by_port: vec![None; config.ports.len()],
+            by_port: vec![None; config.lines()],
             registrations: vec![sip::RegistrationState::Off; config.ports.len()],
             pbx_answers: None,
             udp_ports: UdpPorts::new(&config.media),

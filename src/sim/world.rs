@@ -173,7 +173,7 @@ impl World {
         let mut world = Self {
             now: Instant::ZERO,
             queue: Queue::new(),
-            lines: Line::all(config.ports.len()),
+            lines: Line::all(config.lines()),
             node,
             node_due: None,
             stall: Stall::default(),

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::codecs::Digit;
 use crate::ha::role::{self, Answer};
-use crate::ids::{CallId, MediaId, RequestId};
+use crate::ids::{CallId, MediaId, PortId, RequestId};
 use crate::ivr;
 use crate::media::{self, DigitSet};
 use crate::menu::{
@@ -33,23 +33,29 @@ const OUTSIDE_DIGITS: usize = 8;
 const ANY_KEY: DigitSet = DigitSet(u16::MAX);
 
 impl Node {
-    /// Somebody calls the control extension. One call at a time.
+    /// Somebody calls the control extension.
     pub(super) fn control_call(&mut self, now: Instant, incoming: sip::Incoming) {
-        let sip::Incoming { call, port, caller, called, .. } = incoming;
+        let sip::Incoming { call, caller, called, .. } = incoming;
         let welcome = self.member.is_some() && self.may_call_control(caller.number.reveal());
         if !welcome {
             // 480 lets the PBX go on to another node's control extension.
             return self.sip_command(now, sip::Command::Refuse { call, status: 480 });
         }
-        let free = self.call_of(port).is_none() && self.phase.takes_calls();
-        let Some(udp_port) = free.then(|| self.open_udp_port(now, call, port)).flatten() else {
+        let line = self.free_line().filter(|_| self.phase.takes_calls());
+        let opened = line.and_then(|line| Some((line, self.open_udp_port(now, call, line)?)));
+        let Some((line, udp_port)) = opened else {
             return self.sip_command(now, sip::Command::Refuse { call, status: 486 });
         };
-        let mut entry = Call::new(call, port, udp_port, Leg::Inbound, now);
+        let mut entry = Call::new(call, line, udp_port, Leg::Inbound, now);
         (entry.caller, entry.called) = (caller, called);
         self.admit(entry);
         self.admit_menu(call, Purpose::Menu(Entry::Called), None);
         self.answer(now, call);
+    }
+
+    /// A line of the control extension that has no call.
+    fn free_line(&self) -> Option<PortId> {
+        self.config.control_lines().find(|&line| self.call_of(line).is_none())
     }
 
     fn admit_menu(&mut self, call: CallId, purpose: Purpose, person: Option<usize>) {
@@ -70,7 +76,8 @@ impl Node {
         control.callers.is_empty() || control.callers.iter().any(|p| ivr::matches(p, number))
     }
 
-    /// Calls somebody from the control extension, when it is free; before any restart message.
+    /// Calls somebody from the control extension, when its turn comes; before any restart message.
+    /// One such call at a time: the other lines are there for who calls.
     pub(super) fn place_control(
         &mut self,
         now: Instant,
@@ -86,13 +93,14 @@ impl Node {
     }
 
     fn place_waiting(&mut self, now: Instant) {
-        let Some(port) = self.config.control.as_ref().map(|control| control.port) else { return };
-        if self.call_of(port).is_some() {
+        let places = |call: &CallId| self.calls.get(call).is_some_and(|entry| entry.outbound);
+        if self.controls.calls.keys().any(places) {
             return;
         }
+        let Some(line) = self.free_line() else { return };
         let Some((target, purpose, person)) = self.controls.to_place.pop_front() else { return };
         let call = self.sip.next_call_id();
-        let Some(udp_port) = self.open_udp_port(now, call, port) else {
+        let Some(udp_port) = self.open_udp_port(now, call, line) else {
             warn!("no UDP port is free for a call of the control extension");
             if let Some(person) = person {
                 self.alert(now, AlertInput::Ended { person });
@@ -103,7 +111,8 @@ impl Node {
         // No application waits for an answer.
         let request = RequestId(0);
         let leg = Leg::Outbound { request, target: target.clone(), give_up_at };
-        let mut placed = Call::new(call, port, udp_port, leg, now);
+        let mut placed = Call::new(call, line, udp_port, leg, now);
+        let port = self.config.port_of(line);
         let number = self.config.ports[usize::from(port.0)].extension.clone();
         placed.caller = sip::Party { name: String::new().into(), number: number.into() };
         placed.called = sip::Party { name: String::new().into(), number: target.into() };

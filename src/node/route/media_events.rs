@@ -69,6 +69,7 @@ impl Node {
 
     fn digits_refused(&mut self, now: Instant, port: PortId, count: u32, why: Refusal) {
         self.counters.digits_refused_total += u64::from(count);
+        let port = self.config.port_of(port);
         let Some(port) = self.config.ports.get(usize::from(port.0)) else { return };
         let extension = port.extension.clone();
         self.alarms.raise_passing(AlarmKind::DigitsRefused { extension, why }, now);
@@ -95,7 +96,8 @@ impl Node {
             self.resume(now, call);
         } else if let Leg::Outbound { target, .. } = &entry.leg {
             let media = local_media(&self.config, entry.udp_port);
-            let (target, caller, port) = (target.clone(), entry.caller.clone(), entry.port);
+            let (target, caller) = (target.clone(), entry.caller.clone());
+            let port = self.config.port_of(entry.port);
             self.sip_command(now, sip::Command::Invite { call, port, target, caller, media });
         } else if matches!(before, Socket::Opening { answer: true, .. }) {
             self.answer(now, call);

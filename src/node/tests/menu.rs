@@ -56,6 +56,28 @@ fn call(trio: &mut Trio) {
     trio.carry(W);
 }
 
+/// Somebody else calls while the first caller is there; the tests' caller is this one from here on.
+fn call_too(trio: &mut Trio) {
+    let bench = witness(trio);
+    let before: Vec<_> = bench.node.controls.calls.keys().copied().collect();
+    let made = bench.arrive();
+    trio.made[W].add(made);
+    let bench = witness(trio);
+    let new = bench.node.controls.calls.keys().find(|call| !before.contains(call));
+    bench.call = *new.expect("taken");
+    media(trio, media::Event::Opened);
+    assert!(trio.made[W].lines().contains(&"SIP/2.0 200 OK"), "{:?}", trio.made[W].lines());
+}
+
+/// An event of the media of the tests' caller.
+fn media(trio: &mut Trio, event: media::Event) {
+    let bench = witness(trio);
+    let (call, at) = (bench.call, bench.now);
+    // A call that is over has no line; what comes late is of the first one.
+    let port = bench.node.calls.get(&call).map_or(PORT, |entry| entry.port);
+    input(trio, Input::Media { port, call, at, event });
+}
+
 /// What was said since the last time, word by word; it is heard to its end.
 fn heard(trio: &mut Trio) -> Vec<&'static str> {
     let made = std::mem::take(&mut trio.made[W]);
@@ -71,9 +93,7 @@ fn heard(trio: &mut Trio) -> Vec<&'static str> {
     let said = words.iter().map(name).collect();
     if let Some(id) = last {
         let end = PlaybackEnd::Completed;
-        let event = media::Event::PlaybackFinished { id, end, position_ms: 0 };
-        let (call, at) = (bench.call, bench.now);
-        input(trio, Input::Media { port: PORT, call, at, event });
+        media(trio, media::Event::PlaybackFinished { id, end, position_ms: 0 });
     }
     said
 }
@@ -82,9 +102,7 @@ fn key(trio: &mut Trio, keys: &str, in_band: bool) {
     for key in keys.chars() {
         let digit = Digit::from_char(key).expect("a key");
         let event = media::Event::Digit { digit, duration_ms: 80, rtp_timestamp: 0, in_band };
-        let bench = witness(trio);
-        let (call, at) = (bench.call, bench.now);
-        input(trio, Input::Media { port: PORT, call, at, event });
+        media(trio, event);
         trio.run(Duration::from_millis(300));
     }
 }
@@ -93,6 +111,10 @@ fn key(trio: &mut Trio, keys: &str, in_band: bool) {
 fn log_in(trio: &mut Trio, matched: bool) -> Vec<&'static str> {
     heard(trio);
     key(trio, "4711#", false);
+    key_pin(trio, matched)
+}
+
+fn key_pin(trio: &mut Trio, matched: bool) -> Vec<&'static str> {
     heard(trio);
     key(trio, "836152#", false);
     let (call, check, pin) = trio.made[W].checks.pop().expect("a PIN to compare");
@@ -197,12 +219,12 @@ fn telephones_that_asked_for_it_hear_once_that_the_system_restarts() {
     for _ in 0..150 {
         trio.run(Duration::from_secs(1));
         let bench = witness(&mut trio);
-        let Some(call) = bench.node.call_of(PORT).filter(|call| calls.insert(*call)) else {
-            continue;
-        };
+        let placed = bench.node.calls.values().find(|entry| entry.outbound).map(|entry| entry.id);
+        let Some(call) = placed.filter(|call| calls.insert(*call)) else { continue };
         bench.call = call;
-        let made = bench.media(media::Event::Opened);
-        let invite = made.to_pbx("INVITE ").to_owned();
+        trio.made[W] = Made::default();
+        media(&mut trio, media::Event::Opened);
+        let invite = trio.made[W].to_pbx("INVITE ").to_owned();
         called.push(invite.split(['@', ':']).nth(1).expect("a number").to_owned());
     }
     assert_eq!(called, ["2001", "2002"], "each once, one after the other");
@@ -250,4 +272,64 @@ fn a_store_that_takes_nothing_gives_nobody_more_guesses_and_is_an_alarm() {
     call(&mut trio);
     let said = log_in(&mut trio, true);
     assert!(said.iter().any(|word| word.contains("locked")), "{said:?}");
+}
+
+#[test]
+fn two_callers_are_served_each_for_himself_and_a_third_is_told_that_it_is_busy() {
+    let mut trio = bereft();
+    call(&mut trio);
+    let first = witness(&mut trio).call;
+    heard(&mut trio);
+    key(&mut trio, "4711#", false);
+    call_too(&mut trio);
+    let said = log_in(&mut trio, false).join(" ");
+    assert!(said.contains("not-correct"), "{said}");
+    witness(&mut trio).call = first;
+    let state = key_pin(&mut trio, true);
+    assert!(state.len() > 5, "the state is spoken to the first one: {state:?}");
+    let bench = witness(&mut trio);
+    let made = bench.arrive();
+    assert!(made.lines().contains(&"SIP/2.0 486 Busy Here"), "{:?}", made.lines());
+    witness(&mut trio).call = first;
+    trio.made[W] = Made::default();
+    key(&mut trio, "1", false);
+    let asked = heard(&mut trio);
+    let digits: Vec<_> = asked.iter().filter_map(|word| word.strip_prefix("digits/")).collect();
+    key(&mut trio, &digits.concat(), false);
+    trio.run(Duration::from_secs(3));
+    assert!(matches!(trio.role(B), Role::Primary(_)), "{:?}", trio.role(B));
+}
+
+#[test]
+fn a_lock_counts_wrong_pins_of_all_callers() {
+    let mut trio = bereft();
+    guess(&mut trio, 4);
+    call(&mut trio);
+    let first = witness(&mut trio).call;
+    heard(&mut trio);
+    key(&mut trio, "4711#", false);
+    call_too(&mut trio);
+    log_in(&mut trio, false);
+    witness(&mut trio).call = first;
+    let said = key_pin(&mut trio, true);
+    assert!(said.iter().any(|word| word.contains("locked")), "{said:?}");
+}
+
+#[test]
+fn who_is_called_keeps_no_agent_out_and_nobody_else_is_called_meanwhile() {
+    let mut trio = bereft();
+    call(&mut trio);
+    log_in(&mut trio, true);
+    trio.made[W] = Made::default();
+    key(&mut trio, "44", false);
+    trio.run(Duration::from_secs(5));
+    let placed = |trio: &mut Trio| {
+        let bench = witness(trio);
+        bench.node.calls.values().filter(|entry| entry.outbound).count()
+    };
+    assert_eq!(placed(&mut trio), 1, "the first telephone, beside the agent");
+    witness(&mut trio).caller_hangs_up();
+    trio.run(Duration::from_secs(1));
+    assert_eq!(placed(&mut trio), 1, "one after the other");
+    call(&mut trio);
 }

@@ -67,7 +67,8 @@ impl Endpoint {
         match () {
             () if invite.headers.has("Replaces") || invite.headers.has("Join") => Some(481),
             () if self.draining && self.port_claims(port) => Some(refuse),
-            () if self.live >= self.accounts.len() => Some(refuse),
+            // The control extension says itself when it is busy.
+            () if self.live >= self.config.lines() && self.port_claims(port) => Some(refuse),
             // Calls that end are few; more of them than this is a far end that answers nothing.
             () if self.calls.len() >= 4 * self.accounts.len() + 64 => Some(503),
             () if invite.has_strange_body() => Some(415),
