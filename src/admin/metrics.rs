@@ -169,12 +169,7 @@ impl Page<'_> {
             "kind",
             &counters.refused_messages_total,
         )?;
-        self.counters(
-            "dropped",
-            "Inputs that a full queue dropped",
-            "queue",
-            &counters.dropped_total,
-        )?;
+        self.counters("dropped", "What a full queue dropped", "queue", &counters.dropped_total)?;
         for (name, help, count) in [
             (
                 "unknown_sources",

@@ -102,7 +102,7 @@ pub fn run(path: &Path, supervised: Option<Supervised>) -> Result<String, Failur
         joined.map_err(|error| Failure::Node(error.to_string()))?;
     }
     let Loaded { config, warnings } = load_config(path)?;
-    log::start(&config.log).map_err(Failure::Node)?;
+    let _log = log::start(&config.log).map_err(Failure::Node)?;
     if supervised.is_none() && config.cluster.profile != ClusterProfile::Single {
         return supervisor::run(path, &config);
     }

@@ -18,7 +18,7 @@ use super::links::{Full, Standing};
 use super::pins::Pins;
 use super::rtp_net::{Report, RtpNet};
 use super::sip_net::{Received, SipNet};
-use super::{Links, ToNode, clock, prompts, supervised, zone};
+use super::{Links, ToNode, clock, log, prompts, supervised, zone};
 use crate::config::{ClusterProfile, Config};
 use crate::ha::role::Answer;
 use crate::ha::{Role, member};
@@ -251,6 +251,7 @@ impl EventLoop {
         snapshot.media.scheduling = self.rtp.scheduling().to_string();
         let dropped = self.sip.dropped();
         snapshot.counters.dropped_total.insert("sip_input", dropped);
+        snapshot.counters.dropped_total.insert("log", log::lines_lost());
         snapshot.counters.claims_withheld_total = self.withheld + self.sip.withheld();
         // Whoever asked may be gone.
         drop(reply.send(Box::new(snapshot)));

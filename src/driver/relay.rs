@@ -94,7 +94,7 @@ struct Relay {
 pub fn run(options: &Options) -> Result<String, Failure> {
     check(options).map_err(Failure::Configuration)?;
     let hub = hub(options).map_err(Failure::Configuration)?;
-    log::start(&options.log).map_err(Failure::Node)?;
+    let _log = log::start(&options.log).map_err(Failure::Node)?;
     let failed = |error: io::Error| Failure::Node(error.to_string());
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let signal = runtime.map_err(failed)?.block_on(serve(options.listen, hub)).map_err(failed)?;

@@ -1,5 +1,7 @@
 //! The log: text or JSON lines on standard error, and no secret in either.
 
+use std::io::{Write as _, pipe};
+
 use portkeeper::sim::app::Event;
 use portkeeper::stage::pbx::LineState;
 use serde_json::Value;
@@ -72,4 +74,20 @@ fn no_level_of_the_log_tells_a_password_or_a_caller() {
 fn the_filter_is_obeyed() {
     let log = life("filter = \"portkeeper::node=info,off\"");
     assert!(log.contains("call begins") && !log.contains("stopping"), "{log}");
+}
+
+#[test]
+fn a_reader_of_the_log_that_hangs_holds_nothing_up() {
+    let (reader, mut writer) = pipe().expect("a pipe");
+    writer.write_all(&[b'.'; 64 << 10]).expect("what a pipe holds, so that it is full");
+    let pbx = pbx(&["6001", "6002"]);
+    let stand = Wish { stderr: Some(writer.into()), ..Wish::at(pbx.address) }.start();
+    stand.registered(2);
+    let instance = stand.instance();
+    let line = call(&pbx, 1, "6001");
+    line_when(&pbx, line, LineState::Up);
+    press(&pbx, line, "7");
+    instance.wait_for(|said| matches!(said, Event::Acknowledged { .. }));
+    assert_eq!(stand.stop().0, Some(0));
+    drop(reader);
 }

@@ -97,6 +97,8 @@ pub struct Wish {
     pub log: &'static str,
     /// Further environment of the process.
     pub environment: Vec<(&'static str, String)>,
+    /// Its standard error, or `node.log` of its directory.
+    pub stderr: Option<Stdio>,
 }
 
 impl Wish {
@@ -114,6 +116,7 @@ impl Wish {
             udp_ports: None,
             log: "",
             environment: Vec::new(),
+            stderr: None,
         }
     }
 
@@ -172,7 +175,7 @@ listen = "{observe}"
     }
 
     /// Starts the node and waits until it answers its operators.
-    pub fn start(self) -> Stand {
+    pub fn start(mut self) -> Stand {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (ari, observe) = (free_tcp_port(), free_tcp_port());
         let file = directory.path().join("portkeeper.toml");
@@ -184,7 +187,7 @@ listen = "{observe}"
             .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(self.stderr.take().unwrap_or_else(|| log.into()))
             .spawn()
             .expect("the program starts");
         let mut stand = Stand { directory, ari, observe, child };

@@ -61,7 +61,7 @@ pub struct Counters {
     pub rtp_rebases_total: u64,
     /// REGISTER requests sent.
     pub registers_total: u64,
-    /// Inputs that a full queue dropped, by queue.
+    /// What a full queue dropped, by queue.
     pub dropped_total: BTreeMap<&'static str, u64>,
 }
 
