@@ -74,20 +74,27 @@ impl Alarms {
 
     /// Raises an alarm that is over when this was not called for it again for ten minutes.
     pub fn raise_passing(&mut self, kind: AlarmKind, now: Instant) {
+        self.raise_news(kind, now);
+    }
+
+    /// The same; whether it is listed from here on, and was not before.
+    pub fn raise_news(&mut self, kind: AlarmKind, now: Instant) -> bool {
         if self.standing.contains_key(&kind) || self.has_room(&kind) {
-            self.stand(kind, now, Some(now + PASSES_AFTER));
+            self.stand(kind, now, Some(now + PASSES_AFTER))
         } else {
             self.count(&kind, now);
+            false
         }
     }
 
-    fn stand(&mut self, kind: AlarmKind, now: Instant, until: Option<Instant>) {
+    fn stand(&mut self, kind: AlarmKind, now: Instant, until: Option<Instant>) -> bool {
         if let Some(standing) = self.standing.get_mut(&kind) {
             standing.until = standing.until.and(until);
-            return;
+            return false;
         }
         warn!(alarm = kind.name(), "{kind}");
         self.standing.insert(kind, Standing { since: now, until });
+        true
     }
 
     fn has_room(&self, kind: &AlarmKind) -> bool {

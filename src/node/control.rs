@@ -45,6 +45,8 @@ pub struct Controls {
     pub stopped_until: Option<Instant>,
     /// A forced promotion that waits for a second agent, until then.
     pub proposal: Option<(Proposal, Instant)>,
+    /// Who may not call is not written down again until then.
+    pub unwelcome_until: Option<Instant>,
     requests: u64,
 }
 
@@ -57,6 +59,7 @@ impl Controls {
             alerts,
             stopped_until: None,
             proposal: None,
+            unwelcome_until: None,
             requests: REQUESTS_FROM,
         }
     }

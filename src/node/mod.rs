@@ -488,6 +488,7 @@ impl Node {
         self.member_due(now);
         match input {
             Input::Wall { unix_ms } => {
+                self.clock_moved(now, unix_ms);
                 self.wall = (now, unix_ms);
                 self.ivr.handle_wall(unix_ms, now);
                 self.instances_changed(now);
@@ -518,9 +519,7 @@ impl Node {
             Input::ProgramFailed { index, why } => self.program_failed(now, index, &why),
             Input::Agent { id, change, who } => self.change_agent(now, id, change, who),
             Input::Disk { free } => self.disk(now, free),
-            Input::Trouble { text } => {
-                self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
-            }
+            Input::Trouble { text } => self.link_trouble(now, text),
             Input::Role(order) => self.role_order(now, order),
             Input::Order(order) => self.order(now, order),
             Input::Stop => self.stop(now),

@@ -4,6 +4,7 @@
 mod alarms;
 mod alerts;
 mod announce;
+mod bad_input;
 mod cluster;
 mod control;
 mod dead_pbx;

@@ -128,6 +128,13 @@ pub enum Action {
     Drill,
     /// Had the restart message sent to the telephones.
     RestartMessage,
+    /// Could not link to another node, or refused one that wanted to link.
+    Link,
+    /// Found the wall clock moved by so many milliseconds.
+    ClockMoved {
+        /// Forward, or back.
+        by_ms: i64,
+    },
 }
 
 /// One line of the audit log.

@@ -19,7 +19,7 @@ use crate::node::control::{Control, Controls, Purpose};
 use crate::node::{Node, Output, RoleOrder, Timer};
 use crate::redact::Redacted;
 use crate::sip;
-use crate::store::{Body, Who};
+use crate::store::{Action, Audit, Body, Who};
 use crate::timers::{Duration, Instant, earliest};
 
 /// Whom we call has this long to answer.
@@ -28,6 +28,9 @@ const RING: Duration = Duration::from_secs(30);
 const PROPOSAL_MAX: Duration = Duration::from_secs(300);
 /// Digits of a number from which on it is one of the outside.
 const OUTSIDE_DIGITS: usize = 8;
+
+/// Callers who may not call are written down once in this time.
+const UNWELCOME_EVERY: Duration = Duration::from_secs(60);
 
 /// Any key stops a speech.
 const ANY_KEY: DigitSet = DigitSet(u16::MAX);
@@ -38,6 +41,7 @@ impl Node {
         let sip::Incoming { call, caller, called, .. } = incoming;
         let welcome = self.member.is_some() && self.may_call_control(caller.number.reveal());
         if !welcome {
+            self.unwelcome(now, caller.number);
             // 480 lets the PBX go on to another node's control extension.
             return self.sip_command(now, sip::Command::Refuse { call, status: 480 });
         }
@@ -51,6 +55,17 @@ impl Node {
         self.admit(entry);
         self.admit_menu(call, Purpose::Menu(Entry::Called), None);
         self.answer(now, call);
+    }
+
+    /// Somebody calls who may not. Once a minute in the records, whoever it is.
+    fn unwelcome(&mut self, now: Instant, extension: Redacted<String>) {
+        if self.controls.unwelcome_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.controls.unwelcome_until = Some(now + UNWELCOME_EVERY);
+        let who = Who::Agent { number: String::new(), extension };
+        let result = Err("the caller is not one of control.callers".to_owned());
+        self.append(now, Body::Audit(Audit { who, action: Action::Call, result }));
     }
 
     /// A line of the control extension that has no call.

@@ -10,8 +10,11 @@ use crate::ha::member;
 use crate::node::call::Call;
 use crate::node::snapshot::AlarmKind;
 use crate::node::{Duty, Node};
-use crate::store::{Action, Audit, Body, Cdr, Fact, FactId, Lane, Stream};
+use crate::store::{Action, Audit, Body, Cdr, Fact, FactId, Lane, Stream, Who};
 use crate::timers::Instant;
+
+/// Time services correct less than this without a step.
+const CLOCK_MOVED_MS: u64 = 2_000;
 
 /// Starts of a node count from 1.
 const NO_START: u32 = 0;
@@ -54,6 +57,38 @@ impl Node {
     /// The disk takes no record until the node is started again.
     pub(super) fn store_failed(&mut self, now: Instant) {
         self.alarms.raise(AlarmKind::FactsRefused { why: Refusal::StoreFailed }, now);
+    }
+
+    /// A link is refused, by whichever side. Once in the records as long as the alarm stands: a
+    /// stranger who tries again and again must not fill them.
+    pub(in crate::node) fn link_trouble(&mut self, now: Instant, text: String) {
+        let kind = AlarmKind::Other { extension: None, text: text.clone() };
+        if self.alarms.raise_news(kind, now) {
+            self.append_own(now, Action::Link, Err(text));
+        }
+    }
+
+    /// Roles, calls and sound go by the boot-time clock; what people read, and when a lock of an
+    /// agent ends, by this one.
+    pub(in crate::node) fn clock_moved(&mut self, now: Instant, unix_ms: u64) {
+        let (_, told) = self.wall;
+        let by_ms = unix_ms.cast_signed().wrapping_sub(self.unix_ms(now).cast_signed());
+        if told == 0 || by_ms.unsigned_abs() < CLOCK_MOVED_MS {
+            return;
+        }
+        let text = "the clock of this machine was set, or stood still while the machine was \
+                    paused: look at its time service and hypervisor; times in records from before \
+                    and after do not compare";
+        let kind = AlarmKind::Other { extension: None, text: text.to_owned() };
+        if self.alarms.raise_news(kind, now) {
+            self.append_own(now, Action::ClockMoved { by_ms }, Ok(()));
+        }
+    }
+
+    /// Something that this node did of itself, or met.
+    fn append_own(&mut self, now: Instant, action: Action, result: Result<(), String>) {
+        let audit = Audit { who: Who::Policy, action, result };
+        self.append(now, Body::Audit(audit));
     }
 
     /// A call is over: its CDR.

@@ -97,7 +97,12 @@ impl Trio {
     /// Takes what a node has made, and carries it to the others.
     pub(super) fn carry(&mut self, at: usize) {
         let Some(bench) = &mut self.nodes[at] else { return };
-        let mut made = bench.take();
+        let made = bench.take();
+        self.deliver(at, made);
+    }
+
+    /// Carries to the others what a node has made.
+    pub(super) fn deliver(&mut self, at: usize, mut made: Made) {
         let peers = std::mem::take(&mut made.peers);
         let beats = std::mem::take(&mut made.beats);
         self.made[at].add(made);
@@ -161,7 +166,7 @@ impl Trio {
         self.input(at, Input::Role(RoleOrder { id: RequestId(9), who, order }));
     }
 
-    fn alarm(&self, at: usize, wanted: &str) -> bool {
+    pub(super) fn alarm(&self, at: usize, wanted: &str) -> bool {
         let alarms = self.nodes[at].as_ref().expect("alive").node.alarms.list(self.now);
         let is = |kind: &AlarmKind| matches!(kind, AlarmKind::Other { text, .. } if text == wanted);
         alarms.iter().any(|alarm| is(&alarm.kind))
@@ -175,7 +180,7 @@ impl Trio {
     }
 
     /// A call at the node that acts, with a prompt that plays.
-    fn call(&mut self, at: usize) -> CallId {
+    pub(super) fn call(&mut self, at: usize) -> CallId {
         let bench = self.nodes[at].as_mut().expect("alive");
         bench.contact = bench.node.sip.contact(PORT).expect("a port").uri.to_string();
         bench.connect(FIRST);

@@ -9,7 +9,7 @@ use crate::node::AgentChange;
 use crate::store::{Agent, Pin, Standing, Who};
 
 /// A cluster whose primary is dead, whose policy is to ask a person, and that knows one agent.
-fn bereft() -> Trio {
+pub(super) fn bereft() -> Trio {
     let mut trio = Trio::new("manual");
     trio.run(Duration::from_secs(2));
     trio.order(A, Order::Promote { node: NodeId(0), forced: None });
@@ -33,21 +33,21 @@ fn bereft() -> Trio {
     trio
 }
 
-fn witness(trio: &mut Trio) -> &mut Bench {
+pub(super) fn witness(trio: &mut Trio) -> &mut Bench {
     let now = trio.now;
     let bench = trio.nodes[W].as_mut().expect("alive");
     bench.now = now;
     bench
 }
 
-fn input(trio: &mut Trio, input: Input) {
+pub(super) fn input(trio: &mut Trio, input: Input) {
     let bench = witness(trio);
     bench.node.handle_input(bench.now, input);
     trio.carry(W);
 }
 
 /// Somebody calls, and the witness answers.
-fn call(trio: &mut Trio) {
+pub(super) fn call(trio: &mut Trio) {
     let bench = witness(trio);
     bench.contact = bench.node.sip.contact(PORT).expect("a port").uri.to_string();
     let made = bench.arrive();
@@ -79,7 +79,7 @@ fn media(trio: &mut Trio, event: media::Event) {
 }
 
 /// What was said since the last time, word by word; it is heard to its end.
-fn heard(trio: &mut Trio) -> Vec<&'static str> {
+pub(super) fn heard(trio: &mut Trio) -> Vec<&'static str> {
     let made = std::mem::take(&mut trio.made[W]);
     let words: Vec<_> = made.played().iter().flat_map(|play| play.pieces.clone()).collect();
     let last = made.played().last().map(|play| play.id);
@@ -98,7 +98,7 @@ fn heard(trio: &mut Trio) -> Vec<&'static str> {
     said
 }
 
-fn key(trio: &mut Trio, keys: &str, in_band: bool) {
+pub(super) fn key(trio: &mut Trio, keys: &str, in_band: bool) {
     for key in keys.chars() {
         let digit = Digit::from_char(key).expect("a key");
         let event = media::Event::Digit { digit, duration_ms: 80, rtp_timestamp: 0, in_band };
@@ -108,13 +108,13 @@ fn key(trio: &mut Trio, keys: &str, in_band: bool) {
 }
 
 /// Number and PIN; the comparison says `matched`.
-fn log_in(trio: &mut Trio, matched: bool) -> Vec<&'static str> {
+pub(super) fn log_in(trio: &mut Trio, matched: bool) -> Vec<&'static str> {
     heard(trio);
     key(trio, "4711#", false);
     key_pin(trio, matched)
 }
 
-fn key_pin(trio: &mut Trio, matched: bool) -> Vec<&'static str> {
+pub(super) fn key_pin(trio: &mut Trio, matched: bool) -> Vec<&'static str> {
     heard(trio);
     key(trio, "836152#", false);
     let (call, check, pin) = trio.made[W].checks.pop().expect("a PIN to compare");
@@ -243,7 +243,7 @@ fn every_try_is_in_the_audit_log_of_both_nodes() {
 }
 
 /// Wrong PINs, each in a call of its own.
-fn guess(trio: &mut Trio, guesses: usize) {
+pub(super) fn guess(trio: &mut Trio, guesses: usize) {
     for _ in 0..guesses {
         call(trio);
         log_in(trio, false);
