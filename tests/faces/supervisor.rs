@@ -357,6 +357,31 @@ fn a_node_whose_store_is_slow_to_open_answers_meanwhile_and_then_takes_its_place
 }
 
 #[test]
+fn records_are_printed_newest_first_as_many_and_as_old_as_is_wanted() {
+    let trio = Trio::running("vm");
+    for order in ["pause", "resume"] {
+        let done = portkeeper(&[order, "--socket", "admin.sock"], &trio.at("a"));
+        assert!(done.status.success(), "{}", text(&done.stderr));
+    }
+    let audit = |more: &[&str]| {
+        portkeeper(&[&["audit", "--config", "pk.toml"], more].concat(), &trio.at("a"))
+    };
+    let newest = eventually("it is on the disk", || {
+        let shown = text(&audit(&["--limit", "1"]).stdout);
+        shown.contains("Pause(false): done").then_some(shown)
+    });
+    assert_eq!(newest.lines().count(), 2, "{newest}");
+    assert!(newest.ends_with("... and older ones: see --limit and --since\n"), "{newest}");
+    let all = text(&audit(&["--since", "1h", "--json"]).stdout);
+    let at = |what: &str| all.find(what).unwrap_or_else(|| panic!("no {what} in {all}"));
+    assert!(at("{\"Pause\":false}") < at("{\"Pause\":true}"), "{all}");
+    assert_eq!(text(&audit(&["--since", "2099-01-01"]).stdout), "");
+    let wrong = audit(&["--since", "yesterday"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong.stderr).contains("write a moment as"), "{}", text(&wrong.stderr));
+}
+
+#[test]
 fn a_node_that_cannot_start_ends_its_supervisor_with_its_own_exit_code() {
     let mut trio = Trio::new("vm");
     let text = fs::read_to_string(trio.at("a").join("pk.toml")).expect("written");

@@ -393,3 +393,16 @@ fn a_backup_without_a_control_extension_knows_whether_it_reaches_the_pbx() {
     trio.run(Duration::from_secs(50));
     assert_eq!((reaches(&trio, B), trio.alarm(B, text)), (Some(true), false));
 }
+
+#[test]
+fn a_primary_that_lost_the_pbx_gives_its_role_to_a_backup_without_a_control_extension() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(35));
+    assert!(matches!(trio.role(A), Role::Primary(_)), "{:?}", trio.role(A));
+    set_pbx(&mut trio, A, true);
+    trio.nodes[A].as_mut().expect("alive").grants = false;
+    trio.run(Duration::from_secs(150));
+    assert!(matches!(trio.role(B), Role::Primary(_)), "{:?}", trio.role(B));
+    assert!(trio.registered(B) && !trio.role(A).acts());
+    assert_eq!(reaches(&trio, A), Some(false), "what its registrations knew");
+}
