@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use super::ToNode;
 use super::alerts::Alerts;
 use super::peer_net::{PeerNet, Report};
-use super::sqlite::{Event, Store};
+use super::sqlite::{Event, Reader, Store};
 use crate::config::Config;
 use crate::ha::member;
 use crate::ha::peer::Beat;
@@ -121,10 +121,10 @@ impl ClusterNet {
 
     /// Reads facts off the control thread; they come back over `to_node`.
     pub fn read(&self, lane: Lane, after: u64, max: usize, to_node: mpsc::Sender<ToNode>) {
-        let reader = self.store.reader();
+        let path = self.store.path().to_owned();
         let max = u32::try_from(max).unwrap_or(u32::MAX);
         tokio::spawn(async move {
-            let read = move || reader.and_then(|reader| reader.facts(lane, after, max));
+            let read = move || Reader::open(&path)?.facts(lane, after, max);
             let facts = match tokio::task::spawn_blocking(read).await {
                 Ok(Ok(facts)) => facts,
                 Ok(Err(error)) => {

@@ -111,6 +111,11 @@ impl Store {
         })
     }
 
+    /// The file, for whoever reads it beside the writer.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// A connection for reading, which waits for nobody and which nobody waits for.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
@@ -153,6 +153,14 @@ impl Trio {
     fn supervisor(&mut self, name: &str) -> &mut Child {
         let found = self.supervisors.iter_mut().find(|(of, _)| *of == name);
         &mut found.expect("started").1
+    }
+
+    /// SIGTERM to a supervisor: how it ended.
+    fn stop(&mut self, name: &str) -> ExitStatus {
+        let at = self.supervisors.iter().position(|(of, _)| *of == name).expect("started");
+        let (_, mut supervisor) = self.supervisors.swap_remove(at);
+        kill_process(Pid::from_child(&supervisor), Signal::TERM).expect("alive");
+        supervisor.wait().expect("a child")
     }
 
     fn log(&self, name: &str) -> String {
@@ -325,17 +333,34 @@ fn a_supervisor_that_is_told_to_stop_hands_the_role_over_in_order() {
     assert!(!trio.log("b").contains("its process is gone"));
 }
 
-#[test]
-fn a_node_whose_store_is_slow_to_open_answers_meanwhile_and_then_takes_its_place() {
+/// Machines of which the first has a store that opens when the other value is dropped, or not at
+/// all after 5 s.
+fn with_a_slow_store() -> (Trio, rusqlite::Connection) {
     let mut trio = Trio::new("vm");
     trio.start("a", &[]);
     trio.role_when("a", |role| role == "backup");
-    kill_process(Pid::from_child(trio.supervisor("a")), Signal::TERM).expect("alive");
-    assert!(trio.supervisor("a").wait().expect("a child").success());
-    trio.supervisors.clear();
+    assert!(trio.stop("a").success());
     let slow = rusqlite::Connection::open(trio.at("a").join("store/pk.db")).expect("a store");
-    // Whoever opens it to write waits for this to end, for 5 s.
+    // Whoever opens it to write waits for this to end.
     slow.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
+    (trio, slow)
+}
+
+#[test]
+fn a_node_that_is_told_to_stop_while_its_store_is_opened_stops_at_once() {
+    let (mut trio, _slow) = with_a_slow_store();
+    trio.start("a", &[]);
+    let status = eventually("the node answers", || trio.status("a"));
+    assert_eq!(status["node"]["opening"], true);
+    let told_at = Instant::now();
+    let status = trio.stop("a");
+    assert!(status.success(), "{status}: {}", trio.log("a"));
+    assert!(told_at.elapsed() < Duration::from_secs(4), "{:?}", told_at.elapsed());
+}
+
+#[test]
+fn a_node_whose_store_is_slow_to_open_answers_meanwhile_and_then_takes_its_place() {
+    let (mut trio, slow) = with_a_slow_store();
     let systemd = Systemd::new();
     trio.start("a", &systemd.environment(None));
     let status = eventually("the node answers", || trio.status("a"));
