@@ -282,6 +282,10 @@ impl FactShip {
             failed: self.failed || self.set_back,
             alone: self.alone.is_alone(),
             pending: self.pending.len(),
+            undurable: [Stream::Calls, Stream::Control]
+                .map(|stream| self.pending.beyond(stream, self.lanes.mark(self.lanes.own(stream))))
+                .iter()
+                .sum(),
             pending_since: oldest.map(|oldest| oldest.since),
             late: self.late,
             peers: self.partners.iter().map(|partner| partner.status(&self.lanes)).collect(),

@@ -44,6 +44,12 @@ impl Pending {
         all.into_iter().flatten().min_by_key(|waiting| waiting.since)
     }
 
+    /// How many have a higher counter than this one.
+    pub fn beyond(&self, stream: Stream, mark: u64) -> usize {
+        let newest = self.streams[stream as usize].iter().rev();
+        newest.take_while(|waiting| waiting.counter > mark).count()
+    }
+
     pub fn len(&self) -> usize {
         self.streams.iter().map(VecDeque::len).sum()
     }

@@ -425,3 +425,16 @@ fn a_disk_that_hangs_costs_bounded_memory() {
     let full = |output: &Output| matches!(output, Output::Refused { why: Refusal::Full, .. });
     assert_eq!(count(full), 6_000 - 4_096);
 }
+
+#[test]
+fn what_was_on_its_way_to_a_disk_that_fails_is_counted() {
+    let mut a = Bench::new(ClusterProfile::Trio, &[]);
+    a.durable(audit());
+    a.durable(cdr());
+    for body in [audit(), cdr(), cdr()] {
+        a.append(body);
+    }
+    a.input(Input::StoreFailed);
+    let status = a.ship.status();
+    assert_eq!((status.pending, status.undurable), (5, 3));
+}

@@ -205,6 +205,8 @@ pub struct Status {
     pub alone: bool,
     /// Facts of this node that are not acknowledged.
     pub pending: usize,
+    /// Those of them that are not even durable here.
+    pub undurable: usize,
     /// Since when the oldest of them waits.
     pub pending_since: Option<Instant>,
     /// Facts that came after their epoch had ended, since the start.

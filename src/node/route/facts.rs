@@ -54,9 +54,18 @@ impl Node {
         self.alarms.raise_passing(AlarmKind::FactsRefused { why }, now);
     }
 
-    /// The disk takes no record until the node is started again.
+    /// The disk takes no record until the node is started again. Those on their way to it are lost,
+    /// as far as anybody knows.
     pub(super) fn store_failed(&mut self, now: Instant) {
-        self.alarms.raise(AlarmKind::FactsRefused { why: Refusal::StoreFailed }, now);
+        let kind = AlarmKind::FactsRefused { why: Refusal::StoreFailed };
+        let known = self.alarms.stands(|standing| *standing == kind);
+        self.alarms.raise(kind, now);
+        if known {
+            return;
+        }
+        let facts = self.member.as_ref().map(|member| member.facts_status());
+        let lost = facts.map_or(0, |facts| facts.undurable);
+        self.counters.facts_refused_total += u64::try_from(lost).unwrap_or(u64::MAX);
     }
 
     /// A link is refused, by whichever side. Once in the records as long as the alarm stands: a

@@ -206,6 +206,8 @@ fn a_full_disk_of_the_only_server_ends_no_call_and_loses_its_record_loudly() {
     let bench = trio.nodes[A].as_mut().expect("alive");
     assert!(bench.node.calls[&call].is_up());
     bench.caller_hangs_up();
-    let counters = bench.node.snapshot(bench.now).counters;
-    assert_eq!(counters.facts_refused_total, 1, "its CDR");
+    let refused = |bench: &Bench| bench.node.snapshot(bench.now).counters.facts_refused_total;
+    assert_eq!(refused(bench), 1, "its CDR");
+    bench.input(Input::Cluster(member::Input::StoreFailed));
+    assert_eq!(refused(bench), 1, "a disk fails once");
 }
