@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
+use super::process::program;
 use super::rest::{Couriers, Rest};
 use crate::driver::clock;
 use crate::sim::app::{App, Event, Mood, Output};
@@ -221,7 +222,7 @@ pub struct Said {
 impl Instance {
     /// Starts the process; its lines go to `said`.
     pub fn start(index: usize, play: &Play, said: mpsc::Sender<Said>) -> io::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(program()?);
         command.args(["demo-instance", "--ari", &play.ari.to_string()]);
         command.args(["--app", &play.application, "--api-key", &play.api_key]);
         if !play.acknowledges {

@@ -15,3 +15,5 @@ pub mod promotion;
 mod rest;
 pub mod sound;
 pub mod trio;
+
+pub use process::play_with;

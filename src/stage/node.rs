@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::process;
+use super::process::{self, program};
 use crate::admin::{Format, Reply, Request};
 use crate::driver::admin_socket;
 use crate::timers::Instant;
@@ -69,7 +69,7 @@ impl Node {
     /// Starts a node whose configuration is in `directory` already, and waits for nothing.
     pub(super) fn spawn(ari: SocketAddr, directory: &Path) -> io::Result<Self> {
         let log = append_file(&directory.join("node.log"))?;
-        let child = Command::new(std::env::current_exe()?)
+        let child = Command::new(program()?)
             .args(["run", "--config"])
             .arg(directory.join(CONFIGURATION))
             .stdin(Stdio::null())

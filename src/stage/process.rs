@@ -4,11 +4,26 @@
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::driver::clock;
 use crate::timers::Instant;
+
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// Nodes and instances are processes of this program, if the running one is another: a test.
+/// Heard once.
+pub fn play_with(program: PathBuf) {
+    PROGRAM.get_or_init(|| program);
+}
+
+/// The program whose processes a play starts.
+pub(super) fn program() -> io::Result<PathBuf> {
+    PROGRAM.get().map_or_else(std::env::current_exe, |program| Ok(program.clone()))
+}
 
 /// A process and its descendants, parents before children.
 pub(super) fn family(pid: u32) -> Vec<u32> {

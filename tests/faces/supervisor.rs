@@ -103,7 +103,7 @@ impl Trio {
         let ports = if name == "w" { "" } else { &ports };
         format!(
             "[node]\nname = \"{name}\"\n[cluster]\nid = \"north\"\nprofile = \"trio\"\n\
-             promotion = \"auto\"\ntimers = \"{timers}\"\ncredentials = \"cluster\"\n\
+             timers = \"{timers}\"\ncredentials = \"cluster\"\n\
              store = \"store/pk.db\"\n\
              [[cluster.nodes]]\nname = \"a\"\nlink = \"{a}\"\n\
              [[cluster.nodes]]\nname = \"b\"\nlink = \"{b}\"\n\

@@ -1,6 +1,6 @@
 //! Whom the witness calls when something happened.
 
-use super::cluster::{A, B, Trio, W};
+use super::cluster::{A, B, Trio, W, text};
 use super::*;
 use crate::ha::role::Order;
 
@@ -97,4 +97,24 @@ fn what_happens_again_is_told_again() {
         trio.greet(W);
         assert_eq!(called(&mut trio, 5), Vec::<String>::new());
     }
+}
+
+#[test]
+fn the_primary_rings_people_when_it_is_the_witness_that_is_lost() {
+    let control =
+        format!("[control]\nextension = \"6091\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n{ON_CALL}");
+    let mut trio = Trio::of(["a", "b", "w"].map(|name| {
+        let data = if name == "w" { "" } else { &control };
+        Bench::with(&(text(name, "auto", "", ON_CALL) + data))
+    }));
+    trio.run(Duration::from_secs(5));
+    assert!(trio.role(A).acts());
+    let rings = |trio: &Trio, at: usize| {
+        let bench = trio.nodes[at].as_ref().expect("alive");
+        bench.node.call_of(PortId(1)).is_some()
+    };
+    assert!(!rings(&trio, A) && !rings(&trio, B), "nothing has happened");
+    trio.kill(W);
+    trio.run(Duration::from_secs(5));
+    assert!(rings(&trio, A) && !rings(&trio, B), "the primary alone");
 }

@@ -15,7 +15,7 @@ const NODES: &str = "[[cluster.nodes]]\nname = \"a\"\nlink = \"10.0.0.9:7400\"\n
     [[cluster.nodes]]\nname = \"b\"\nlink = \"10.0.0.10:7400\"\n\
     [[cluster.nodes]]\nname = \"w\"\nlink = \"10.0.0.11:7400\"\nrole = \"witness\"\n";
 
-fn text(name: &str, promotion: &str, more: &str, control: &str) -> String {
+pub(super) fn text(name: &str, promotion: &str, more: &str, control: &str) -> String {
     let address = match name {
         "a" => "10.0.0.9",
         "b" => "10.0.0.10",
@@ -55,7 +55,7 @@ impl Trio {
         Self::of(["a", "b", "w"].map(|name| Bench::with(&text(name, promotion, more, control))))
     }
 
-    fn of(nodes: [Bench; 3]) -> Self {
+    pub(super) fn of(nodes: [Bench; 3]) -> Self {
         let nodes = nodes.map(Some);
         let now = nodes.iter().flatten().map(|node| node.now).max().expect("three");
         let mut trio = Self { nodes, now, cut: BTreeSet::new(), made: Default::default() };
