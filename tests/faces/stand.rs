@@ -14,7 +14,7 @@ use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -453,9 +453,12 @@ pub fn http(to: SocketAddr, method: &str, path: &str, body: &str) -> (u16, Strin
     (status, head.to_owned(), body.to_owned())
 }
 
-/// A port that was free a moment ago: good enough on loopback, and the node names it if not.
+/// A free port, on a loopback address that nobody else takes one of meanwhile.
 pub fn free_tcp_port() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let process = u8::try_from(std::process::id() % 100).expect("small");
+    let address = Ipv4Addr::new(127, 10 + process, 0, NEXT.fetch_add(1, Ordering::Relaxed));
+    let listener = TcpListener::bind((address, 0)).expect("a free port");
     listener.local_addr().expect("bound")
 }
 
