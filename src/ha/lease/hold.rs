@@ -127,7 +127,7 @@ impl Lease {
         }
         self.abort();
         let known = self.known.max(self.voter.vote().promised);
-        self.begin(now, Epoch(known.0 + FORCED), true);
+        self.begin(now, self.site.forced(known), true);
     }
 
     fn begin(&mut self, now: Instant, epoch: Epoch, forced: bool) {
@@ -369,9 +369,11 @@ impl Lease {
             return;
         }
         self.known = self.known.max(promised);
-        let margin = if self.site.mode() == Mode::Pair { 1 } else { FORCED };
+        // A candidate that failed may have been promised a little more than a lease that is good.
+        // What a person took and nobody granted yields to anything higher.
+        let leased = |hold: &Hold| self.site.mode() == Mode::Trio && !hold.forced;
         if let State::Holding(hold) = &self.state
-            && promised.0 >= hold.epoch.0.saturating_add(margin)
+            && promised.0 >= hold.epoch.0.saturating_add(if leased(hold) { FORCED } else { 1 })
             && !self.site.other_pbx
         {
             self.lose(true);

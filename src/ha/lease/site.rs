@@ -1,11 +1,15 @@
 //! Who votes, who may hold, and how long a lease lasts.
 
+use super::FORCED;
 use crate::config::{Cluster, MemberRole, TimerProfile};
-use crate::ids::NodeId;
+use crate::ids::{Epoch, NodeId};
 use crate::timers::{Duration, Instant};
 
 /// A deadline that never comes: the holder of a lease that nobody but a person can end.
 pub const NEVER: Instant = Instant::from_nanos(u64::MAX);
+
+/// More than there are numbers of nodes.
+const NODES: u64 = 256;
 
 /// How long a lease lasts and how often it is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,6 +97,14 @@ impl Site {
             other_pbx: cluster.data_peer().is_some_and(|peer| cluster.other_pbx(peer.id)),
             timers,
         }
+    }
+
+    /// The epoch that a person's word takes here: it outranks every known one, and no other node
+    /// takes the same one, also where neither hears of the other.
+    pub fn forced(&self, known: Epoch) -> Epoch {
+        let least = known.0.saturating_add(FORCED);
+        let residue = u64::from(self.me.0).wrapping_sub(least) % NODES;
+        Epoch(least.saturating_add(residue))
     }
 
     /// What decides.

@@ -176,3 +176,17 @@ fn a_candidate_must_have_the_facts_of_the_other_one() {
     let held = |of| Output::Held { epoch: Epoch(1), facts_of: of };
     assert!(cluster.said(A).contains(&held(Some(B))));
 }
+
+#[test]
+fn two_persons_on_both_sides_of_a_cut_force_different_epochs_and_the_higher_one_stays() {
+    let mut cluster = Cluster::pair();
+    cluster.cut(A, B);
+    cluster.input(A, Input::Force);
+    cluster.input(B, Input::Force);
+    let (of_a, of_b) = (cluster.epoch(A), cluster.epoch(B));
+    assert!(of_a.is_some() && of_a < of_b, "{of_a:?} {of_b:?}");
+    cluster.heal();
+    cluster.run(200);
+    assert_eq!(cluster.holder(), Some(B));
+    assert_eq!(cluster.epoch(B), of_b);
+}

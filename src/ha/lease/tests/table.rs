@@ -243,6 +243,22 @@ fn a_forced_holder_that_nobody_granted_has_no_deadline() {
 }
 
 #[test]
+fn of_two_that_were_forced_and_not_granted_the_lower_yields_to_a_promise_of_the_higher() {
+    let mut cluster = Cluster::trio();
+    cluster.cut(A, B);
+    cluster.cut(A, W);
+    cluster.cut(B, W);
+    cluster.input(A, Input::Force);
+    cluster.input(B, Input::Force);
+    cluster.cut.retain(|&(from, to)| from == A || to == A);
+    cluster.run(200);
+    cluster.cut.retain(|&(from, to)| from == B || to == B);
+    cluster.run(200);
+    assert_eq!(cluster.epoch(A), None);
+    assert!(cluster.epoch(B).is_some());
+}
+
+#[test]
 fn a_single_node_holds_by_itself_and_each_start_has_its_epoch() {
     let mut cluster = Cluster::single();
     cluster.input(A, Input::Acquire);
