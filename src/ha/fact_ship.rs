@@ -114,6 +114,7 @@ impl FactShip {
             Input::Up(node) => self.up(now, node),
             Input::Down(node) => self.down(now, node),
             Input::Received { from, message } => self.received(now, from, message),
+            Input::Compare(node) => self.compare(now, node),
             Input::Epoch(epoch) => self.learn(epoch),
             Input::Held { epoch, facts_of } => self.held(now, epoch, facts_of),
             Input::FactsClear => self.facts_clear(),

@@ -314,15 +314,28 @@ impl Lease {
     }
 
     fn released(&mut self, from: NodeId, (epoch, counter): (Epoch, u64), end: End) {
-        let freed = self.voter.released(&self.site, from, (epoch, counter), &mut self.out);
-        if !freed || end == End::Unused {
-            return;
+        let pair = self.site.mode() == Mode::Pair;
+        if self.is_unheard(epoch, &end) {
+            self.voter.released_unheard(&self.site, epoch, &mut self.out);
+        } else {
+            let freed = self.voter.released(&self.site, from, (epoch, counter), &mut self.out);
+            if !freed || (end == End::Unused && !pair) {
+                return;
+            }
         }
         self.out.push(Output::Released { from, epoch, end });
         if self.site.mode() == Mode::Trio {
             self.watch.said();
             self.out.push(Output::Vacant(Vacancy::Released));
         }
+    }
+
+    /// Whether the other node of a pair ends an epoch under which it acted unheard. Nothing was
+    /// promised against it here, unless this node holds itself: then nothing becomes vacant.
+    fn is_unheard(&self, epoch: Epoch, end: &End) -> bool {
+        let holds = matches!(self.state, State::Holding(_));
+        let pair = self.site.mode() == Mode::Pair && !self.site.other_pbx;
+        pair && *end != End::Unused && epoch > self.voter.vote().promised && !holds
     }
 
     fn persisted(&mut self, now: Instant, ticket: Ticket) {

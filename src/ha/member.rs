@@ -14,7 +14,7 @@ use super::fact_ship::{self, FactShip, Token};
 use super::peer::{self, Beat};
 use super::role::{Answer, Event, Order, Settings};
 use super::{Ha, Role};
-use crate::config::{Cluster, MemberRole};
+use crate::config::{Cluster, ClusterProfile, MemberRole};
 use crate::ids::{Epoch, NodeId, RequestId, Rng};
 use crate::store::{Body, Fact, Lane, Loaded, Record, Ticket};
 use crate::timers::{Instant, earliest};
@@ -361,14 +361,25 @@ impl<C> Member<C> {
                 let (epoch, facts_of) = (self.ha.epoch(), Some(from));
                 self.facts(now, fact_ship::Input::Held { epoch, facts_of });
             }
-            super::Output::Marks { marks, .. } => {
-                if marks.iter().any(|&(lane, mark)| self.facts.mark(lane) < mark) {
-                    self.ha.handle_input(now, super::Input::Behind);
-                }
-            }
+            super::Output::Marks { from, marks } => self.released(now, from, &marks),
             super::Output::Solo { on, epoch } => {
                 self.facts(now, fact_ship::Input::Solo { on, epoch });
             }
+        }
+    }
+
+    /// Another node gave its role up, with facts up to these marks, if it said so. Which facts it
+    /// acknowledged is known then, also if it never comes back.
+    fn released(&mut self, now: Instant, from: NodeId, marks: &[(Lane, u64)]) {
+        let lacks = marks.iter().any(|&(lane, mark)| self.facts.mark(lane) < mark);
+        if self.cluster.profile != ClusterProfile::Pair {
+            if lacks {
+                self.ha.handle_input(now, super::Input::Behind);
+            }
+        } else if !lacks && (!marks.is_empty() || self.facts.is_in_step(now, from)) {
+            self.ha.handle_input(now, super::Input::FactsPulled);
+        } else {
+            self.facts(now, fact_ship::Input::Compare(from));
         }
     }
 

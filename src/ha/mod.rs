@@ -139,11 +139,12 @@ pub enum Output {
         /// Whose.
         from: NodeId,
     },
-    /// Another node gave its role up with facts up to these counters.
+    /// Another node gave its role up with facts up to these counters. In a pair, this node is
+    /// behind until [`Input::FactsPulled`].
     Marks {
         /// Who.
         from: NodeId,
-        /// Its lanes.
+        /// Its lanes; none, if it did not say.
         marks: Vec<(Lane, u64)>,
     },
     /// From here on facts may be acknowledged by this node alone, in this epoch; or no longer.
@@ -288,9 +289,11 @@ impl Ha {
             }
             lease::Output::Solo { on, epoch } => self.out.push_back(Output::Solo { on, epoch }),
             lease::Output::Released { from, epoch, end } => {
-                if let End::Controlled { marks, .. } = &end {
-                    self.out.push_back(Output::Marks { from, marks: marks.clone() });
-                }
+                let marks = match &end {
+                    End::Controlled { marks, .. } => marks.clone(),
+                    End::Crashed { .. } | End::Unused => Vec::new(),
+                };
+                self.out.push_back(Output::Marks { from, marks });
                 self.tell(now, role::Input::Lease(lease::Output::Released { from, epoch, end }));
             }
             said => self.tell(now, role::Input::Lease(said)),

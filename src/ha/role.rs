@@ -376,6 +376,7 @@ impl Roles {
 
     fn released(&mut self, now: Instant, from: NodeId, end: End) {
         let controlled = matches!(end, End::Controlled { .. });
+        let unused = end == End::Unused;
         match end {
             End::Controlled { to, .. } => {
                 let mine = to == Some(self.me());
@@ -384,7 +385,9 @@ impl Roles {
             End::Crashed { cause } => self.crashed(now, cause),
             End::Unused => {}
         }
-        self.event(Event::PrimaryDown { node: from, controlled });
+        if !unused {
+            self.event(Event::PrimaryDown { node: from, controlled });
+        }
     }
 
     fn follow(&mut self, node: NodeId) {

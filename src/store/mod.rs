@@ -52,6 +52,13 @@ pub struct Vote {
     pub behind: bool,
 }
 
+impl Vote {
+    /// The holder of the highest promise has given it up.
+    pub fn is_released(&self) -> bool {
+        self.promised > Epoch::default() && self.holder.is_none()
+    }
+}
+
 /// The witness's note that one node acknowledges facts alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Solo {

@@ -73,6 +73,16 @@ impl FactShip {
         shipped && fetched
     }
 
+    /// Whether everything is here that a peer of a pair acknowledged, although it cannot be asked:
+    /// it was heard too short a time ago to have gone on alone, and counted on this node before.
+    pub fn is_in_step(&self, now: Instant, node: NodeId) -> bool {
+        let Some(index) = self.index(node) else { return false };
+        let partner = &self.partners[index];
+        let lately = |down: Instant| now < down + self.site.solo_after / 2;
+        let heard = partner.is_up() || partner.down_since().is_some_and(lately);
+        heard && partner.caught_up.is_some() && self.writing.is_empty()
+    }
+
     pub(super) fn reconsider(&mut self, now: Instant) {
         let may = match self.site.profile {
             ClusterProfile::Single => false,

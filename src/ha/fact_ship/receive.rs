@@ -29,6 +29,14 @@ impl FactShip {
         }
     }
 
+    pub(super) fn compare(&mut self, now: Instant, node: NodeId) {
+        if let Some(index) = self.index(node)
+            && self.partners[index].is_up()
+        {
+            self.ask(now, index);
+        }
+    }
+
     pub(super) fn down(&mut self, now: Instant, node: NodeId) {
         if let Some(index) = self.index(node) {
             self.partners[index].down(now);

@@ -92,6 +92,8 @@ pub enum Input {
         /// What.
         message: Message,
     },
+    /// Ask a peer what it has. [`Output::CaughtUp`] follows when all of it is here.
+    Compare(NodeId),
     /// A higher epoch is known.
     Epoch(Epoch),
     /// This node has the lease.

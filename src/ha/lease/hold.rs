@@ -31,7 +31,7 @@ impl Sent {
     }
 }
 
-/// What the witness said about facts that only one node has.
+/// What is known of facts that only one node has: by the witness, in a pair by a stored release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     /// Nothing yet: the grant came from the other one.
@@ -135,6 +135,9 @@ impl Lease {
         // about the second.
         self.known = epoch;
         let alone = forced || self.needs_no_grant();
+        // A release says how far the facts go, and this node is behind until it has them.
+        let vote = self.voter.vote();
+        let complete = self.site.mode() == Mode::Pair && vote.is_released() && !vote.behind;
         self.state = State::Asking(Attempt {
             epoch,
             give_up_at: now + self.site.timers.ttl,
@@ -143,7 +146,7 @@ impl Lease {
             sent: Sent::default(),
             granted: alone.then_some((now, NEVER)),
             own: Own::Open,
-            word: Word::Unknown,
+            word: if complete { Word::Nobody } else { Word::Unknown },
         });
         if alone {
             self.promise_own(now);
@@ -158,8 +161,7 @@ impl Lease {
         match self.site.mode() {
             Mode::Single => true,
             Mode::Pair => {
-                let released = vote.promised > Epoch::default() && vote.holder.is_none();
-                self.site.other_pbx || released || mutant(Mutant::PairWithoutProof)
+                self.site.other_pbx || vote.is_released() || mutant(Mutant::PairWithoutProof)
             }
             Mode::Trio => false,
         }
@@ -336,7 +338,7 @@ impl Lease {
             return None;
         }
         match (self.site.mode(), hold.word) {
-            (Mode::Single, _) | (Mode::Trio, Word::Nobody) => None,
+            (Mode::Single, _) | (Mode::Pair | Mode::Trio, Word::Nobody) => None,
             (Mode::Pair, _) => self.site.other().filter(|_| !self.site.other_pbx),
             (Mode::Trio, Word::Unknown) => self.site.other(),
             (Mode::Trio, Word::Alone(node)) => Some(node),

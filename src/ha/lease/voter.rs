@@ -271,13 +271,26 @@ impl Voter {
         if !current || self.vote.holder != Some(from) {
             return false;
         }
+        self.free(site, out);
+        true
+    }
+
+    /// The other one of a pair has held an epoch that this voter never heard of, and gave it up.
+    pub(super) fn released_unheard(&mut self, site: &Site, epoch: Epoch, out: &mut Outbox) {
+        self.vote.promised = epoch;
+        self.heard = 0;
+        self.free(site, out);
+    }
+
+    fn free(&mut self, site: &Site, out: &mut Outbox) {
         self.pending = None;
         self.live = None;
         self.vote.holder = None;
         if site.mode() == Mode::Pair && !self.full(false) {
+            // In the same write: until it is known to have them, it lacks facts of the other one.
+            self.vote.behind = !site.other_pbx;
             self.write(After::Free, out);
         }
-        true
     }
 
     /// The holder goes on alone, or no more; only the witness notes it.

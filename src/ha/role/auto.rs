@@ -90,9 +90,7 @@ impl Roles {
         if self.settings.site.other_pbx {
             return self.is_up(other).then(|| format!("{name} is there, at its own PBX"));
         }
-        let released =
-            self.view.vote.promised > Epoch::default() && self.view.vote.holder.is_none();
-        if released || self.is_last() && self.is_up(other) {
+        if self.view.vote.is_released() || self.is_last() && self.is_up(other) {
             return None;
         }
         Some(format!(
@@ -148,8 +146,11 @@ impl Roles {
             }
             (Promotion::AutoAfter(_) | Promotion::Auto | Promotion::Manual, _) => None,
         };
-        // A node that has not seen a primary since its start may simply have started first.
-        let boot = (!self.saw_primary).then_some(self.started_at + self.settings.boot_wait);
+        // A node that has not seen a primary since its start may simply have started first, unless
+        // the other one of a pair has given its role up.
+        let released = self.mode() == Mode::Pair && self.view.vote.is_released();
+        let boot =
+            (!self.saw_primary && !released).then_some(self.started_at + self.settings.boot_wait);
         policy.max(boot)
     }
 

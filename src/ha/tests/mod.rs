@@ -5,4 +5,5 @@ mod clock;
 mod facts;
 mod lives;
 mod scenes;
+mod seam;
 mod world;

@@ -347,8 +347,8 @@ impl World {
                 let after = node.disk_until - now;
                 self.later(after, Happening::Written { node: id, boot, ticket });
             }
-            Output::Persist { record: Record::Fact(_) | Record::Late(_), .. }
-            | Output::Marks { .. } => {}
+            Output::Persist { record: Record::Fact(_) | Record::Late(_), .. } => {}
+            Output::Marks { from, .. } => self.released(id, from),
             Output::Role(Role::Promoting(epoch)) => {
                 self.check_promotion(id, epoch);
                 self.later(TAKEOVER, Happening::TakenOver { node: id, boot, epoch });
@@ -365,6 +365,15 @@ impl World {
                 let facts = &mut self.node(id).facts;
                 facts.alone = Some(epoch).filter(|_| on && facts.asked == Some((true, epoch)));
             }
+        }
+    }
+
+    /// A node of a pair knows by its link whether it has all that the other one acknowledged; links
+    /// of this world fail in one direction, which theirs do not, so the world tells it.
+    fn released(&mut self, id: NodeId, from: NodeId) {
+        let here = self.nodes[&id].facts.here.get(&from).copied().unwrap_or(0);
+        if self.settings.site.witness.is_none() && here >= self.acked_by(from) {
+            self.input(id, Input::FactsPulled);
         }
     }
 

@@ -178,6 +178,16 @@ fn a_candidate_must_have_the_facts_of_the_other_one() {
 }
 
 #[test]
+fn a_late_release_of_an_unheard_epoch_ends_nothing_that_is_held() {
+    let mut cluster = held_by_a();
+    let end = End::Crashed { cause: String::new() };
+    cluster.receive(A, B, Message::Release { epoch: Epoch(9), counter: u64::MAX, end });
+    cluster.run(1_000);
+    assert_eq!(cluster.epoch(A), Some(Epoch(1)));
+    assert_eq!(cluster.members[&A].disk.holder, Some(A), "nor does it free what A holds");
+}
+
+#[test]
 fn two_persons_on_both_sides_of_a_cut_force_different_epochs_and_the_higher_one_stays() {
     let mut cluster = Cluster::pair();
     cluster.cut(A, B);

@@ -1,0 +1,295 @@
+//! The seams between lease, roles and facts, at whole members of a pair: what a release that is
+//! stored lets the other node do, also when whoever released never comes back.
+
+use std::collections::BTreeMap;
+
+use rand_core::SeedableRng;
+
+use crate::config::{Cluster, ClusterProfile, Member as Node, Promotion};
+use crate::ha::Role;
+use crate::ha::fact_ship::Token;
+use crate::ha::member::{Input, Member, Output};
+use crate::ha::peer::Event as Link;
+use crate::ha::role::{Answer, Order};
+use crate::ids::{Epoch, NodeId, RequestId, Rng};
+use crate::store::{Action, Audit, Body, Fact, Lane, Loaded, Record, Vote, Who};
+use crate::timers::{Duration, Instant};
+
+const A: NodeId = NodeId(0);
+const B: NodeId = NodeId(1);
+
+/// One machine: its process, if it runs, and its disk.
+#[derive(Default)]
+struct Machine {
+    member: Option<Member<()>>,
+    boot: u32,
+    vote: Vote,
+    marks: BTreeMap<Lane, u64>,
+    facts: Vec<Fact>,
+    answers: Vec<Answer>,
+    acknowledged: usize,
+}
+
+impl Machine {
+    fn write(&mut self, record: Record) {
+        match record {
+            Record::Vote(vote) => self.vote = vote,
+            Record::Fact(fact) | Record::Late(fact) => {
+                self.marks.insert(fact.id.lane, fact.id.counter);
+                self.facts.push(*fact);
+            }
+        }
+    }
+
+    fn behind(&self, lane: Lane, after: u64) -> Vec<Fact> {
+        let wanted = |fact: &&Fact| fact.id.lane == lane && fact.id.counter > after;
+        self.facts.iter().filter(wanted).cloned().collect()
+    }
+}
+
+struct Pair {
+    now: Instant,
+    policy: Promotion,
+    machines: [Machine; 2],
+    linked: bool,
+}
+
+impl Pair {
+    /// A is primary and B follows.
+    fn new() -> Self {
+        let now = Instant::ZERO + Duration::from_secs(1);
+        let machines = [Machine::default(), Machine::default()];
+        let mut pair = Self { now, policy: Promotion::Auto, machines, linked: false };
+        pair.start(A);
+        pair.start(B);
+        pair.link();
+        pair.run(1_000);
+        assert_eq!(pair.role(A), Some(Role::Primary(Epoch(1))));
+        pair
+    }
+
+    fn machine(&mut self, id: NodeId) -> &mut Machine {
+        &mut self.machines[usize::from(id.0)]
+    }
+
+    fn start(&mut self, id: NodeId) {
+        let node =
+            |id| Node { id, name: format!("n{id}"), ..Cluster::single("", "x").nodes[0].clone() };
+        let cluster = Cluster {
+            profile: ClusterProfile::Pair,
+            me: id,
+            nodes: vec![node(A), node(B)],
+            promotion: self.policy,
+            ..Cluster::single("", "x")
+        };
+        let now = self.now;
+        let machine = self.machine(id);
+        machine.boot += 1;
+        let (boot, vote, marks) = (machine.boot, machine.vote, machine.marks.clone());
+        let loaded = Loaded { boot, vote, marks, facts: Vec::new() };
+        let rng = Rng::seed_from_u64(u64::from(id.0));
+        machine.member = Some(Member::new(now, &cluster, &loaded, rng));
+        self.settle();
+    }
+
+    /// The process ends, and the link with it.
+    fn kill(&mut self, id: NodeId) {
+        self.machine(id).member = None;
+        self.cut();
+    }
+
+    fn cut(&mut self) {
+        if std::mem::take(&mut self.linked) {
+            for (id, peer) in [(A, B), (B, A)] {
+                let event = Link::Down { why: None };
+                self.input(id, Input::Link { peer, event });
+            }
+        }
+    }
+
+    fn link(&mut self) {
+        self.linked = true;
+        for (id, peer) in [(A, B), (B, A)] {
+            let event = Link::Up { build: String::new(), anew: true };
+            self.input(id, Input::Link { peer, event });
+        }
+    }
+
+    fn input(&mut self, id: NodeId, input: Input<()>) {
+        let now = self.now;
+        if let Some(member) = &mut self.machine(id).member {
+            member.handle_input(now, input);
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        let one = |pair: &mut Self, id| {
+            let member = pair.machine(id).member.as_mut();
+            member.and_then(Member::poll_output).map(|output| (id, output))
+        };
+        while let Some((id, output)) = one(self, A).or_else(|| one(self, B)) {
+            self.carry_out(id, output);
+        }
+    }
+
+    fn carry_out(&mut self, id: NodeId, output: Output<()>) {
+        let linked = self.linked;
+        let machine = self.machine(id);
+        match output {
+            Output::Persist { ticket, record } => {
+                machine.write(record);
+                self.input(id, Input::Persisted(ticket));
+            }
+            Output::Send { to, message } if linked => {
+                let event = Link::Message { epoch: Epoch(0), message };
+                self.input(to, Input::Link { peer: id, event });
+            }
+            Output::Read { lane, after, max } => {
+                let mut facts = machine.behind(lane, after);
+                facts.truncate(max);
+                self.input(id, Input::Read { lane, after, facts });
+            }
+            Output::Role(Role::Promoting(_)) => self.input(id, Input::TakenOver),
+            Output::Answer { answer, .. } => machine.answers.push(answer),
+            Output::Appended { result: Ok(()), .. } => machine.acknowledged += 1,
+            _ => {}
+        }
+    }
+
+    fn run(&mut self, ms: u64) {
+        for _ in 0..ms / 10 {
+            self.now += Duration::from_millis(10);
+            let now = self.now;
+            for machine in &mut self.machines {
+                if let Some(member) = &mut machine.member {
+                    member.handle_timeout(now);
+                }
+            }
+            self.settle();
+        }
+    }
+
+    fn order(&mut self, id: NodeId, order: Order) -> Option<Answer> {
+        self.input(id, Input::Order { id: RequestId(1), order });
+        self.run(2_000);
+        self.machine(id).answers.pop()
+    }
+
+    fn append(&mut self, id: NodeId) {
+        let who = Who::Operator("root".to_owned());
+        let body = Body::Audit(Audit { who, action: Action::Drill, result: Ok(()) });
+        self.input(id, Input::Append { token: Token(1), unix_ms: 0, body: Box::new(body) });
+    }
+
+    fn role(&self, id: NodeId) -> Option<Role> {
+        self.machines[usize::from(id.0)].member.as_ref().map(|member| member.ha().role())
+    }
+
+    fn why(&self, id: NodeId) -> String {
+        let member = self.machines[usize::from(id.0)].member.as_ref().expect("it runs");
+        member.ha().passive_because(self.now).join("; ")
+    }
+
+    /// The supervisor of A tells B of the end of this epoch.
+    fn exited(&mut self, epoch: Epoch) {
+        self.input(B, Input::Exited { node: A, epoch, cause: String::new() });
+    }
+}
+
+fn promote() -> Order {
+    Order::Promote { node: B, forced: None }
+}
+
+/// A has released its role in order and is gone; B waits for a person.
+fn released_for_good() -> Pair {
+    let mut pair = Pair::new();
+    pair.kill(B);
+    pair.policy = Promotion::Manual;
+    pair.start(B);
+    pair.link();
+    pair.append(A);
+    pair.run(1_000);
+    assert_eq!(pair.order(A, Order::Release), Some(Answer::Done));
+    pair.kill(A);
+    pair.run(1_000);
+    assert_eq!(pair.role(B), Some(Role::Backup));
+    pair
+}
+
+#[test]
+fn a_stored_release_lets_a_person_promote_without_force_though_the_other_node_is_gone() {
+    let mut pair = released_for_good();
+    assert_eq!(pair.order(B, promote()), Some(Answer::Done));
+    assert_eq!(pair.role(B), Some(Role::Primary(Epoch(2))));
+}
+
+#[test]
+fn so_it_does_when_the_backup_was_restarted_in_between() {
+    let mut pair = released_for_good();
+    pair.kill(B);
+    pair.start(B);
+    assert_eq!(pair.order(B, promote()), Some(Answer::Done));
+    assert_eq!(pair.role(B), Some(Role::Primary(Epoch(2))));
+}
+
+#[test]
+fn a_backup_that_was_restarted_takes_what_was_released_by_itself_and_at_once() {
+    let mut pair = released_for_good();
+    pair.kill(B);
+    pair.policy = Promotion::Auto;
+    pair.start(B);
+    pair.run(100);
+    assert_eq!(pair.role(B), Some(Role::Primary(Epoch(2))), "{}", pair.why(B));
+}
+
+#[test]
+fn the_word_of_a_supervisor_is_enough_though_the_process_never_comes_back() {
+    let mut pair = Pair::new();
+    pair.append(A);
+    pair.run(1_000);
+    pair.kill(A);
+    pair.exited(Epoch(1));
+    pair.run(100);
+    assert_eq!(pair.role(B), Some(Role::Primary(Epoch(2))), "{}", pair.why(B));
+}
+
+#[test]
+fn the_release_of_an_epoch_that_the_backup_never_heard_of_is_proof_too() {
+    let mut pair = Pair::new();
+    pair.kill(A);
+    pair.start(A);
+    let words = Some("B is halted".to_owned());
+    assert_eq!(pair.order(A, Order::Promote { node: A, forced: words }), Some(Answer::Done));
+    let Some(Role::Primary(epoch)) = pair.role(A) else { panic!("{:?}", pair.role(A)) };
+    assert!(epoch > Epoch(1));
+    pair.kill(A);
+    pair.exited(epoch);
+    pair.run(100);
+    let Some(Role::Primary(next)) = pair.role(B) else { panic!("{}", pair.why(B)) };
+    assert!(next > epoch);
+}
+
+#[test]
+fn a_backup_that_may_lack_acknowledged_facts_waits_for_them_or_for_force() {
+    let mut pair = Pair::new();
+    pair.cut();
+    pair.append(A);
+    pair.run(10_000);
+    assert_eq!(pair.machine(A).acknowledged, 1, "a pair goes on alone");
+    pair.kill(A);
+    pair.exited(Epoch(1));
+    pair.run(20_000);
+    assert_eq!(pair.role(B), Some(Role::Backup));
+    assert!(pair.why(B).contains("facts that are not here"), "{}", pair.why(B));
+    // Also after a restart: it is on its disk.
+    pair.kill(B);
+    pair.start(B);
+    assert!(pair.why(B).contains("facts that are not here"), "{}", pair.why(B));
+    pair.start(A);
+    pair.link();
+    pair.run(1_000);
+    assert!([pair.role(A), pair.role(B)].iter().flatten().any(|role| role.acts()));
+    assert_eq!(pair.machine(B).facts.len(), 1);
+    assert!(!pair.machine(B).vote.behind);
+}
