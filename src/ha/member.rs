@@ -179,6 +179,8 @@ pub struct Member<C> {
     tickets: u64,
     /// The highest epoch that links and facts were told.
     told: Epoch,
+    /// What this run of the node last acted under: copies of calls from before that are late.
+    acted: Epoch,
     /// The role is about to be given up, when every fact is shipped.
     settling: bool,
     out: VecDeque<Output<C>>,
@@ -198,6 +200,7 @@ impl<C> Member<C> {
             writes: VecDeque::new(),
             tickets: 0,
             told: Epoch::default(),
+            acted: Epoch::default(),
             settling: false,
             out: VecDeque::new(),
         };
@@ -277,15 +280,15 @@ impl<C> Member<C> {
                 let reachable = beat.pbx_reachable;
                 self.ha.handle_input(now, super::Input::PeerPbx { node, reachable });
             }
-            peer::Event::Message { message, .. } => {
+            peer::Event::Message { epoch, message } => {
                 peer.heard_at = Some(now);
-                self.message(now, node, message);
+                self.message(now, node, epoch, message);
             }
             peer::Event::Silent { .. } | peer::Event::Heard => {}
         }
     }
 
-    fn message(&mut self, now: Instant, from: NodeId, message: Message<C>) {
+    fn message(&mut self, now: Instant, from: NodeId, epoch: Epoch, message: Message<C>) {
         match message {
             Message::Ha(message) => {
                 let message = *message;
@@ -294,7 +297,13 @@ impl<C> Member<C> {
             Message::Facts(message) => {
                 self.facts(now, fact_ship::Input::Received { from, message });
             }
-            Message::Calls(calls) if self.is_data(from) => self.out.push_back(Output::Calls(calls)),
+            // Whoever sent an older one did not know that its calls had another owner: kept, they
+            // would come to life again at the next promotion.
+            Message::Calls(calls) if self.is_data(from) => {
+                if epoch >= self.acted {
+                    self.out.push_back(Output::Calls(calls));
+                }
+            }
             Message::Calls(_) => {}
         }
     }
@@ -386,6 +395,7 @@ impl<C> Member<C> {
     fn role(&mut self, now: Instant, role: Role) {
         match role {
             Role::Promoting(epoch) => {
+                self.acted = epoch;
                 self.facts(now, fact_ship::Input::Held { epoch, facts_of: None });
             }
             Role::Backup | Role::Fenced => self.facts(now, fact_ship::Input::Lost),

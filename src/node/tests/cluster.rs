@@ -105,6 +105,8 @@ impl Trio {
     pub(super) fn deliver(&mut self, at: usize, mut made: Made) {
         let peers = std::mem::take(&mut made.peers);
         let beats = std::mem::take(&mut made.beats);
+        let member = self.nodes[at].as_ref().and_then(|bench| bench.node.member());
+        let epoch = member.map_or(Epoch::default(), |member| member.ha().epoch());
         self.made[at].add(made);
         for beat in beats {
             for to in [A, B, W] {
@@ -116,7 +118,7 @@ impl Trio {
         for (to, message) in peers {
             let to = usize::from(to.0);
             if !self.cut.contains(&(at.min(to), at.max(to))) {
-                self.link(to, at, peer::Event::Message { epoch: Epoch::default(), message });
+                self.link(to, at, peer::Event::Message { epoch, message });
             }
         }
     }
@@ -220,6 +222,26 @@ fn the_backup_takes_a_lost_primary_over_within_a_lease_and_a_half() {
     assert!(made.to_pbx("INVITE ").contains("c=IN IP4 10.0.0.10"));
     trio.run(Duration::from_secs(3));
     assert!(trio.registered(B) && matches!(trio.role(B), Role::Primary(_)));
+}
+
+#[test]
+fn a_copy_from_before_its_own_epoch_does_not_come_to_life_at_the_node_that_took_over() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(5));
+    let call = trio.call(A);
+    let bench = trio.nodes[A].as_ref().expect("alive");
+    let record = Box::new(bench.node.call_record(trio.now, call).expect("a call"));
+    trio.kill(A);
+    trio.run(Duration::from_secs(1));
+    assert!(trio.role(B).acts(), "{:?}", trio.role(B));
+    let acts = trio.nodes[B].as_ref().expect("alive").node.member().expect("joined").ha().epoch();
+    let told = |trio: &mut Trio, epoch| {
+        let message = member::Message::Calls(vec![CallChange::Put(record.clone())]);
+        trio.link(B, A, peer::Event::Message { epoch, message });
+        trio.nodes[B].as_ref().expect("alive").node.replicas.copies()
+    };
+    assert_eq!(told(&mut trio, Epoch(acts.0 - 1)), 0);
+    assert_eq!(told(&mut trio, acts.next()), 1);
 }
 
 #[test]
