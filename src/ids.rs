@@ -119,6 +119,16 @@ impl Epoch {
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
+
+    /// How often a number leaps that was written under `since` and is carried on under this epoch:
+    /// two nodes that go on from one copy must not come to the same. A forced epoch is 65,536
+    /// higher and counts as 500, for a CSeq has 31 bits.
+    #[must_use]
+    pub fn leaps(self, since: Self) -> u32 {
+        let higher = self.0.saturating_sub(since.0);
+        let leaps = (higher % 65_536 + higher / 65_536 * 500).clamp(1, 10_000);
+        u32::try_from(leaps).unwrap_or(1)
+    }
 }
 
 impl fmt::Display for Epoch {

@@ -10,8 +10,8 @@ use crate::sip::message::{CSeq, Headers, Method, NameAddr, Request, Response, Ur
 
 /// Highest CSeq of a request (RFC 3261 section 8.1.1.5).
 const CSEQ_MAX: u32 = 0x7fff_ffff;
-/// What a node that takes a dialog over adds to its CSeq, so that no request of the other node can
-/// be above its own.
+/// What a node that takes a dialog over adds to its CSeq for each epoch, so that no request of an
+/// earlier holder can be above its own.
 pub const CSEQ_LEAP: u32 = 100_000;
 
 /// A dialog, early or confirmed.
@@ -84,9 +84,10 @@ impl Dialog {
 
     /// Another node carries this dialog on, with its own Contact: its requests stand above all that
     /// the node before it may have sent.
-    pub(crate) fn leap(&mut self, contact: &NameAddr) {
+    pub(crate) fn leap(&mut self, contact: &NameAddr, leaps: u32) {
         self.contact = contact.clone();
-        self.local_cseq = self.local_cseq.saturating_add(CSEQ_LEAP).min(CSEQ_MAX - CSEQ_LEAP);
+        let higher = self.local_cseq.saturating_add(CSEQ_LEAP.saturating_mul(leaps));
+        self.local_cseq = higher.min(CSEQ_MAX - CSEQ_LEAP);
     }
 
     /// The ACK to a 2xx of the INVITE with this CSeq.

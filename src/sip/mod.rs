@@ -253,6 +253,9 @@ pub struct Binding {
     pub call_id: Redacted<String>,
     /// CSeq of the last of them, or an earlier one.
     pub cseq: u32,
+    /// What its holder acts under.
+    #[serde(default)]
+    pub epoch: Epoch,
 }
 
 /// What a registrar says to a question that changes nothing.

@@ -21,7 +21,7 @@ use crate::timers::{Duration, Instant};
 
 /// URI parameter that carries the epoch.
 const EPOCH_PARAM: &str = "pk-epoch";
-/// The CSeq of the node before is passed by this: what it still sends is older.
+/// The CSeq of the node before is passed by this for each epoch: what it still sends is older.
 const CSEQ_LEAP: u32 = 100_000;
 /// How long beyond its granted time a binding may linger at a registrar.
 const LINGER: Duration = Duration::from_secs(10);
@@ -59,6 +59,8 @@ impl Endpoint {
 
     /// [`super::Command::TakeOver`].
     pub(super) fn take_over(&mut self, now: Instant, port: PortId, before: Option<&Binding>) {
+        let epoch = self.epoch.unwrap_or_default();
+        let leaps = before.map_or(1, |binding| epoch.leaps(binding.epoch));
         let Some(account) = self.account_mut(port) else { return };
         (account.realm, account.credentials) = (None, None);
         account.before = Before::default();
@@ -74,7 +76,7 @@ impl Endpoint {
                 account.call_id.clone_from(call_id);
             }
             within = Duration::from_secs(u64::from(binding.granted)) + LINGER;
-            cseq = binding.cseq.saturating_add(CSEQ_LEAP);
+            cseq = binding.cseq.saturating_add(CSEQ_LEAP.saturating_mul(leaps));
         }
         self.registration_input(now, port, Input::TakeOver { within, cseq });
     }
@@ -101,6 +103,7 @@ impl Endpoint {
             granted: expires,
             call_id: account.call_id.clone().into(),
             cseq: account.registration.cseq(),
+            epoch: self.epoch.unwrap_or_default(),
         })
     }
 

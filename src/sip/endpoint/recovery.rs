@@ -41,6 +41,7 @@ impl Endpoint {
         let ringing = self.resume_invite(now, flow, &recovery.snapshot);
         let server = ringing.as_ref().map(|(id, _)| *id);
         let rng = fork(&mut self.rng);
+        let recovery = (recovery, self.epoch.unwrap_or_default());
         let Some(session) = Session::recovered(now, local, rng, recovery, ringing) else {
             return self.not_recovered(call);
         };

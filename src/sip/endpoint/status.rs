@@ -110,6 +110,7 @@ impl Endpoint {
         let entry = self.calls.get(&call)?;
         let session = &entry.session;
         let credentials = self.account(session.port()).and_then(|a| a.credentials.clone());
-        Some(session.snapshot(now, entry.peer(), credentials))
+        let epoch = self.epoch.unwrap_or_default();
+        Some(session.snapshot(now, entry.peer(), (epoch, credentials)))
     }
 }

@@ -51,8 +51,8 @@ impl MediaState {
 
     /// Another node carries the call on, with media of its own. What was agreed holds until the
     /// far end has the new address.
-    pub(super) fn leap(&mut self, local: LocalMedia) {
-        self.origin.leap(VERSION_LEAP);
+    pub(super) fn leap(&mut self, local: LocalMedia, leaps: u32) {
+        self.origin.leap(VERSION_LEAP * u64::from(leaps));
         self.local = Some(local);
     }
 

@@ -14,7 +14,7 @@ use super::incoming::Offered;
 use super::snapshot::{Snapshot, Stage};
 use super::timer::SessionTimer;
 use super::{Local, ServerId, Session, State};
-use crate::ids::Rng;
+use crate::ids::{Epoch, Rng};
 use crate::sdp::LocalMedia;
 use crate::sip::message::Request;
 use crate::sip::{EndCause, Event};
@@ -46,16 +46,17 @@ pub struct Recovery {
 }
 
 impl Session {
-    /// The call of `recovery`, which goes on from here. `ringing`: its INVITE, if it waits for an
-    /// answer. `None`: there is nothing to carry on.
+    /// The call of `recovery`, which goes on from here under this epoch. `ringing`: its INVITE, if
+    /// it waits for an answer. `None`: there is nothing to carry on.
     pub(crate) fn recovered(
         now: Instant,
         local: Arc<Local>,
         rng: Rng,
-        recovery: Recovery,
+        (recovery, epoch): (Recovery, Epoch),
         ringing: Option<(ServerId, Request)>,
     ) -> Option<Self> {
         let Recovery { snapshot, media, way } = recovery;
+        let leaps = epoch.leaps(snapshot.epoch);
         let up = matches!(snapshot.stage, Stage::Up { .. } | Stage::Ending);
         let state = match (&snapshot.stage, ringing) {
             (Stage::Offered { rings_for, .. }, Some((tx, invite))) => {
@@ -66,12 +67,12 @@ impl Session {
             (Stage::Offered { .. }, None) | (Stage::Calling { .. }, _) => return None,
         };
         let mut dialog = snapshot.dialog?;
-        dialog.leap(&local.contact);
+        dialog.leap(&local.contact, leaps);
         let mut session = Self::new(snapshot.call, local, rng, state, snapshot.party);
         session.dialog = Some(dialog);
         session.outbound = snapshot.outbound;
         session.media = snapshot.media;
-        session.media.leap(media);
+        session.media.leap(media, leaps);
         session.min_se = snapshot.min_se;
         session.peer_updates = snapshot.peer_updates;
         let resume = |(terms, remaining)| SessionTimer::resume(now, terms, remaining);

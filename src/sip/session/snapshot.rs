@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::timer::{SessionTimer, Terms};
 use super::{MediaState, Session, State};
-use crate::ids::{CallId, PortId};
+use crate::ids::{CallId, Epoch, PortId};
 use crate::sip::Party;
 use crate::sip::dialog::Dialog;
 use crate::sip::digest::Credentials;
@@ -47,6 +47,9 @@ pub enum Stage {
 pub struct Snapshot {
     /// Its name.
     pub call: CallId,
+    /// What its node acts under.
+    #[serde(default)]
+    pub epoch: Epoch,
     /// Its port.
     pub port: PortId,
     /// Where its messages came from, or went to.
@@ -78,11 +81,12 @@ impl Session {
         &self,
         now: Instant,
         peer: SocketAddr,
-        credentials: Option<Credentials>,
+        (epoch, credentials): (Epoch, Option<Credentials>),
     ) -> Snapshot {
         let remaining = |timer: &SessionTimer| (timer.terms(), timer.remaining(now));
         Snapshot {
             call: self.call,
+            epoch,
             port: self.port(),
             peer,
             stage: self.stage(now),

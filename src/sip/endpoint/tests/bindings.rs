@@ -15,6 +15,7 @@ fn before() -> Binding {
         granted: 60,
         call_id: "of-the-other-node".to_owned().into(),
         cseq: 900,
+        epoch: Epoch(4),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Calls that a second node carries on. Its bench is another one, with another address.
 
 use super::*;
-use crate::ids::CallId;
+use crate::ids::{CallId, Epoch};
 use crate::sip::dialog::CSEQ_LEAP;
 use crate::sip::message::{CSeq, Message, Method, Request};
 use crate::sip::{Command, EndCause, Event, Recovery, Way};
@@ -266,6 +266,25 @@ fn a_recovered_call_is_recovered_again() {
     let cseq = |request: &Request| request.headers.cseq().expect("CSeq").seq;
     assert!(cseq(&again) >= cseq(&invite) + CSEQ_LEAP);
     assert!(version(&text(&again)) >= version(&text(&invite)) + 1_000);
+}
+
+#[test]
+fn two_nodes_that_go_on_from_one_copy_do_not_send_the_same() {
+    let mut primary = Bench::registered(GENERIC);
+    primary.command(Command::Epoch(Epoch(1)));
+    let far = primary.call();
+    let copy = replica(&primary, far.call);
+    let told = |epoch| {
+        let mut bench = backup();
+        bench.now = primary.now;
+        bench.command(Command::Epoch(epoch));
+        recover(&mut bench, copy.clone());
+        bench.request(Method::Invite)
+    };
+    let (first, second) = (told(Epoch(2)), told(Epoch(3)));
+    let cseq = |request: &Request| request.headers.cseq().expect("CSeq").seq;
+    assert_eq!(cseq(&second), cseq(&first) + CSEQ_LEAP);
+    assert!(version(&text(&second)) >= version(&text(&first)) + 1_000);
 }
 
 #[test]
