@@ -120,6 +120,10 @@ impl Mutant {
         Self::LeaveEarly,
         Self::AcceptGap,
     ];
+
+    /// Each that the world of three nodes is asked to find.
+    pub const OF_CLUSTER: &[Self] =
+        &[Self::CountFromAnswer, Self::HoldTooLong, Self::GrantTwice, Self::PromiseLower];
 }
 
 #[cfg(feature = "mutants")]

@@ -148,28 +148,46 @@ fn on_every_core<T: Send>(
 /// The score of the checkers.
 #[cfg(feature = "mutants")]
 mod mutants {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::{clock, on_every_core, run};
     use crate::mutants::{Mutant, plant};
+    use crate::sim::trio;
 
-    /// A planted bug must show within so many seeds.
-    const SEEDS_MAX: u64 = 2_000;
+    /// Those of one world, and how many seeds each may take until it shows.
+    struct Hunt {
+        mutants: &'static [Mutant],
+        seeds_max: u64,
+        run: fn(u64) -> Option<String>,
+    }
+
+    const HUNTS: [Hunt; 2] = [
+        Hunt { mutants: Mutant::ALL, seeds_max: 2_000, run: one_node },
+        Hunt { mutants: Mutant::OF_CLUSTER, seeds_max: 20_000, run: three_nodes },
+    ];
+
+    fn one_node(seed: u64) -> Option<String> {
+        run::run(seed, false).violation.map(|(text, _)| text)
+    }
+
+    /// Only a broken promise of lease, facts or recovery counts: such a bug changes the course of a
+    /// run, and anything may come of that.
+    fn three_nodes(seed: u64) -> Option<String> {
+        let outcome = trio::run::run(seed, false);
+        let counts = outcome.counts;
+        let lost = counts.acknowledged_lost + counts.not_recovered;
+        let broken = counts.dual_primaries + counts.sent_after_deadline + lost > 0;
+        outcome.violation.filter(|_| broken).map(|(text, _)| text)
+    }
 
     /// Plants each bug and looks for it. Returns whether each was found.
     pub fn hunt(json: bool) -> bool {
         let mut missed = 0;
-        for &mutant in Mutant::ALL {
-            let began = clock::now();
-            let found = find(mutant);
-            let wall = clock::now().saturating_duration_since(began).as_secs_f64();
-            match found {
-                Some((seed, text)) => println!("{mutant:?}: seed {seed}, {wall:.1} s: {text}"),
-                None => {
-                    println!("{mutant:?}: not found in {SEEDS_MAX} seeds, {wall:.1} s");
-                    missed += 1;
-                }
-            }
+        for hunt in &HUNTS {
+            missed += hunt.mutants.iter().filter(|mutant| !hunt.shows(**mutant)).count();
         }
-        let (all, found) = (Mutant::ALL.len(), Mutant::ALL.len() - missed);
+        let all: usize = HUNTS.iter().map(|hunt| hunt.mutants.len()).sum();
+        let found = all - missed;
         if json {
             let report = serde_json::json!({"mutants": all, "found": found, "missed": missed});
             println!("{report}");
@@ -179,20 +197,36 @@ mod mutants {
         missed == 0
     }
 
-    fn find(mutant: Mutant) -> Option<(u64, String)> {
-        let found = std::sync::atomic::AtomicBool::new(false);
-        let parts = on_every_core(0, SEEDS_MAX, |next| {
-            plant(Some(mutant));
-            while !found.load(std::sync::atomic::Ordering::Relaxed) {
-                let seed = next()?;
-                if let Some((text, _)) = run::run(seed, false).violation {
-                    found.store(true, std::sync::atomic::Ordering::Relaxed);
-                    return Some((seed, text));
-                }
+    impl Hunt {
+        fn shows(&self, mutant: Mutant) -> bool {
+            let began = clock::now();
+            let found = self.find(mutant);
+            let wall = clock::now().saturating_duration_since(began).as_secs_f64();
+            match &found {
+                Some((seed, text)) => println!("{mutant:?}: seed {seed}, {wall:.1} s: {text}"),
+                None => println!("{mutant:?}: not found in {} seeds, {wall:.1} s", self.seeds_max),
             }
-            None
-        });
-        parts.into_iter().flatten().min()
+            found.is_some()
+        }
+
+        /// The first seed that is wrong with the bug and right without it.
+        fn find(&self, mutant: Mutant) -> Option<(u64, String)> {
+            let found = AtomicBool::new(false);
+            let parts = on_every_core(0, self.seeds_max, |next| {
+                while !found.load(Ordering::Relaxed) {
+                    let seed = next()?;
+                    plant(Some(mutant));
+                    let wrong = (self.run)(seed);
+                    plant(None);
+                    if let Some(text) = wrong.filter(|_| (self.run)(seed).is_none()) {
+                        found.store(true, Ordering::Relaxed);
+                        return Some((seed, text));
+                    }
+                }
+                None
+            });
+            parts.into_iter().flatten().min()
+        }
     }
 }
 

@@ -27,6 +27,10 @@ use crate::timers::{Duration, Instant, earliest};
 const RESEND_FIRST: Duration = Duration::from_millis(500);
 const RESEND_MAX: Duration = Duration::from_secs(4);
 const GIVE_UP: Duration = Duration::from_secs(32);
+/// A port that is refused comes again after this, or before.
+const BACK_OFF: Duration = Duration::from_secs(36);
+/// Behind the time at which a port refreshes its binding: an answer may be late.
+const REFRESHED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How this PBX behaves.
 #[derive(Clone, Copy, Debug)]
@@ -229,6 +233,10 @@ pub struct Pbx {
     manner: Manner,
     accounts: BTreeMap<String, Redacted<String>>,
     bindings: BTreeMap<String, Binding>,
+    /// When each extension was refused last.
+    turned_away: BTreeMap<String, Instant>,
+    /// What each extension had when the registrar last started anew.
+    forgotten: BTreeMap<String, Binding>,
     nonces: BTreeMap<String, Instant>,
     lines: BTreeMap<LineId, Line>,
     by_call_id: BTreeMap<String, LineId>,
@@ -252,6 +260,8 @@ impl Pbx {
             manner,
             accounts,
             bindings: BTreeMap::new(),
+            turned_away: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             nonces: BTreeMap::new(),
             lines: BTreeMap::new(),
             by_call_id: BTreeMap::new(),
@@ -295,8 +305,19 @@ impl Pbx {
 
     /// Starts anew: registrations and nonces are lost, calls go on.
     pub fn forget_registrations(&mut self) {
-        self.bindings.clear();
+        self.forgotten.append(&mut self.bindings);
         self.nonces.clear();
+    }
+
+    /// Whether whoever has this extension has no reason to come yet: its binding was forgotten and
+    /// is not yet to be refreshed, or it was refused and backs off.
+    pub fn waits(&self, extension: &str, now: Instant) -> bool {
+        if self.turned_away.get(extension).is_some_and(|at| now < *at + BACK_OFF) {
+            return true;
+        }
+        let half = Duration::from_secs(u64::from(self.manner.expires_max) / 2);
+        let is_due = |was: &Binding| now + half > was.expires_at + REFRESHED_WITHIN;
+        self.forgotten.get(extension).is_some_and(|was| !is_due(was))
     }
 
     /// Refuses every REGISTER with a status, or none.

@@ -23,6 +23,10 @@ impl Pbx {
         if line.state == State::Ending && request.method != Method::Bye {
             return self.reply(from, request, 481, |_| {});
         }
+        // Its 2xx never came: there is no session to change (RFC 3261 section 12.2.2).
+        if line.negotiated.is_none() && request.method == Method::Invite {
+            return self.reply(from, request, 481, |_| {});
+        }
         let repeated = cseq == line.remote_cseq;
         line.remote_cseq = cseq;
         if !repeated {

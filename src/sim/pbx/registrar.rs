@@ -9,14 +9,15 @@ use crate::timers::{Duration, Instant};
 
 impl Pbx {
     pub(super) fn register(&mut self, now: Instant, from: SocketAddr, request: &Request) {
-        if let Some(status) = self.refuses {
-            return self.reply(from, request, status, |_| {});
-        }
         let Some(extension) =
             request.headers.to().ok().and_then(|to| to.uri.user_text().map(|u| u.into_owned()))
         else {
             return self.reply(from, request, 400, |_| {});
         };
+        if let Some(status) = self.refuses {
+            self.turned_away.insert(extension, now);
+            return self.reply(from, request, status, |_| {});
+        }
         match self.authorized(now, &extension, request) {
             Verdict::Yes => self.bind(now, from, request, extension),
             Verdict::Unknown => self.reply(from, request, 404, |_| {}),

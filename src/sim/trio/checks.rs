@@ -89,8 +89,8 @@ pub struct Checks {
     pub written: BTreeMap<Lane, u64>,
     /// Agents whose addition was acknowledged.
     pub agents: BTreeSet<String>,
-    /// CDRs by lane.
-    pub cdrs: BTreeSet<(Lane, CallId)>,
+    /// The number of the CDR of each call, by lane: a node that lost it may get it back.
+    pub cdrs: BTreeMap<(Lane, CallId), u64>,
     /// Stolen bindings, by extension.
     pub thefts: BTreeMap<String, Theft>,
     /// Who acted under each epoch.
@@ -115,6 +115,12 @@ impl Checks {
         let lines: Vec<String> = log.lines().collect();
         let from = lines.len().saturating_sub(60);
         self.failure = Some((text, lines[from..].to_vec()));
+    }
+
+    /// Whether a node has acted since its partner knew of this epoch at most: what it is told of
+    /// calls is from before its own time.
+    pub fn is_late(&self, host: usize, epoch: Epoch) -> bool {
+        self.epochs.range(epoch..).any(|(acted, by)| *by == host && *acted > epoch)
     }
 
     /// A fact is on its way to its writer's disk.

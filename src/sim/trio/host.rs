@@ -7,6 +7,7 @@ use super::ledger::Ledger;
 use super::lines::Line;
 use crate::ha::Role;
 use crate::ha::peer::Beat;
+use crate::ids::Epoch;
 use crate::node::Node;
 use crate::sim::links::{Dice, Lossy};
 use crate::timers::{Duration, Instant};
@@ -21,6 +22,8 @@ pub struct Process {
     pub due: Option<Instant>,
     /// What its beats say.
     pub beat: Option<Beat>,
+    /// The highest epoch that it knows: its messages carry it.
+    pub epoch: Epoch,
     /// Its media ports.
     pub lines: Vec<Line>,
     /// The earliest deadline of them, by the clock of the machine.

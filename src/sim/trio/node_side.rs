@@ -54,6 +54,7 @@ impl World {
             run,
             due: None,
             beat: None,
+            epoch: Epoch::default(),
             lines: Line::all(),
             media_due: None,
             role: Role::Fenced,
@@ -195,9 +196,12 @@ impl World {
                 let checked = Input::PinChecked { call, check, matched: None };
                 self.later(at, Duration::from_millis(1), checked);
             }
-            // Links carry the epoch for those who look at frames; there are none here.
-            Output::Epoch(_)
-            | Output::Respond { .. }
+            Output::Epoch(epoch) => {
+                if let Some(process) = &mut self.hosts[at].process {
+                    process.epoch = epoch;
+                }
+            }
+            Output::Respond { .. }
             | Output::Alert(_)
             | Output::StartProgram { .. }
             | Output::StopPrograms => {}
@@ -241,7 +245,10 @@ impl World {
             host.ledger.sends(host.clock.local(self.now), letter);
             self.checks.forced |= host.ledger.forced;
         }
-        self.send(from, to, Packet::Message(message, self.now));
+        let Some(epoch) = self.hosts[from].process.as_ref().map(|process| process.epoch) else {
+            return;
+        };
+        self.send(from, to, Packet::Message { epoch, message, sent: self.now });
     }
 
     pub(super) fn send_beats(&mut self, from: usize) {
@@ -276,7 +283,6 @@ impl World {
             return;
         }
         way.heard_at = now;
-        let epoch = Epoch::default();
         let event = match packet {
             Packet::Up => peer::Event::Up { build: String::new(), anew: true },
             Packet::Down => {
@@ -285,9 +291,9 @@ impl World {
                 }
                 peer::Event::Down { why: None }
             }
-            Packet::Beat(beat) => peer::Event::Beat { epoch, beat },
-            Packet::Message(message, sent) => {
-                self.copied(from, to, &message, sent);
+            Packet::Beat(beat) => peer::Event::Beat { epoch: Epoch::default(), beat },
+            Packet::Message { epoch, message, sent } => {
+                self.copied(from, to, &message, (epoch, sent));
                 peer::Event::Message { epoch, message: *message }
             }
         };
@@ -296,7 +302,13 @@ impl World {
     }
 
     /// What a node is about to hear of calls and of its lease.
-    fn copied(&mut self, from: usize, to: usize, message: &Message, sent: Instant) {
+    fn copied(
+        &mut self,
+        from: usize,
+        to: usize,
+        message: &Message,
+        (epoch, sent): (Epoch, Instant),
+    ) {
         match message {
             member::Message::Ha(letter) => {
                 let lease = self.lease();
@@ -304,11 +316,11 @@ impl World {
                     self.hosts[to].ledger.gets(letter, lease);
                 }
             }
-            member::Message::Calls(changes) => {
+            member::Message::Calls(changes) if !self.checks.is_late(to, epoch) => {
                 let run = self.hosts[from].process.as_ref().map_or(0, |process| process.run);
                 changes.iter().for_each(|change| self.copy(to, run, change, sent));
             }
-            member::Message::Facts(_) => {}
+            member::Message::Calls(_) | member::Message::Facts(_) => {}
         }
     }
 
@@ -424,7 +436,9 @@ impl World {
         {
             self.checks.wrote(fact.id);
             if let Body::Cdr(cdr) = &fact.body
-                && !self.checks.cdrs.insert((fact.id.lane, cdr.call))
+                && let Some(first) =
+                    self.checks.cdrs.insert((fact.id.lane, cdr.call), fact.id.counter)
+                && first != fact.id.counter
             {
                 let call = cdr.call;
                 self.fail(Kind::Other, format!("{} wrote two CDRs of {call}", NAMES[at]));
@@ -487,6 +501,9 @@ impl World {
         let Some(copies) = self.checks.copies.get_mut(at) else { return };
         let since = self.now;
         for call in std::mem::take(copies).into_keys() {
+            if let Some(track) = self.checks.calls.get(call) {
+                track.promised = Some(at);
+            }
             self.checks.candidates.push(Candidate { call, host: at, since });
         }
     }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::ha::{member, peer::Beat};
+use crate::ids::Epoch;
 use crate::node::replicas::CallChange;
 use crate::sim::links::{Dice, Ordered};
 use crate::timers::{Duration, Instant};
@@ -17,8 +18,8 @@ pub enum Packet {
     Down,
     /// I live.
     Beat(Beat),
-    /// A message, and when it left.
-    Message(Box<member::Message<Vec<CallChange>>>, Instant),
+    /// A message, when it left, and the highest epoch that its sender knew.
+    Message { epoch: Epoch, message: Box<member::Message<Vec<CallChange>>>, sent: Instant },
 }
 
 /// One direction.

@@ -38,7 +38,7 @@ struct Plan<'a> {
 /// How the PBX of a seed behaves.
 pub fn manner(dice: &mut Dice) -> Manner {
     Manner {
-        expires_max: [40, 60, 120][dice.below(3) as usize],
+        expires_max: [10, 40, 120][dice.below(3) as usize],
         qop: dice.chance(500),
         digest: dice.chance(900),
         nonce_life: Duration::from_secs([1, 5, 60][dice.below(3) as usize]),

@@ -75,8 +75,10 @@ impl World {
                 media::Output::Rtp { to, packet } if !host.pbx_cut => {
                     let heard = |line: u32| site::phone_address(line) == to;
                     let caller = self.callers.iter_mut().find(|(line, _)| heard(line.0));
+                    // The PBX passes on what comes from where it sends to.
                     if let Some((_, caller)) = caller
                         && let Some(phone) = &mut caller.phone
+                        && site::node_at(phone.target().ip()) == Some(at)
                     {
                         phone.hear(now, packet);
                         caller.heard_at = now;
@@ -130,16 +132,23 @@ impl World {
         };
         let Some(process) = self.process(at, run) else { return };
         let before = process.node.pool().counters().digits_received;
-        if let Some(key) = key {
+        let owner = process.node.pool().port(port).and_then(|status| status.call);
+        let taken = key.filter(|_| owner == Some(call));
+        if let Some(key) = taken {
             // Before the node acts on it: what it tells at once is compared with it.
-            let taken = process.node.pool().port(port).and_then(|status| status.call);
-            if taken == Some(call) {
-                self.took(at, run, call, key);
-            }
+            self.took(at, run, call, key);
         }
         self.tell(at, node::Input::Media { port, call, at: when, event });
         let Some(process) = self.process(at, run) else { return };
+        let owner = process.node.pool().port(port).and_then(|status| status.call);
         let counted = process.node.pool().counters().digits_received - before;
+        // A lease that had run out came before the key: that is told as lost.
+        if taken.is_some()
+            && owner != Some(call)
+            && let Some(track) = self.checks.calls.get(call)
+        {
+            track.refused(run);
+        }
         if counted > u64::from(key.is_some()) {
             self.fail(Kind::Other, format!("one key was counted {counted} times"));
         }

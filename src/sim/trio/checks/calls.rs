@@ -27,6 +27,8 @@ pub struct Track {
     keys: Vec<Key>,
     checkpoint: String,
     acknowledged: String,
+    /// The node that had a copy of it when it was promoted last.
+    pub promised: Option<usize>,
     /// Where its application hears of it: node and connection, if it does.
     pub live: Option<(usize, u64)>,
 }
@@ -37,9 +39,14 @@ impl Track {
         self.keys.push(Key { key, at: now, run, told: false });
     }
 
-    /// What the other node was told contains the keys that this process took by then.
+    /// The process to which the last key came had the call no more.
+    pub fn refused(&mut self, run: u64) {
+        self.keys.pop_if(|key| key.run == run && !key.told);
+    }
+
+    /// What the other node was told contains the keys that this process took before.
     pub fn told(&mut self, run: u64, by: Instant) {
-        let mine = |key: &&mut Key| key.run == run && key.at <= by;
+        let mine = |key: &&mut Key| key.run == run && key.at < by;
         self.keys.iter_mut().filter(mine).for_each(|key| key.told = true);
     }
 
@@ -101,7 +108,8 @@ impl Calls {
     /// A call begins at a port.
     pub fn begins(&mut self, call: CallId, port: PortId, line: LineId) {
         let (keys, checkpoint, acknowledged) = (Vec::new(), String::new(), String::new());
-        let track = Track { port, line, keys, checkpoint, acknowledged, live: None };
+        let (promised, live) = (None, None);
+        let track = Track { port, line, keys, checkpoint, acknowledged, promised, live };
         self.tracks.entry(call).or_insert(track);
         self.names.insert(call.to_string(), call);
         self.lines.insert(line, call);
@@ -143,7 +151,7 @@ mod tests {
         let track = calls.get(CallId(1)).expect("a call");
         track.key(at(1), 1, '1');
         track.key(at(2), 1, '2');
-        track.told(1, at(1));
+        track.told(1, at(2));
         track.key(at(9), 2, '3');
         (calls, CallId(1))
     }
