@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::reader::Reader;
-use super::{Cluster, ClusterProfile, Config, Member, MemberRole, Promotion, Takeover, Transport};
+use super::{Cluster, ClusterProfile, Config, Member, MemberRole, Promotion, Takeover};
 
 /// Checks the cluster as a whole. `exists` tells whether a file is there.
 pub(super) fn check_cluster(
@@ -124,14 +124,16 @@ fn check_promotion(reader: &mut Reader<'_>, cluster: &Cluster) {
 
 fn check_takeover(reader: &mut Reader<'_>, config: &Config) {
     let takeover = config.cluster.takeover;
-    if config.pbx.transport == Transport::Tcp && takeover == Takeover::SharedAddress {
-        let text = "moves an address, not a connection: with pbx.transport = \"tcp\" the ports \
-                    connect and register again before they take calls";
-        reader.warning("cluster.takeover", text);
-    }
-    if config.pbx.profile == "cucm" && takeover == Takeover::Reinvite {
+    if takeover != Takeover::Reinvite {
+        let text = format!(
+            "\"{}\" is not part of this version, and calls would be taken over by re-INVITE all \
+             the same: write \"reinvite\", or leave it out",
+            takeover.name()
+        );
+        reader.error("cluster.takeover", text);
+    } else if config.pbx.profile == "cucm" {
         let text = "CUCM binds a device to its Contact address and may refuse a re-INVITE from \
-                    another one: write \"shared_address\" or \"dual_devices\"";
+                    another one: live calls may end with a promotion, new ones are taken";
         reader.warning("cluster.takeover", text);
     }
 }

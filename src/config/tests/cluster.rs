@@ -184,11 +184,24 @@ fn long_parts_that_begin_alike_are_told_apart() {
 #[test]
 fn devices_of_their_own_have_extensions_of_their_own() {
     let own = |range: &str| {
-        node("a", "")
-            .replace("\"6001\"", range)
-            .replace("credentials", "takeover = \"dual_devices\"\ncredentials")
+        let text = node("a", "").replace("\"6001\"", range);
+        let mut config = parsed(&text).config.expect("usable");
+        config.cluster.takeover = Takeover::DualDevices;
+        Shared::of(&config)
     };
-    assert_eq!(shared(&own("\"6001\"")).disagreement(&shared(&own("\"7001\"")), "b"), None);
+    assert_eq!(own("\"6001\"").disagreement(&own("\"7001\""), "b"), None);
+}
+
+#[test]
+fn a_takeover_that_cannot_be_carried_out_is_refused() {
+    for takeover in ["shared_address", "dual_devices"] {
+        let with = format!("takeover = \"{takeover}\"\ncredentials");
+        let parsed = parsed(&node("a", CONTROL).replace("credentials", &with));
+        let [fault] = &parsed.faults[..] else { panic!("{:?}", parsed.faults) };
+        assert_eq!((fault.severity, fault.key.as_str()), (Severity::Error, "cluster.takeover"));
+        assert!(fault.text.contains(&format!("\"{takeover}\" is not part of this version")));
+        assert!(parsed.config.is_none());
+    }
 }
 
 #[test]
