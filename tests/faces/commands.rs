@@ -6,7 +6,7 @@ use portkeeper::sim::app::Event;
 use portkeeper::stage::pbx::LineState;
 use serde_json::Value;
 
-use super::stand::{Stand, Wish, call, eventually, line_when, pbx, portkeeper, press, text};
+use super::stand::{Stand, Wish, call, eventually, line_when, pbx, portkeeper, text};
 
 const LOOKS: [&str; 5] = ["status", "ports", "calls", "instances", "rebinds"];
 
@@ -18,12 +18,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 fn each_command_shows_the_same_call_as_text_and_as_json() {
     let pbx = pbx(&["6001", "6002"]);
     let stand = Wish::at(pbx.address).start();
-    stand.registered(2);
-    let instance = stand.instance();
-    let line = call(&pbx, 1, "6002");
-    line_when(&pbx, line, LineState::Up);
-    press(&pbx, line, "7");
-    instance.wait_for(|said| matches!(said, Event::Acknowledged { .. }));
+    let _instance = stand.takes_a_key(&pbx, "6002");
 
     let status = stand.json("status");
     assert_eq!((&status["calls"], &status["ports"]["bound"]), (&1.into(), &1.into()));

@@ -2,22 +2,15 @@
 
 use std::io::{Write as _, pipe};
 
-use portkeeper::sim::app::Event;
-use portkeeper::stage::pbx::LineState;
 use serde_json::Value;
 
-use super::stand::{ARI_PASSWORD, PASSWORD, Wish, call, line_when, pbx, press};
+use super::stand::{ARI_PASSWORD, PASSWORD, Wish, pbx};
 
 /// One call with digits, from start to stop; the whole log.
 fn life(log: &'static str) -> String {
     let pbx = pbx(&["6001", "6002"]);
     let stand = Wish { log, ..Wish::at(pbx.address) }.start();
-    stand.registered(2);
-    let instance = stand.instance();
-    let line = call(&pbx, 1, "6001");
-    line_when(&pbx, line, LineState::Up);
-    press(&pbx, line, "7");
-    instance.wait_for(|said| matches!(said, Event::Acknowledged { .. }));
+    let _instance = stand.takes_a_key(&pbx, "6001");
     stand.said(&["drain", "i1"]);
     let (code, log) = stand.stop();
     assert_eq!(code, Some(0), "{log}");
@@ -82,12 +75,7 @@ fn a_reader_of_the_log_that_hangs_holds_nothing_up() {
     writer.write_all(&[b'.'; 64 << 10]).expect("what a pipe holds, so that it is full");
     let pbx = pbx(&["6001", "6002"]);
     let stand = Wish { stderr: Some(writer.into()), ..Wish::at(pbx.address) }.start();
-    stand.registered(2);
-    let instance = stand.instance();
-    let line = call(&pbx, 1, "6001");
-    line_when(&pbx, line, LineState::Up);
-    press(&pbx, line, "7");
-    instance.wait_for(|said| matches!(said, Event::Acknowledged { .. }));
+    let _instance = stand.takes_a_key(&pbx, "6001");
     assert_eq!(stand.stop().0, Some(0));
     drop(reader);
 }

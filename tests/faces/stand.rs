@@ -319,6 +319,17 @@ impl Stand {
         Instance::at(self.ari)
     }
 
+    /// Connects an instance, calls a port on line 1 and presses 7, which the instance takes.
+    pub fn takes_a_key(&self, pbx: &PbxNet, extension: &str) -> Instance {
+        self.registered(2);
+        let instance = self.instance();
+        let line = call(pbx, 1, extension);
+        line_when(pbx, line, LineState::Up);
+        press(pbx, line, "7");
+        instance.wait_for(|said| matches!(said, Event::Acknowledged { .. }));
+        instance
+    }
+
     /// SIGTERM; how it ended, and its log.
     pub fn stop(mut self) -> (Option<i32>, String) {
         let pid = rustix::process::Pid::from_child(&self.child);
