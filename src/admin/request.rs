@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{agents, cluster, json, text};
 use crate::ha::role;
 use crate::ids::{CallId, InstanceId, PortId};
-use crate::node::snapshot::{Port, PortState};
+use crate::node::snapshot::{Health, Instance, Port, PortState};
 use crate::node::{AgentChange, Order, Snapshot};
 use crate::redact::Redacted;
 
@@ -322,20 +322,19 @@ fn rebind(target: &str, snapshot: &Snapshot) -> Result<(Order, String), String> 
             ));
         }
     }
-    let application = port.application.as_deref();
-    let others = snapshot.instances.iter().any(|i| {
+    let may_take = |i: &Instance| {
         Some(i.instance) != port.instance
-            && i.applications.iter().any(|a| Some(a.as_str()) == application)
-    });
-    let text = match (others, application) {
-        (true, _) => format!("call {call} is being moved to another instance"),
-        (false, Some(application)) => format!(
-            "call {call} is being moved; no other instance of {application} is connected, so the \
-             next entry of port {id} takes it"
-        ),
-        (false, None) => format!("call {call} is being moved"),
+            && i.health == Health::Healthy
+            && !i.draining
+            && port.applications.iter().chain(&port.application).any(|a| i.applications.contains(a))
     };
-    Ok((Order::Rebind { port: id }, text))
+    if !snapshot.instances.iter().any(may_take) {
+        return Err(format!(
+            "call {call} stays: no other instance of its applications is healthy and takes calls; \
+             `portkeeper instances` lists them"
+        ));
+    }
+    Ok((Order::Rebind { port: id }, format!("call {call} is being moved to another instance")))
 }
 
 /// By name of the call, by index of the port, or by extension.
@@ -374,6 +373,15 @@ mod tests {
         answer(&request, &snapshot()).order.expect("an order")
     }
 
+    /// The same node with both instances well.
+    fn all_well() -> Snapshot {
+        let mut snapshot = snapshot();
+        for instance in &mut snapshot.instances {
+            (instance.health, instance.draining) = (Health::Healthy, false);
+        }
+        snapshot
+    }
+
     #[test]
     fn a_request_is_one_line_of_json() {
         let line = r#"{"request":"drain","instance":"i3","on":true,"format":"text"}"#;
@@ -406,8 +414,15 @@ mod tests {
     fn a_call_is_moved_by_its_name_its_port_or_its_extension() {
         let wanted = Order::Rebind { port: PortId(1) };
         for target in ["0000002a-1", "1", "6002"] {
-            assert_eq!(order(rebind_of(target)), wanted, "{target}");
+            let answer = answer(&rebind_of(target), &all_well());
+            assert_eq!(answer.order, Some(wanted), "{target}");
         }
+    }
+
+    #[test]
+    fn a_call_that_nobody_else_would_take_is_not_moved() {
+        let text = refused(rebind_of("1"));
+        assert!(text.starts_with("call 0000002a-1 stays: no other instance"), "{text}");
     }
 
     #[test]

@@ -134,9 +134,13 @@ fn a_call_is_moved_by_hand_and_the_rebind_is_shown() {
         rebind["total_ms"].is_number().then_some(rebind)
     });
     assert_eq!((&rebind["from"], &rebind["to"]), (&"i1".into(), &"i2".into()));
-    assert_eq!((&rebind["reason"], &rebind["call"]), (&"operator".into(), &name.into()));
+    assert_eq!((&rebind["reason"], &rebind["call"]), (&"operator".into(), &name.as_str().into()));
     assert!(stand.said(&["rebinds"]).contains("operator"));
     assert!(stand.said(&["status"]).contains("1 (1 operator)"));
+    // The other one would not take it back.
+    stand.said(&["drain", "i1"]);
+    let (code, said) = stand.refused(&["rebind", "6002"]);
+    assert!(code == 1 && said.starts_with(&format!("call {name} stays: no other")), "{said}");
 }
 
 #[test]
