@@ -38,7 +38,7 @@ mod registration;
 mod roles;
 
 pub(super) use autostart::Starting;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::call::Transfer;
 use super::snapshot::AlarmKind;
@@ -142,7 +142,12 @@ impl Node {
                 self.ivr.handle_input(now, ivr::Input::MoveFailed { call, application, args });
             }
             pool::Output::Health { instance, health } => {
-                info!(%instance, ?health, "instance health");
+                match health {
+                    pool::Health::Hung => warn!(%instance, ?health, "instance health"),
+                    pool::Health::Healthy | pool::Health::Suspect | pool::Health::Draining => {
+                        info!(%instance, ?health, "instance health");
+                    }
+                }
                 self.instances_changed(now);
             }
         }

@@ -4,7 +4,7 @@ use std::io::{Write as _, pipe};
 
 use serde_json::Value;
 
-use super::stand::{ARI_PASSWORD, PASSWORD, Wish, pbx};
+use super::stand::{ARI_PASSWORD, PASSWORD, Wish, eventually, pbx};
 
 /// One call with digits, from start to stop; the whole log.
 fn life(log: &'static str) -> String {
@@ -61,6 +61,19 @@ fn no_level_of_the_log_tells_a_password_or_a_caller() {
             assert!(!line.contains(secret), "{line}");
         }
     }
+}
+
+#[test]
+fn an_instance_that_hung_is_a_warning_and_one_that_hesitates_is_not() {
+    let pbx = pbx(&["6001", "6002"]);
+    let stand = Wish::at(pbx.address).start();
+    let instance = stand.instance();
+    eventually("a pong", || stand.json("instances")[0]["pong"].is_object().then_some(()));
+    instance.freeze();
+    let hung = eventually("a hang", || stand.log_lines("health=Hung").pop());
+    assert!(hung.contains("WARN") && hung.contains("instance=i1"), "{hung}");
+    let suspect = stand.log_lines("health=Suspect").pop().expect("suspect before");
+    assert!(suspect.contains("INFO"), "{suspect}");
 }
 
 #[test]

@@ -386,6 +386,12 @@ impl Instance {
         while !matches!(self.next(), Line::Said(event) if is(&event)) {}
     }
 
+    /// SIGSTOP: its connection stays, and nothing answers.
+    pub fn freeze(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("alive");
+    }
+
     fn next(&self) -> Line {
         self.lines.recv_timeout(PATIENCE).expect("the instance says it in time")
     }
