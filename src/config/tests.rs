@@ -210,6 +210,14 @@ fn a_listener_in_the_open_is_warned_of() {
 }
 
 #[test]
+fn a_path_that_no_unix_socket_can_have_is_refused_with_its_length() {
+    let with = |length| report(&format!("{GOOD}\n[admin]\nsocket = \"/{:x<length$}\"", ""));
+    assert_eq!(with(106), "");
+    let report = with(107);
+    assert!(report.contains("error: admin.socket = \"/xxx") && report.contains("has 108 bytes"));
+}
+
+#[test]
 fn a_missing_prompt_is_warned_of_with_its_path() {
     let text = format!("{GOOD}\n[announce]\nprompts = [\"closed\"]");
     let base = Path::new("/etc/pk");

@@ -54,9 +54,7 @@ pub struct Outcome {
 
 /// Plays the demo; whether no call and no digit was lost or doubled.
 pub fn run(options: &Options) -> io::Result<bool> {
-    let directory = options.out.clone().unwrap_or_else(|| {
-        std::env::temp_dir().join(format!("portkeeper-demo-{}", std::process::id()))
-    });
+    let directory = directory(options.out.clone())?;
     std::fs::create_dir_all(&directory)?;
     if options.against_asterisk {
         return versus::run(options, &directory);
@@ -85,6 +83,13 @@ pub fn run(options: &Options) -> io::Result<bool> {
         screen.result(&result.to_string());
     }
     Ok(outcome.is_clean() && second.is_clean())
+}
+
+/// Where everything goes. A whole path, as nodes read others from where their configuration is.
+fn directory(out: Option<PathBuf>) -> io::Result<PathBuf> {
+    std::path::absolute(out.unwrap_or_else(|| {
+        std::env::temp_dir().join(format!("portkeeper-demo-{}", std::process::id()))
+    }))
 }
 
 /// The acts, in order.
@@ -295,6 +300,13 @@ mod tests {
         for received in ["1", "112"] {
             let digits = Digits::compare("12", received);
             assert!(!Outcome { digits, ..outcome() }.is_clean(), "{received}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_named_from_here_is_not_looked_for_elsewhere() {
+        for out in [Some("sound".into()), None] {
+            assert!(directory(out).expect("a path").is_absolute());
         }
     }
 

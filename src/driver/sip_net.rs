@@ -79,7 +79,11 @@ impl SipNet {
         };
         for address in local_addresses(config)? {
             net.bind(config.pbx.transport, address).map_err(|error| {
-                let text = format!("SIP socket {address} (pbx.local_address): {error}");
+                let key = match error.kind() {
+                    io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => "sip_udp_port",
+                    _ => "local_address",
+                };
+                let text = format!("SIP socket {address} (pbx.{key}): {error}");
                 io::Error::new(error.kind(), text)
             })?;
         }

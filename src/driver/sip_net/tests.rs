@@ -128,7 +128,7 @@ async fn a_socket_that_is_taken_is_named() {
     let udp_port = net.addresses()[0].port();
     let again = SipNet::open(&config(Transport::Udp, SipPorts::Shared { udp_port }));
     let error = again.err().expect("taken");
-    assert!(error.to_string().contains("pbx.local_address"), "{error}");
+    assert!(error.to_string().contains("pbx.sip_udp_port"), "{error}");
 }
 
 #[tokio::test]
