@@ -635,7 +635,13 @@ impl Sim {
         let Self { seeds, from, json, trace, mutants, nodes } = self;
         let options = simulation::Options { seeds, from, json };
         let good = match nodes {
+            #[cfg(feature = "mutants")]
             _ if mutants => simulation::hunt(json),
+            #[cfg(not(feature = "mutants"))]
+            _ if mutants => {
+                let text = "this program has no planted bugs; build it with --features mutants";
+                return Err(Failure::Refused(text.to_owned()));
+            }
             1 if trace => simulation::trace(from, seeds),
             1 => simulation::run(options),
             3 if trace => simulation::trio::trace(from, seeds),

@@ -169,6 +169,19 @@ fn a_command_without_a_node_says_what_to_do() {
 }
 
 #[test]
+#[cfg(not(feature = "mutants"))]
+fn without_planted_bugs_none_are_hunted_and_nothing_is_said_to_be_wrong() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let output = portkeeper(&["sim", "--mutants"], directory.path());
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.lines().count() == 1 && said.contains("build it with --features mutants"),
+        "{said}"
+    );
+}
+
+#[test]
 fn an_orderly_stop_ends_calls_and_takes_registrations_away() {
     let pbx = pbx(&["6001", "6002"]);
     let stand: Stand = Wish::at(pbx.address).start();

@@ -12,8 +12,10 @@ use crate::driver::rtp_net::Scheduling;
 use crate::stage::node::API_KEY;
 use crate::timers::{Duration, Instant};
 
-/// Between two commands.
+/// Between two commands at least, and between two about one call: half of what a call may have
+/// is left to the application that serves it.
 const COMMAND_EVERY: Duration = Duration::from_millis(2);
+const CALL_EVERY: Duration = Duration::from_millis(100);
 
 /// Longest response; those that are asked for here are far shorter.
 const RESPONSE_MAX: usize = 8_192;
@@ -56,6 +58,7 @@ fn command(
     until: Instant,
 ) -> io::Result<Times> {
     let (mut commands, mut floor) = (Vec::new(), Vec::new());
+    let every = pause_between(channels.len());
     let mut at = clock::now();
     for (number, channel) in channels.iter().cycle().enumerate() {
         if at >= until {
@@ -67,10 +70,14 @@ fn command(
         let length = answer(&mut node)?;
         commands.push(clock::now().saturating_duration_since(sent));
         floor.push(bounce(&mut echo, request.len(), length)?);
-        at += COMMAND_EVERY;
+        at += every;
         clock::sleep_until(at);
     }
     Ok((commands, floor))
+}
+
+fn pause_between(calls: usize) -> Duration {
+    COMMAND_EVERY.max(CALL_EVERY / u32::try_from(calls).unwrap_or(u32::MAX).max(1))
 }
 
 /// Something to do, something to ask, something about the whole channel.
@@ -152,6 +159,15 @@ fn bounce(stream: &mut TcpStream, request: usize, answer: usize) -> io::Result<D
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_calls_are_asked_no_faster_than_a_call_may_be() {
+        assert_eq!(pause_between(1_000), COMMAND_EVERY);
+        for calls in [0, 1, 10, 20] {
+            let one = pause_between(calls) * u32::try_from(calls).expect("few");
+            assert!(calls == 0 || one >= CALL_EVERY, "{calls} calls: each asked every {one:?}");
+        }
+    }
 
     #[test]
     fn a_response_is_whole_with_its_body() {
