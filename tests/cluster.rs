@@ -79,12 +79,12 @@ fn each_process_dies_in_turn_and_no_call_drops() {
     trio.sites[WITNESS].node.kill().expect("killed");
     alarm(&trio, primary, "the witness is not heard");
     goes_on(&mut trio, &lines, &mut keys, '3');
-    trio.restart(WITNESS).expect("back");
+    trio.sites[WITNESS].restart().expect("back");
 
     trio.sites[backup].node.kill().expect("killed");
     alarm(&trio, primary, "is not heard: nobody would take over");
     goes_on(&mut trio, &lines, &mut keys, '4');
-    trio.restart(backup).expect("back");
+    trio.sites[backup].restart().expect("back");
     trio.staff(backup).expect("an instance");
     trio.wait_until_served(&lines, primary).expect("copied");
 

@@ -197,7 +197,7 @@ impl Act {
         trio.pbx.events.try_iter().for_each(drop);
         match self.loss {
             Loss::Host => figures.fenced.push(self.wake(trio)?),
-            Loss::Power => trio.restart(self.primary)?,
+            Loss::Power => trio.sites[self.primary].restart()?,
             Loss::Planned | Loss::Process => {}
         }
         trio.wait_for_backup(self.primary)?;
@@ -314,7 +314,7 @@ impl Outcome {
 }
 
 /// The longest time without a packet since the loss.
-fn longest_gap(line: &LineReport, lost_at: Instant) -> Option<Duration> {
+pub fn longest_gap(line: &LineReport, lost_at: Instant) -> Option<Duration> {
     let before = line.arrivals.partition_point(|at| *at < lost_at).saturating_sub(1);
     let arrivals = line.arrivals.get(before..)?;
     arrivals.windows(2).map(|two| two[1].saturating_duration_since(two[0])).max()
@@ -322,7 +322,7 @@ fn longest_gap(line: &LineReport, lost_at: Instant) -> Option<Duration> {
 
 /// How far the sound behind the longest gap is from where the prompt is by then: it runs on while
 /// nobody hears it, as the clock of the stream does.
-fn offset_error(line: &LineReport, lost_at: Instant) -> Option<Duration> {
+pub fn offset_error(line: &LineReport, lost_at: Instant) -> Option<Duration> {
     let pitches = &line.pitches;
     let first = pitches.partition_point(|(at, _)| *at < lost_at).saturating_sub(1);
     let after = (first + 1..pitches.len())

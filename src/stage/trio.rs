@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::cast::{FIRST_EXTENSION, until};
 use super::crew::{Crew, play_at};
+use super::instance::Play;
 use super::node::{CONFIGURATION, Node, PASSWORD, free_tcp_port, pause, write_file};
 use super::pbx::{Command, Keep, LineState, Noted, PbxNet};
 use super::sound;
@@ -89,18 +90,24 @@ impl Cast {
         let extensions = (FIRST_EXTENSION..=last).chain(controls);
         let accounts = extensions.map(|n| (n.to_string(), password.clone()));
         let pbx = PbxNet::start(accounts.collect(), Manner::default())?;
+        let sites = self.nodes_at(pbx.address)?;
+        let mut trio = Trio { pbx, sites, crew: Crew::default(), ports: self.ports, next_line: 0 };
+        trio.begin(self.promotion)?;
+        (0..WITNESS).try_for_each(|at| trio.staff(at))?;
+        Ok(trio)
+    }
+
+    /// Starts the nodes at a PBX, whichever it is, and waits until they answer.
+    pub fn nodes_at(&self, pbx: SocketAddr) -> io::Result<Vec<Site>> {
         let prompts = self.directory.join("prompts");
         sound::write_prompts(&prompts)?;
         sound::write_rising(&prompts.join(format!("{MENU}.wav")))?;
         self.enrol()?;
-        let sites = self.start_nodes(pbx.address, &prompts)?;
-        let mut trio = Trio { pbx, sites, crew: Crew::default(), ports: self.ports, next_line: 0 };
-        for site in &mut trio.sites {
+        let mut sites = self.start_nodes(pbx, &prompts)?;
+        for site in &mut sites {
             site.node.wait_for_start(&site.directory)?;
         }
-        trio.begin(self.promotion)?;
-        (0..WITNESS).try_for_each(|at| trio.staff(at))?;
-        Ok(trio)
+        Ok(sites)
     }
 
     fn directory_of(&self, name: &str) -> PathBuf {
@@ -146,6 +153,22 @@ impl Site {
     /// `portkeeper status --json`
     pub fn status(&self) -> io::Result<Value> {
         self.node.ask(&Request::Status { format: Format::Json })
+    }
+
+    /// Starts it again if its processes have ended, and waits until it answers.
+    pub fn restart(&mut self) -> io::Result<()> {
+        if !self.node.is_alive()? {
+            self.node = Node::spawn(self.node.ari, &self.directory)?;
+        }
+        self.node.wait_for_start(&self.directory)
+    }
+
+    /// An instance of this node that plays [`MENU`] and stays steady.
+    pub fn play(&self) -> Play {
+        let mut play = play_at(self.node.ari);
+        play.habits.menu = Some(MENU.to_owned());
+        play.habits.steady = true;
+        play
     }
 
     /// What it is in the cluster; `None`: it does not answer.
@@ -204,21 +227,9 @@ impl Trio {
         if connected.as_array().is_some_and(|all| !all.is_empty()) {
             return Ok(());
         }
-        let mut play = play_at(self.sites[at].node.ari);
-        play.habits.menu = Some(MENU.to_owned());
-        play.habits.steady = true;
-        let index = self.crew.add(&play)?;
+        let index = self.crew.add(&self.sites[at].play())?;
         self.sites[at].instances.push(index);
         Ok(())
-    }
-
-    /// Starts a node again whose processes have ended.
-    pub fn restart(&mut self, at: usize) -> io::Result<()> {
-        let site = &mut self.sites[at];
-        if !site.node.is_alive()? {
-            site.node = Node::spawn(site.node.ari, &site.directory)?;
-        }
-        site.node.wait_for_start(&site.directory)
     }
 
     /// Calls so many ports, one after the other.

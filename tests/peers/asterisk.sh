@@ -8,13 +8,14 @@
 # DIR must be short (its control socket's path ends at 107 characters) and is wiped first.
 #   SIP_PORT=15060 HTTP_PORT=18088 RTP_FIRST=20000 RTP_LAST=20999   where it listens, on 127.0.0.1
 #   PORTS=30       extensions 6001.. with digest authentication, password `pw-EXTENSION`
+#   PASSWORD=      one password for all of them
 #   MAX_EXPIRES=60 the longest registration that it grants, in seconds
 #   ALGORITHM=MD5  or SHA-256
 #   SOUNDS=DIR     prompts; NAME.wav (8 kHz, 16 bit, mono) plays as sound:NAME
 #   FURTHER=DIR    what to append: DIR/NAME.conf to NAME.conf (the dialplan ends in [house])
 #   FLAGS=         further flags of Asterisk, as -p for real-time scheduling
 #
-# Extensions: 60xx a port, 7001 and 7002 phones, 5000 a queue over all ports, 5001 a linear hunt,
+# Extensions: 6xxx a port, 7001 to 7004 phones, 5000 a queue over all ports, 5001 a linear hunt,
 # 5010 echo, 5011 an endless tone, 2001 where transfers go, app-NAME the Stasis application NAME.
 # Calls from 127.0.0.1 with a From user that is no extension arrive on an unauthenticated trunk.
 set -euo pipefail
@@ -114,9 +115,10 @@ qualify_frequency=10
 qualify_timeout=3
 CONF
     local n
-    for n in $(seq 6001 $((6000 + PORTS))) 7001 7002; do
+    for n in $(seq 6001 $((6000 + PORTS))) $(seq 7001 7004); do
         printf '[%s](port)\nauth=%s\naors=%s\ncallerid=%s <%s>\n' $n $n $n $n $n
-        printf '[%s](auth)\nusername=%s\npassword=pw-%s\n[%s](aor)\n' $n $n $n $n
+        printf '[%s](auth)\nusername=%s\npassword=%s\n[%s](aor)\n' \
+            $n $n "${PASSWORD:-pw-$n}" $n
     done
 }
 
@@ -130,9 +132,9 @@ write_queue() {
 write_dialplan() {
     cat <<'CONF'
 [house]
-exten => _60XX,1,Dial(PJSIP/${EXTEN},30)
+exten => _6XXX,1,Dial(PJSIP/${EXTEN},30)
  same => n,Hangup()
-exten => _700[12],1,Dial(PJSIP/${EXTEN},30)
+exten => _700[1-4],1,Dial(PJSIP/${EXTEN},30)
  same => n,Hangup()
 exten => 5000,1,Queue(ports,,,,60)
  same => n,Hangup()

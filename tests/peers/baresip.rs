@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -24,8 +24,8 @@ pub const TESTS: &[Test] =
 const CONTROL: u16 = 15_380;
 const SIP: u16 = 15_370;
 
-/// Extension 7001 of Asterisk. Dropping it ends it.
-struct Baresip {
+/// A phone of Asterisk. Dropping it ends it.
+pub struct Baresip {
     control: RefCell<TcpStream>,
     pbx: SocketAddr,
     folder: tempfile::TempDir,
@@ -34,9 +34,13 @@ struct Baresip {
 
 impl Baresip {
     /// Starts it and waits until it is registered.
-    fn registered(pbx: SocketAddr) -> Self {
+    pub fn registered(pbx: SocketAddr, extension: &str, password: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("pk-").tempdir_in("/tmp").expect("/tmp");
-        write_config(folder.path(), pbx);
+        write_config(folder.path());
+        let account = format!(
+            "<sip:{extension}@{pbx}>;auth_user={extension};auth_pass={password};regint=60\n"
+        );
+        fs::write(folder.path().join("accounts"), account).expect("a fresh folder");
         let mut command = Command::new(top().join(".peers/bin/baresip"));
         let process = Process::start("baresip", command.arg("-f").arg(folder.path()));
         let address = SocketAddr::from(([127, 0, 0, 1], CONTROL));
@@ -48,26 +52,36 @@ impl Baresip {
     }
 
     /// Calls an extension.
-    fn dial(&self, extension: &str) {
+    pub fn dial(&self, extension: &str) {
         self.ask("dial", &format!("sip:{extension}@{}", self.pbx));
     }
 
     /// Presses a key. Only a phone in a call knows the command.
-    fn press(&self, key: &str) {
+    pub fn press(&self, key: &str) {
         let said = self.ask("sndcode", key);
         assert!(!said.contains("not found"), "the key {key}: {said}");
     }
 
+    /// Ends its call.
+    pub fn hang_up(&self) {
+        self.ask("hangup", "");
+    }
+
     /// Waits until its loudspeaker plays a prompt.
     fn hears(&self, prompt: &str) {
-        let file = self.folder.path().join("heard.wav");
+        let file = self.heard();
         eventually(&format!("baresip hears `{prompt}`"), || {
             prompts::in_wav(&file).contains(&prompt).then_some(())
         });
     }
 
+    /// What its loudspeaker played so far, as a WAV file.
+    pub fn heard(&self) -> PathBuf {
+        self.folder.path().join("heard.wav")
+    }
+
     /// Whether it is in no call.
-    fn idle(&self) -> bool {
+    pub fn idle(&self) -> bool {
         self.ask("callstat", "").contains("no active call")
     }
 
@@ -101,7 +115,7 @@ fn netstring(from: &mut impl Read) -> Value {
     serde_json::from_slice(&text[..length]).expect("baresip speaks JSON")
 }
 
-fn write_config(dir: &Path, pbx: SocketAddr) {
+fn write_config(dir: &Path) {
     prompts::write_tone(&dir.join("voice.wav"), prompts::VOICE, 60_000);
     let modules = top().join(".peers/forky/root/usr/lib/baresip/modules");
     let (dir_name, modules) = (dir.display(), modules.display());
@@ -112,9 +126,7 @@ fn write_config(dir: &Path, pbx: SocketAddr) {
          audio_alert aufile,{dir_name}/alert.wav\nmodule g711.so\nmodule aufile.so\n\
          module_app ctrl_tcp.so\nmodule_app account.so\nmodule_app menu.so\n"
     );
-    let account = format!("<sip:7001@{pbx}>;auth_pass=pw-7001;regint=60\n");
     fs::write(dir.join("config"), config).expect("a fresh folder");
-    fs::write(dir.join("accounts"), account).expect("a fresh folder");
 }
 
 fn through_the_queue() {
@@ -122,7 +134,7 @@ fn through_the_queue() {
     let gateway = Gateway::registered(&Settings::at(asterisk.sip, "asterisk"));
     let program = Client::NpmAri.start(gateway.ari, "main");
     gateway.instances(1);
-    let phone = Baresip::registered(asterisk.sip);
+    let phone = Baresip::registered(asterisk.sip, "7001", "pw-7001");
     phone.dial("5000");
     let channel = program.step("start")["channel"].as_str().expect("its id").to_owned();
     program.step("playing");

@@ -25,6 +25,7 @@ mod gateway;
 mod kamailio;
 mod phone;
 mod process;
+mod promotion;
 mod prompts;
 mod queue;
 mod registration;
@@ -44,6 +45,7 @@ fn main() -> std::process::ExitCode {
         queue::TESTS,
         baresip::TESTS,
         takeover::TESTS,
+        promotion::TESTS,
         relay::TESTS,
         kamailio::TESTS,
         sipp::TESTS,

@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use portkeeper::codecs::g711::Law;
+use portkeeper::sdp::Codec;
+use portkeeper::stage::sound;
+
 /// Name, frequency in Hz, length in milliseconds.
 pub const PROMPTS: &[(&str, u32, u32)] = &[
     ("menu", 500, 2_000),
@@ -70,19 +74,32 @@ pub fn name_of(payload_type: u8, frame: &[u8]) -> Option<&'static str> {
     name_of_samples(&frame.iter().map(|&b| f64::from(linear(b))).collect::<Vec<_>>())
 }
 
+/// The pitch of a frame of G.711 in Hz, if it is a tone.
+pub fn pitch(payload_type: u8, frame: &[u8]) -> Option<f64> {
+    sound::pitch(if payload_type == PCMA { Codec::Pcma } else { Codec::Pcmu }, frame)
+}
+
+/// The pitch of each 20 ms of a WAV file of the same form.
+pub fn pitches_in_wav(path: &Path) -> Vec<Option<f64>> {
+    let law = |sample: &f64| Law::Mu.encode_sample(*sample as i16);
+    let frames = samples_of(path);
+    let frames = frames.chunks_exact(160).map(|frame| frame.iter().map(law).collect::<Vec<_>>());
+    frames.map(|frame| pitch(PCMU, &frame)).collect()
+}
+
 /// The prompts of a WAV file with one channel of 16 bit at 8 kHz, in order, each once per run of
 /// frames. The lengths in its header do not count, so it may still be growing.
 pub fn in_wav(path: &Path) -> Vec<&'static str> {
-    let bytes = fs::read(path).unwrap_or_default();
-    let samples: Vec<f64> = bytes[bytes.len().min(44)..]
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&sample| f64::from(i16::from_le_bytes(sample)))
-        .collect();
-    let mut names: Vec<_> = samples.chunks_exact(160).filter_map(name_of_samples).collect();
+    let mut names: Vec<_> =
+        samples_of(path).chunks_exact(160).filter_map(name_of_samples).collect();
     names.dedup();
     names
+}
+
+fn samples_of(path: &Path) -> Vec<f64> {
+    let bytes = fs::read(path).unwrap_or_default();
+    let samples = bytes[bytes.len().min(44)..].as_chunks().0.iter();
+    samples.map(|&sample| f64::from(i16::from_le_bytes(sample))).collect()
 }
 
 fn name_of_samples(samples: &[f64]) -> Option<&'static str> {

@@ -20,6 +20,8 @@ pub struct Heard {
     pub sequence: u16,
     /// The prompt that it is a part of.
     pub prompt: Option<&'static str>,
+    /// Its pitch in Hz, if it is a tone.
+    pub hz: Option<f64>,
 }
 
 struct State {
@@ -109,6 +111,11 @@ impl RtpEnd {
     /// Whether this prompt has been heard for at least five frames.
     pub fn hears(&self, prompt: &str) -> bool {
         self.heard().iter().filter(|h| h.prompt == Some(prompt)).count() >= 5
+    }
+
+    /// Whether a tone was heard for at least five frames since then.
+    pub fn hears_after(&self, since: Instant) -> bool {
+        self.heard().iter().filter(|h| h.at > since && h.hz.is_some()).count() >= 5
     }
 
     /// The longest time between two packets that arrived one after the other.
@@ -224,6 +231,7 @@ fn receive(socket: &UdpSocket, shared: &Mutex<State>) {
             ssrc: field(8),
             sequence: u16::from_be_bytes([packet[2], packet[3]]),
             prompt: prompts::name_of(payload_type, &packet[12..]),
+            hz: prompts::pitch(payload_type, &packet[12..]),
         });
     }
 }
