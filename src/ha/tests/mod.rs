@@ -3,6 +3,7 @@
 mod checks;
 mod clock;
 mod facts;
+mod kinds;
 mod lives;
 mod scenes;
 mod seam;
