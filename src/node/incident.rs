@@ -48,9 +48,15 @@ impl Incidents {
 }
 
 impl Node {
-    /// Something of the cluster that people must hear of: the node that calls people tells it.
+    /// Something of the cluster that people must hear of: the node that calls people tells it. What
+    /// becomes of a promotion is known where it happens, and told there.
     pub(in crate::node) fn tell_incident(&mut self, now: Instant, event: &Event, text: &str) {
-        let Some(member) = self.member.as_ref().filter(|_| self.calls_people()) else { return };
+        let here = matches!(
+            event,
+            Event::PromotionStarted(_) | Event::PromotionDone(_) | Event::PromotionFailed { .. }
+        );
+        let tells = here || self.calls_people();
+        let Some(member) = self.member.as_ref().filter(|_| tells) else { return };
         let (kind, unix_ms) = (kind(event), self.unix_ms(now));
         let cluster = self.config.cluster.id.clone();
         let epoch = member.ha().epoch().0;

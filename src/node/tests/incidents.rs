@@ -34,6 +34,21 @@ fn the_witness_tells_that_the_primary_is_down_once_and_nobody_else_does() {
 }
 
 #[test]
+fn what_becomes_of_a_promotion_is_told_once_where_it_happens() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(5));
+    trio.made.iter_mut().for_each(|made| made.alerts.clear());
+    trio.kill(A);
+    trio.run(Duration::from_secs(60));
+    let told = |node: usize| {
+        let kinds = kinds(&trio, node);
+        ["promotion.started", "promotion.done"]
+            .map(|wanted| kinds.iter().filter(|kind| **kind == wanted).count())
+    };
+    assert_eq!((told(B), told(W)), ([1, 1], [0, 0]));
+}
+
+#[test]
 fn the_witness_measures_from_the_last_sign_of_the_primary_to_the_first_port_that_is_bound_again() {
     let mut trio = Trio::new("auto");
     trio.run(Duration::from_secs(5));
