@@ -127,6 +127,7 @@ impl State {
                 | Output::Unanswered
                 | Output::Released { .. }
                 | Output::Follow { .. }
+                | Output::ReleaseStored { .. }
                 | Output::Solo { .. } => {}
             }
         }

@@ -9,12 +9,15 @@
 //! brings back what an old primary wrote before it died. Nothing is ever taken back.
 //!
 //! **Acknowledged** is a fact that is durable here and on another node: for the holder of the lease
-//! on the other data node, for everybody else on any node that it is for. The one exception is the
+//! on the other data node, for everybody else on any node that it is for. Two of three have it
+//! then, so every later majority does; who gets the lease asks both others what they have and is
+//! sent it at once, so that the record by which an agent at the witness promotes a backup needs no
+//! word of the dead primary. The one exception is the
 //! witness's note that this holder goes on alone in this epoch, without which nobody is promoted
 //! who has not fetched its facts. The note is asked for when the other node does not answer within
 //! 700 ms, and given back in this order: everything that was acknowledged alone is shipped, nothing
-//! more is acknowledged alone, the note is cleared. A pair has nobody who could take a note; it
-//! goes on alone after a longer silence, and says so.
+//! more is acknowledged alone, the note is cleared. A pair has nobody who could take a note; its
+//! holder goes on alone after a longer silence, and says so. Who does not hold never does.
 //!
 //! **Nothing is inherited across epochs.** The note is good for the epoch in which it was taken. A
 //! note of an earlier one gives no right, but stays until its facts are known to be on both nodes.
@@ -293,9 +296,13 @@ impl FactShip {
         }
     }
 
-    /// The same for the lanes of this start of this node.
-    pub fn own_marks(&self) -> Vec<(Lane, u64)> {
-        self.lanes.of_this_start().map(|lane| (lane, self.lanes.mark(lane))).to_vec()
+    /// For each lane of this start of this node, how far it is acknowledged.
+    pub fn acknowledged_marks(&self) -> Vec<(Lane, u64)> {
+        let acknowledged = |lane: Lane| match self.pending.first(lane.stream) {
+            Some(waiting) => waiting.counter.saturating_sub(1),
+            None => self.lanes.mark(lane),
+        };
+        self.lanes.of_this_start().map(|lane| (lane, acknowledged(lane))).to_vec()
     }
 
     /// For each lane, the counter up to which every fact is durable here.

@@ -131,6 +131,11 @@ pub enum Output {
         /// How.
         end: End,
     },
+    /// The other node of a pair has stored that this one gave an epoch up.
+    ReleaseStored {
+        /// Which.
+        epoch: Epoch,
+    },
     /// This node's voter granted another one its lease.
     Follow {
         /// Whom.
@@ -275,6 +280,7 @@ impl Lease {
             Message::Release { epoch, counter, end } => {
                 self.released(from, (epoch, counter), end);
             }
+            Message::ReleaseStored { epoch } => self.out.push(Output::ReleaseStored { epoch }),
             Message::Solo { epoch, counter, on } => {
                 let solo = Solo { node: from, epoch, counter, on };
                 self.voter.solo(&self.site, solo, &mut self.out);
@@ -316,7 +322,7 @@ impl Lease {
     fn released(&mut self, from: NodeId, (epoch, counter): (Epoch, u64), end: End) {
         let pair = self.site.mode() == Mode::Pair;
         if self.is_unheard(epoch, &end) {
-            self.voter.released_unheard(&self.site, epoch, &mut self.out);
+            self.voter.released_unheard(&self.site, (from, epoch), &mut self.out);
         } else {
             let freed = self.voter.released(&self.site, from, (epoch, counter), &mut self.out);
             if !freed || (end == End::Unused && !pair) {

@@ -366,6 +366,8 @@ impl<C> Member<C> {
                 self.settling = true;
                 self.out.push_back(Output::Settle(true));
             }
+            super::Output::SettleNow => self.settled(now),
+            super::Output::Alarm(text) => self.out.push_back(Output::Alarm(text)),
             super::Output::NeedsFacts { from } => {
                 let (epoch, facts_of) = (self.ha.epoch(), Some(from));
                 self.facts(now, fact_ship::Input::Held { epoch, facts_of });
@@ -460,10 +462,15 @@ impl<C> Member<C> {
         if !self.settling || status.pending > 0 || !status.peers.iter().all(shipped) {
             return false;
         }
-        self.settling = false;
-        let marks = self.facts.own_marks();
-        self.ha.handle_input(now, super::Input::Settled(marks));
+        self.settled(now);
         true
+    }
+
+    /// How far its facts go that others count on; the tail that nobody was told of may stay here.
+    fn settled(&mut self, now: Instant) {
+        self.settling = false;
+        let marks = self.facts.acknowledged_marks();
+        self.ha.handle_input(now, super::Input::Settled(marks));
     }
 
     // ---- For people and for whoever sends ------------------------------------------------------

@@ -88,7 +88,7 @@ pub enum Input {
     Against(Vec<String>),
     /// The extension that only a primary registers has been dead for longer than it lasts.
     SentinelDead(bool),
-    /// The answer to [`Output::Settle`]: up to where the facts of each lane are at the other node.
+    /// The answer to [`Output::Settle`]: up to where the facts of each lane were acknowledged.
     Settled(Vec<(Lane, u64)>),
     /// The answer to [`Output::NeedsFacts`], or: this node is not behind any more.
     FactsPulled,
@@ -134,6 +134,10 @@ pub enum Output {
     },
     /// Take no new calls and ship what was acknowledged; [`Input::Settled`] answers.
     Settle,
+    /// There is no more time for that: [`Input::Settled`] answers at once.
+    SettleNow,
+    /// A person must act; in one sentence.
+    Alarm(String),
     /// Fetch every fact of this node; [`Input::FactsPulled`] answers, at once if they are here.
     NeedsFacts {
         /// Whose.
@@ -308,6 +312,8 @@ impl Ha {
             role::Output::Event(event) => Output::Event(event),
             role::Output::Answer(id, answer) => Output::Answer { id, answer },
             role::Output::Settle => Output::Settle,
+            role::Output::SettleNow => Output::SettleNow,
+            role::Output::Alarm(text) => Output::Alarm(text),
             role::Output::NeedsFacts(from) => Output::NeedsFacts { from },
         });
     }

@@ -104,6 +104,8 @@ pub struct Roles {
     crashes: VecDeque<(Instant, String)>,
     /// No yield before.
     yields_from: Option<Instant>,
+    /// Why a primary whose disk failed still is one, as it was last said.
+    kept_because: Option<String>,
     orders: VecDeque<Open>,
     numbers: u64,
     out: VecDeque<Output>,
@@ -133,6 +135,7 @@ impl Roles {
             pause,
             crashes: VecDeque::new(),
             yields_from: None,
+            kept_because: None,
             orders: VecDeque::new(),
             numbers: 0,
             out: VecDeque::new(),
@@ -261,6 +264,7 @@ impl Roles {
             lease::Output::Unanswered => self.unanswered(),
             lease::Output::Vacant(vacancy) => self.vacant(now, vacancy),
             lease::Output::Released { from, end, .. } => self.released(now, from, end),
+            lease::Output::ReleaseStored { epoch } => self.release_stored(epoch),
             lease::Output::Follow { node, .. } => self.follow(node),
             lease::Output::Send { .. }
             | lease::Output::Persist { .. }
@@ -303,7 +307,12 @@ impl Roles {
         self.out.push_back(Output::Lease(lease::Input::Release(End::Unused)));
         self.turn(State::Backup { rests_until: Some(now + FACTS_WAIT) });
         let reason = self.behind_text();
+        self.promotion_failed(reason.clone());
         self.refuse_promotion(vec![reason], true);
+    }
+
+    fn promotion_failed(&mut self, why: String) {
+        self.event(Event::PromotionFailed { epoch: self.view.vote.promised, why });
     }
 
     fn taken_over(&mut self) {

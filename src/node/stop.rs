@@ -28,7 +28,7 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(3);
 /// Calls are ended and ports un-registered within this time.
 const END_WITHIN: Duration = Duration::from_secs(3);
 /// The last facts are shipped and the role given up within this time.
-const RELEASE_WITHIN: Duration = Duration::from_secs(4);
+const RELEASE_WITHIN: Duration = Duration::from_secs(6);
 
 /// Life of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +120,12 @@ impl Node {
                 self.end_calls(now);
             }
             (Phase::HandingOver { .. }, Answer::Unknown) => self.end_calls(now),
-            (Phase::Releasing { .. }, _) => self.stopped(),
+            (Phase::Releasing { .. }, answer) => {
+                if let Answer::Refused { reasons, .. } = answer {
+                    warn!(reasons = reasons.join("; "), "the role is given up");
+                }
+                self.stopped();
+            }
             _ => {}
         }
     }

@@ -38,8 +38,8 @@ impl Alone {
 
     /// Another epoch, or the lease is lost: the right to go on alone ends.
     pub fn new_epoch(&mut self) {
-        if self.witness && !mutant(Mutant::InheritSolo) {
-            self.state = State::Together { noted: true };
+        if !mutant(Mutant::InheritSolo) {
+            self.state = State::Together { noted: self.witness };
         }
     }
 

@@ -83,13 +83,15 @@ impl FactShip {
         heard && partner.caught_up.is_some() && self.writing.is_empty()
     }
 
+    /// Whether this node has the lease, and every fact that was acknowledged before. Of any other
+    /// node nobody would know that it has what nobody else has.
+    fn may_go_alone(&self) -> bool {
+        let holds = self.held.is_some_and(|held| held.facts_of.is_none());
+        holds && self.site.profile != ClusterProfile::Single
+    }
+
     pub(super) fn reconsider(&mut self, now: Instant) {
-        let may = match self.site.profile {
-            ClusterProfile::Single => false,
-            ClusterProfile::Pair => true,
-            ClusterProfile::Trio => self.held.is_some_and(|held| held.facts_of.is_none()),
-        };
-        if !may || self.failed {
+        if !self.may_go_alone() || self.failed {
             return;
         }
         let stalled = self.stalled_since();
@@ -105,16 +107,13 @@ impl FactShip {
     /// When the oldest fact has waited for long enough to go on alone. Never, when nothing can be
     /// written here: nobody would act on that deadline, and it would stay in the past.
     pub(super) fn alone_at(&self) -> Option<Instant> {
-        if self.failed {
+        if self.failed || !self.may_go_alone() {
             return None;
         }
         let since = self.stalled_since().filter(|_| self.alone.counts_on_others())?;
         match self.site.profile {
             ClusterProfile::Single => None,
-            ClusterProfile::Trio => {
-                let held = self.held.filter(|held| held.facts_of.is_none());
-                held.map(|_| since + alone::SOLO_AFTER)
-            }
+            ClusterProfile::Trio => Some(since + alone::SOLO_AFTER),
             ClusterProfile::Pair => {
                 let silent = self.other().and_then(Partner::down_since);
                 Some(silent.map_or(since, |down| since.min(down)) + self.site.solo_after)

@@ -54,6 +54,7 @@ impl FactShip {
             Content::Ask => {
                 let lanes = self.lanes.marks(|lane| self.partners[index].wants(lane.stream));
                 self.say(index, Content::Marks { all: true, lanes });
+                self.partners[index].hurry(now);
             }
             Content::Marks { all, lanes } => self.marks(now, index, (all, message.epoch), lanes),
             Content::Facts(facts) => self.facts(index, facts),

@@ -98,6 +98,10 @@ impl Bench {
         token
     }
 
+    fn tells_all(&mut self, node: NodeId, lanes: Vec<(Lane, u64)>) {
+        self.hears(node, Content::Marks { all: true, lanes });
+    }
+
     fn tells(&mut self, node: NodeId, lane: Lane, mark: u64) {
         self.hears(node, Content::Marks { all: false, lanes: vec![(lane, mark)] });
     }
@@ -147,9 +151,11 @@ fn a_single_node_acknowledges_what_is_durable() {
 }
 
 #[test]
-fn a_pair_acknowledges_what_is_durable_on_both_and_after_a_silence_what_it_has_itself() {
+fn a_pair_acknowledges_what_is_durable_on_both_and_after_a_silence_what_its_holder_has() {
     let mut a = Bench::new(ClusterProfile::Pair, &[]);
     a.up(B);
+    a.input(Input::Held { epoch: Epoch(1), facts_of: None });
+    a.tells_all(B, Vec::new());
     let both = a.durable(cdr());
     assert_eq!(a.acknowledged(), []);
     a.tells(B, CALLS, 1);
@@ -179,6 +185,62 @@ fn a_pair_acknowledges_what_is_durable_on_both_and_after_a_silence_what_it_has_i
     a.tells(B, CALLS, 3);
     assert!(a.outputs().contains(&Output::Alone(false)));
     assert_eq!((a.ship.status().alone, a.ship.status().peers[0].unshipped), (false, Some(0)));
+}
+
+#[test]
+fn who_does_not_hold_in_a_pair_never_goes_on_alone_and_who_lost_the_lease_ends_it() {
+    let mut b = Bench::new(ClusterProfile::Pair, &[]);
+    b.up(B);
+    b.input(Input::Down(B));
+    let token = b.durable(audit());
+    b.pass(60_000);
+    assert_eq!((b.acknowledged(), b.ship.poll_timeout()), (vec![], None));
+    b.input(Input::Held { epoch: Epoch(1), facts_of: None });
+    assert_eq!(b.acknowledged(), [(token, true)], "it has waited for long enough");
+    b.input(Input::Lost);
+    b.durable(audit());
+    b.pass(60_000);
+    assert_eq!(b.acknowledged(), []);
+    assert!(!b.ship.status().alone);
+}
+
+#[test]
+fn whoever_asks_what_is_here_gets_at_once_what_it_lacks_of_others() {
+    let mut w = Bench::new(ClusterProfile::Trio, &[]);
+    w.up(W);
+    let theirs = lane(B, 3, Stream::Control);
+    w.up(B);
+    w.hears(B, Content::Facts(vec![fact(theirs, 1, 0)]));
+    w.input(Input::Persisted(Ticket(1)));
+    let read = Output::Read { lane: theirs, after: 0, max: BATCH_MAX };
+    assert!(!w.outputs().contains(&read), "its writer has most likely sent it");
+    w.said += 1;
+    w.hears(W, Content::Ask);
+    assert!(w.outputs().contains(&read));
+}
+
+#[test]
+fn a_fact_that_is_not_taken_is_not_told_as_stored() {
+    let mut a = Bench::new(ClusterProfile::Pair, &[]);
+    a.input(Input::Epoch(Epoch(9)));
+    a.up(B);
+    let theirs = lane(B, 1, Stream::Calls);
+    let marks = |a: &mut Bench| {
+        let told = a.outputs().into_iter().filter_map(|output| match output {
+            Output::Send {
+                message: Message { content: Content::Marks { lanes, .. }, .. }, ..
+            } => Some(lanes),
+            _ => None,
+        });
+        told.flatten().collect::<Vec<_>>()
+    };
+    a.outputs();
+    a.hears(B, Content::Facts(vec![fact(theirs, 2, 1)]));
+    assert_eq!(marks(&mut a), [(theirs, 0)], "it does not follow");
+    a.hears(B, Content::Facts(vec![fact(theirs, 1, 1), fact(theirs, 2, 1)]));
+    assert_eq!(marks(&mut a), [(theirs, 0)], "ordered, not durable");
+    a.input(Input::Persisted(Ticket(1)));
+    assert_eq!(marks(&mut a), [(theirs, 1)]);
 }
 
 #[test]
@@ -261,6 +323,7 @@ fn a_store_that_has_failed_acknowledges_nothing_to_anybody() {
 #[test]
 fn a_store_that_has_failed_leaves_no_deadline_that_nobody_meets() {
     let mut a = Bench::new(ClusterProfile::Pair, &[]);
+    a.input(Input::Held { epoch: Epoch(1), facts_of: None });
     a.input(Input::Down(B));
     a.durable(cdr());
     assert!(a.ship.poll_timeout().is_some(), "the fact waits to go on alone");

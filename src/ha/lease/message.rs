@@ -62,6 +62,11 @@ pub enum Message {
         /// How it ended.
         end: End,
     },
+    /// The release of this epoch is on the sender's disk: it needs nobody's word to take over.
+    ReleaseStored {
+        /// Which.
+        epoch: Epoch,
+    },
     /// To the witness: note that I acknowledge facts alone, or that I do so no more.
     Solo {
         /// Mine.
@@ -92,6 +97,7 @@ impl Message {
             | Self::Ask { epoch, .. }
             | Self::Told { epoch, .. }
             | Self::Release { epoch, .. }
+            | Self::ReleaseStored { epoch }
             | Self::Solo { epoch, .. }
             | Self::SoloDone { epoch, .. } => epoch,
         }

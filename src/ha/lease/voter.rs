@@ -24,8 +24,8 @@ enum After {
     Grant,
     /// The witness confirms a mark.
     Confirm(NodeId, Message),
-    /// The other one's release lasts: the lease is free.
-    Free,
+    /// The release of this one's epoch lasts: the lease is free.
+    Free(NodeId),
     /// Nothing here; whoever ordered it watches the ticket.
     Nothing,
 }
@@ -213,7 +213,10 @@ impl Voter {
                 }
                 After::Grant | After::Nothing => {}
                 After::Confirm(to, message) => out.send(to, message),
-                After::Free => out.push(Output::Vacant(Vacancy::Released)),
+                After::Free(by) => {
+                    out.send(by, Message::ReleaseStored { epoch: write.promised });
+                    out.push(Output::Vacant(Vacancy::Released));
+                }
             }
         }
     }
@@ -271,25 +274,30 @@ impl Voter {
         if !current || self.vote.holder != Some(from) {
             return false;
         }
-        self.free(site, out);
+        self.free(site, from, out);
         true
     }
 
     /// The other one of a pair has held an epoch that this voter never heard of, and gave it up.
-    pub(super) fn released_unheard(&mut self, site: &Site, epoch: Epoch, out: &mut Outbox) {
+    pub(super) fn released_unheard(
+        &mut self,
+        site: &Site,
+        (from, epoch): (NodeId, Epoch),
+        out: &mut Outbox,
+    ) {
         self.vote.promised = epoch;
         self.heard = 0;
-        self.free(site, out);
+        self.free(site, from, out);
     }
 
-    fn free(&mut self, site: &Site, out: &mut Outbox) {
+    fn free(&mut self, site: &Site, from: NodeId, out: &mut Outbox) {
         self.pending = None;
         self.live = None;
         self.vote.holder = None;
         if site.mode() == Mode::Pair && !self.full(false) {
             // In the same write: until it is known to have them, it lacks facts of the other one.
             self.vote.behind = !site.other_pbx;
-            self.write(After::Free, out);
+            self.write(After::Free(from), out);
         }
     }
 

@@ -3,9 +3,9 @@
 //! It goes on serving while it asks and while it ships what it acknowledged; the release is the
 //! last step, and names the successor, which takes the role whatever its policy says.
 
-use super::{Answer, Message, Open, Output, Roles, State};
+use super::{Answer, Message, Mode, Open, Output, Roles, State};
 use crate::ha::lease::{self, End};
-use crate::ids::NodeId;
+use crate::ids::{Epoch, NodeId};
 use crate::store::Lane;
 use crate::timers::{Duration, Instant};
 
@@ -14,6 +14,9 @@ const PREPARE_WAIT: Duration = Duration::from_secs(2);
 
 /// What was acknowledged is shipped within this time, or the switch is off.
 const SETTLE_WAIT: Duration = Duration::from_secs(3);
+
+/// The other node of a pair has stored a release within this time.
+const STORED_WAIT: Duration = Duration::from_secs(2);
 
 /// A successor has so long to take the role; its old holder leaves it alone meanwhile.
 pub(super) const SUCCESSOR_WAIT: Duration = Duration::from_secs(5);
@@ -121,8 +124,39 @@ impl Roles {
         if to.is_some() {
             self.turn(State::Backup { rests_until: Some(now + SUCCESSOR_WAIT) });
         } else {
+            let State::Primary { epoch, .. } = self.state else { return };
             self.turn(State::Fenced { sent_away: true });
-            self.close_orders(Open::leaves, &Answer::Done);
+            self.await_stored(now, epoch);
+        }
+    }
+
+    /// A voter forgets a lease by itself. The other node of a pair does not: until it has stored
+    /// the release, only force promotes it, and whoever ordered this must know.
+    fn await_stored(&mut self, now: Instant, epoch: Epoch) {
+        if self.mode() != Mode::Pair || self.settings.site.other_pbx {
+            return self.close_orders(Open::leaves, &Answer::Done);
+        }
+        for open in self.orders.iter_mut().filter(|open| open.leaves()) {
+            open.awaits_stored(epoch, now + STORED_WAIT);
+        }
+    }
+
+    /// The other node needs nobody's word to take over.
+    pub(super) fn release_stored(&mut self, epoch: Epoch) {
+        self.close_orders(|open| open.is_stored(epoch), &Answer::Done);
+    }
+
+    /// The other node did not say so in time, or is not there.
+    pub(super) fn expire_stored(&mut self, now: Instant) {
+        if self.orders.iter().any(|open| open.is_unstored(now)) {
+            let name = self.other().map_or_else(String::new, |other| self.name(other));
+            let text = format!(
+                "this node gave its role up, but {name} has not said that it stored that: to \
+                 promote {name} may need --force"
+            );
+            self.out.push_back(Output::Alarm(text.clone()));
+            let answer = Answer::Refused { reasons: vec![text], may_force: false };
+            self.close_orders(|open| open.is_unstored(now), &answer);
         }
     }
 
@@ -141,7 +175,13 @@ impl Roles {
                 self.stay(now, vec![reason.to_owned()]);
             }
             Leaving::Asked { to, .. } => self.settle(now, Some(to), true),
-            Leaving::Settling { to, .. } => self.leave(now, to, Vec::new()),
+            Leaving::Settling { to, forced, .. } => {
+                let give_up_at = now + SETTLE_WAIT;
+                if let Some(leaving) = self.leaving() {
+                    *leaving = Some(Leaving::Settling { to, forced, give_up_at });
+                }
+                self.out.push_back(Output::SettleNow);
+            }
         }
     }
 
@@ -150,22 +190,44 @@ impl Roles {
         let leaving = self.leaving().and_then(Option::take);
         if matches!(leaving, Some(Leaving::Asked { yields: true, .. })) {
             self.yields_from = Some(now + YIELD_RETRY);
+            self.keep_role(reasons.join("; "));
         }
         let answer = Answer::Refused { reasons, may_force: true };
         self.close_orders(Open::leaves, &answer);
     }
 
-    /// A primary that cannot reach the PBX, or whose disk failed, serves nobody: the other one does
-    /// it, if it can.
+    /// A primary that cannot reach the PBX serves nobody, and one whose disk failed acknowledges
+    /// nothing: the other one does it, if it can. Without a PBX that takes one who says that it
+    /// reaches it; a disk that failed is no matter of the PBX, and who is asked knows better.
     pub(super) fn yield_if_useless(&mut self, now: Instant) {
-        let useless = self.pbx == Some(false) || self.store_failed;
-        let Some(to) = self.other().filter(|&to| useless && self.is_up(to)) else { return };
+        let Some(to) = self.other() else { return };
         let reaches = self.peers.get(&to).is_some_and(|peer| peer.pbx == Some(true));
-        let rests = self.yields_from.is_some_and(|at| now < at);
-        if !reaches || rests || self.pause.on {
+        let useless = self.store_failed || (self.pbx == Some(false) && reaches);
+        if !useless || self.yields_from.is_some_and(|at| now < at) {
             return;
+        }
+        if let Some(why) = self.no_yield(to) {
+            return self.keep_role(why);
         }
         self.yields_from = Some(now + YIELD_PAUSE);
         self.ask_successor(now, to, false, true);
+    }
+
+    fn no_yield(&self, to: NodeId) -> Option<String> {
+        let name = self.name(to);
+        if self.pause.on {
+            return Some(format!("automatic promotion is paused: `resume`, or switch to {name}"));
+        }
+        (!self.is_up(to)).then(|| format!("{name} is not heard: start it, or see to the link"))
+    }
+
+    /// Somebody must act on a disk that failed; said once for each reason.
+    fn keep_role(&mut self, why: String) {
+        if !self.store_failed || self.kept_because.as_ref() == Some(&why) {
+            return;
+        }
+        let text = format!("{}, and it keeps the role of primary: {why}", self.store_text());
+        self.out.push_back(Output::Alarm(text));
+        self.kept_because = Some(why);
     }
 }

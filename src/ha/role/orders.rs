@@ -2,7 +2,7 @@
 
 use super::{Answer, Message, Mode, Order, Output, Pause, Roles, State};
 use crate::ha::lease;
-use crate::ids::{NodeId, RequestId};
+use crate::ids::{Epoch, NodeId, RequestId};
 use crate::timers::{Duration, Instant};
 
 /// An order that led to nothing in this time is answered all the same: as unknown.
@@ -25,6 +25,8 @@ enum Awaits {
     Promotion,
     /// Another node serves; `None`: this one has given its role up.
     Successor(Option<NodeId>),
+    /// The other node has stored that this one gave this epoch up.
+    Stored(Epoch),
     /// Another node answers.
     Answer(NodeId, u64),
     /// Another node hands its role over; then this node serves.
@@ -46,6 +48,18 @@ impl Open {
 
     pub(super) fn leaves(&self) -> bool {
         matches!(self.awaits, Awaits::Successor(_))
+    }
+
+    pub(super) fn awaits_stored(&mut self, epoch: Epoch, give_up_at: Instant) {
+        (self.awaits, self.give_up_at) = (Awaits::Stored(epoch), give_up_at);
+    }
+
+    pub(super) fn is_stored(&self, epoch: Epoch) -> bool {
+        self.awaits == Awaits::Stored(epoch)
+    }
+
+    pub(super) fn is_unstored(&self, now: Instant) -> bool {
+        matches!(self.awaits, Awaits::Stored(_)) && now >= self.give_up_at
     }
 
     pub(super) fn leaves_to(&self, node: NodeId) -> bool {
@@ -342,8 +356,10 @@ impl Roles {
             self.out.push_back(Output::Lease(lease::Input::Release(lease::End::Unused)));
             self.turn(State::Backup { rests_until: None });
             let text = "too few voters answered: start the other node or the witness, or force it";
+            self.promotion_failed(text.to_owned());
             self.refuse_promotion(vec![text.to_owned()], true);
         }
+        self.expire_stored(now);
         self.close_orders(late, &Answer::Unknown);
     }
 }

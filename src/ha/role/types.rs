@@ -152,7 +152,8 @@ pub enum Input {
     Received(NodeId, Message),
     /// Somebody wants something.
     Order(RequestId, Order),
-    /// The answer to `Settle`: what was acknowledged is at the other node, up to these counters.
+    /// The answer to `Settle`: what was acknowledged, up to these counters, is at the other node;
+    /// or to `SettleNow`, wherever it is.
     Settled(Vec<(Lane, u64)>),
     /// The answer to `NeedsFacts`.
     FactsPulled,
@@ -183,6 +184,10 @@ pub enum Output {
     Answer(RequestId, Answer),
     /// Take no new calls and ship what was acknowledged; `Settled` answers.
     Settle,
+    /// There is no more time for that; `Settled` answers at once.
+    SettleNow,
+    /// A person must act; in one sentence.
+    Alarm(String),
     /// Fetch every fact of this node; `FactsPulled` answers, at once if they are here.
     NeedsFacts(NodeId),
 }

@@ -12,7 +12,7 @@ use crate::ha::member::{Input, Member, Output};
 use crate::ha::peer::Event as Link;
 use crate::ha::role::{Answer, Order};
 use crate::ids::{Epoch, NodeId, RequestId, Rng};
-use crate::store::{Action, Audit, Body, Fact, Lane, Loaded, Record, Vote, Who};
+use crate::store::{Action, Audit, Body, Fact, Lane, Loaded, Record, Ticket, Vote, Who};
 use crate::timers::{Duration, Instant};
 
 const A: NodeId = NodeId(0);
@@ -28,6 +28,9 @@ struct Machine {
     facts: Vec<Fact>,
     answers: Vec<Answer>,
     acknowledged: usize,
+    /// Its disk takes everything and answers nothing.
+    stuck: bool,
+    unanswered: Option<Ticket>,
 }
 
 impl Machine {
@@ -139,7 +142,11 @@ impl Pair {
         match output {
             Output::Persist { ticket, record } => {
                 machine.write(record);
-                self.input(id, Input::Persisted(ticket));
+                if machine.stuck {
+                    machine.unanswered = Some(ticket);
+                } else {
+                    self.input(id, Input::Persisted(ticket));
+                }
             }
             Output::Send { to, message } if linked => {
                 let event = Link::Message { epoch: Epoch(0), message };
@@ -167,6 +174,14 @@ impl Pair {
                 }
             }
             self.settle();
+        }
+    }
+
+    fn unstick(&mut self, id: NodeId) {
+        let machine = self.machine(id);
+        machine.stuck = false;
+        if let Some(ticket) = machine.unanswered.take() {
+            self.input(id, Input::Persisted(ticket));
         }
     }
 
@@ -292,4 +307,44 @@ fn a_backup_that_may_lack_acknowledged_facts_waits_for_them_or_for_force() {
     assert!([pair.role(A), pair.role(B)].iter().flatten().any(|role| role.acts()));
     assert_eq!(pair.machine(B).facts.len(), 1);
     assert!(!pair.machine(B).vote.behind);
+}
+
+#[test]
+fn a_release_is_done_when_the_other_node_has_stored_it() {
+    let mut pair = Pair::new();
+    pair.machine(B).stuck = true;
+    pair.input(A, Input::Order { id: RequestId(1), order: Order::Release });
+    pair.run(1_000);
+    assert_eq!(pair.machine(A).answers, [], "B's disk has not answered");
+    pair.unstick(B);
+    pair.run(100);
+    assert_eq!(pair.machine(A).answers.pop(), Some(Answer::Done));
+}
+
+#[test]
+fn a_release_that_nobody_stored_says_that_force_may_be_needed() {
+    let mut pair = Pair::new();
+    pair.cut();
+    let answer = pair.order(A, Order::Release);
+    let Some(Answer::Refused { reasons, .. }) = answer else { panic!("{answer:?}") };
+    assert!(reasons[0].contains("may need --force"), "{reasons:?}");
+    assert_eq!(pair.role(A), Some(Role::Fenced), "it gave its role up all the same");
+}
+
+#[test]
+fn a_release_for_which_there_was_no_time_to_ship_says_how_far_acknowledged_facts_go() {
+    let mut pair = Pair::new();
+    pair.append(A);
+    pair.run(1_000);
+    assert_eq!(pair.machine(A).acknowledged, 1);
+    pair.machine(B).stuck = true;
+    pair.append(A);
+    pair.input(A, Input::Order { id: RequestId(1), order: Order::Release });
+    pair.run(4_000);
+    assert_eq!(pair.machine(A).acknowledged, 1, "the second one waits for B");
+    pair.kill(A);
+    pair.unstick(B);
+    pair.run(1_000);
+    assert!(!pair.machine(B).vote.behind, "B has all that A acknowledged");
+    assert!(pair.role(B).is_some_and(Role::acts), "{}", pair.why(B));
 }

@@ -75,6 +75,7 @@ pub struct Node {
     pub acted: Option<Epoch>,
     pub events: Vec<Event>,
     pub answers: Vec<(RequestId, Answer)>,
+    pub alarms: Vec<String>,
 }
 
 /// What may go wrong on the network and on the disks.
@@ -144,6 +145,7 @@ impl World {
             acted: None,
             events: Vec::new(),
             answers: Vec::new(),
+            alarms: Vec::new(),
         };
         let nodes = all.into_iter().map(|id| (id, node(&mut rng))).collect();
         Self {
@@ -359,6 +361,8 @@ impl World {
             }
             Output::Event(event) => self.node(id).events.push(event),
             Output::Answer { id: request, answer } => self.node(id).answers.push((request, answer)),
+            Output::SettleNow => self.input(id, Input::Settled(Vec::new())),
+            Output::Alarm(text) => self.node(id).alarms.push(text),
             Output::Settle => self.later(1_000, Happening::Settled { node: id, boot }),
             Output::NeedsFacts { .. } => self.pull(id),
             Output::Solo { on, epoch } => {

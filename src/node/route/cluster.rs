@@ -6,7 +6,7 @@
 
 use tracing::{info, warn};
 
-use crate::config::PortKind;
+use crate::config::{ClusterProfile, PortKind};
 use crate::ha::fact_ship::{self, Token};
 use crate::ha::peer::{self, Beat};
 use crate::ha::role::{Answer, Event, Order};
@@ -257,7 +257,7 @@ impl Node {
     // ---- Orders --------------------------------------------------------------------------------
 
     /// Somebody wants another role. The record of a promotion is stored on two nodes first; one by
-    /// force cannot wait for that.
+    /// force cannot wait for that, nor one in a pair whose other node has released and is gone.
     pub(in crate::node) fn role_order(&mut self, now: Instant, ordered: RoleOrder) {
         let RoleOrder { id, who, order } = ordered;
         if self.member.is_none() {
@@ -270,7 +270,7 @@ impl Node {
         if self.role_orders.len() >= ROLE_ORDERS_MAX {
             return self.refuse_role(now, id, "too many orders wait: try again in a moment");
         }
-        let waits = matches!(order, Order::Promote { forced: None, .. });
+        let waits = matches!(order, Order::Promote { forced: None, .. }) && self.has_a_second();
         let token = waits.then(|| self.append_audit(now, who.clone(), &order, Ok(())));
         let give_up_at = waits.then_some(now + AUDIT_WAIT);
         let go = (!waits).then(|| order.clone());
@@ -278,6 +278,13 @@ impl Node {
         if let Some(order) = go {
             self.member_input(now, member::Input::Order { id, order });
         }
+    }
+
+    /// Whether a record may get to another node: that of a pair is heard.
+    fn has_a_second(&self) -> bool {
+        let pair = self.config.cluster.profile == ClusterProfile::Pair;
+        let peers = self.member.as_ref().map(|member| member.peers());
+        !pair || peers.is_some_and(|peers| peers.values().any(|peer| peer.up))
     }
 
     fn refuse_role(&mut self, now: Instant, id: RequestId, why: &str) {

@@ -66,8 +66,11 @@ fn a_release_is_proof_once_it_is_stored() {
     cluster.said(B);
     cluster.input(A, orderly());
     assert!(!cluster.said(B).contains(&Output::Vacant(Vacancy::Released)));
+    let stored = Output::ReleaseStored { epoch: Epoch(1) };
+    assert!(!cluster.said(A).contains(&stored));
     cluster.stuck.clear();
     cluster.settle();
+    assert!(cluster.said(A).contains(&stored));
     assert!(cluster.said(B).contains(&Output::Vacant(Vacancy::Released)));
     cluster.kill(A);
     cluster.input(B, Input::Acquire);

@@ -2,7 +2,7 @@
 
 use super::super::world::{A, B, W};
 use super::{cut, down, events, force, order, promote, reasons, switch, trio, until_primary, why};
-use crate::ha::role::{Answer, Order};
+use crate::ha::role::{Answer, Event, Order};
 use crate::ha::{Input, Role};
 
 #[test]
@@ -137,6 +137,8 @@ fn a_promotion_without_a_majority_is_refused_and_called_off() {
     world.run(16_000);
     let answer = world.answer(B, request).cloned();
     assert!(reasons(answer).contains("too few voters answered"));
+    let failed = |event: &&Event| matches!(event, Event::PromotionFailed { .. });
+    assert_eq!(events(&world, B).iter().filter(failed).count(), 1);
     world.input(B, Input::Behind); // Nothing automatic shall hide what is left of the order.
     world.start(W);
     world.run(5_000);

@@ -1,6 +1,6 @@
 //! What nodes do by themselves when the primary goes.
 
-use super::super::world::{A, B, W};
+use super::super::world::{A, B, W, World};
 use super::{cut, down, events, order, promote, trio, until_primary, why};
 use crate::config::Promotion;
 use crate::ha::role::{Answer, Event, Order};
@@ -240,6 +240,54 @@ fn a_primary_whose_disk_failed_hands_over() {
     let mut world = trio();
     world.input(A, Input::StoreFailed);
     until_primary(&mut world, B, 1_000);
+}
+
+#[test]
+fn a_disk_that_failed_asks_for_no_word_about_the_pbx() {
+    for reaches in [None, Some(true)] {
+        let mut world = trio();
+        world.node(B).pbx = None;
+        world.run(200);
+        if let Some(reaches) = reaches {
+            world.input(A, Input::Pbx(reaches));
+        }
+        world.input(A, Input::StoreFailed);
+        until_primary(&mut world, B, 1_000);
+    }
+}
+
+#[test]
+fn a_primary_whose_disk_failed_and_that_cannot_hand_over_says_once_who_must_act() {
+    let said = |prepare: fn(&mut World)| {
+        let mut world = trio();
+        prepare(&mut world);
+        world.run(1_000);
+        world.input(A, Input::StoreFailed);
+        world.run(60_000);
+        assert_eq!(world.primaries(), [A]);
+        world.node(A).alarms.clone()
+    };
+    let paused = said(|world| {
+        world.order(A, Order::Pause);
+    });
+    assert!(paused.len() == 1 && paused[0].contains("`resume`, or switch to b"), "{paused:?}");
+    let lost = said(|world| world.crash(B, false, ""));
+    assert!(lost.len() == 1 && lost[0].contains("b is not heard: start it"), "{lost:?}");
+    let unfit = said(|world| world.input(B, Input::Against(vec!["port 7: no password".into()])));
+    assert!(unfit.len() == 1 && unfit[0].contains("port 7: no password"), "{unfit:?}");
+}
+
+#[test]
+fn a_candidate_that_cannot_get_the_facts_says_that_its_promotion_failed() {
+    let mut world = trio();
+    cut(&mut world, A, B);
+    world.run(2_000);
+    world.crash(A, false, "");
+    world.run(60_000);
+    let failed = |event: &&Event| matches!(event, Event::PromotionFailed { .. });
+    let told: Vec<_> = events(&world, B).iter().filter(failed).collect();
+    let [Event::PromotionFailed { why, .. }] = told[..] else { panic!("{told:?}") };
+    assert!(why.contains("facts that are not here"), "{why}");
 }
 
 #[test]
