@@ -23,6 +23,10 @@ const SHOWN_MAX: usize = 160;
 pub struct Shared {
     /// The parts, in the order in which they are compared.
     pub parts: Vec<Part>,
+    /// Of a node whose other one serves another PBX: the extensions, runs of numbers by their first
+    /// and last. Two PBXs have none in common: which one a node serves was typed by a person.
+    #[serde(default)]
+    pub elsewhere: Vec<(String, String)>,
 }
 
 /// One thing that must be equal.
@@ -50,6 +54,7 @@ impl Shared {
     /// What this node must have in common with the others.
     pub fn of(config: &Config) -> Self {
         let cluster = &config.cluster;
+        let peer_elsewhere = cluster.data_peer().is_some_and(|peer| cluster.other_pbx(peer.id));
         let mut parts = vec![
             Part::new("cluster.id", &cluster.id),
             Part::new("cluster.profile", cluster.profile.name()),
@@ -60,13 +65,24 @@ impl Shared {
         ];
         if !cluster.is_witness() {
             // Nodes at different PBXs, or with devices of their own, have other extensions.
-            if comparable(config) {
+            if cluster.takeover != Takeover::DualDevices && !peer_elsewhere {
                 parts.push(Part::new("extensions", &extensions(config)));
             }
             let names: Vec<_> = config.applications.keys().map(String::as_str).collect();
             parts.push(Part::new("applications", &names.join(", ")));
         }
-        Self { parts }
+        let apart = peer_elsewhere && !cluster.is_witness();
+        Self { parts, elsewhere: if apart { runs(config) } else { Vec::new() } }
+    }
+
+    /// An extension that this node and `other` both have, each at a PBX of its own as it says.
+    pub fn at_both(&self, other: &Self) -> Option<&str> {
+        // In runs all numbers are equally long, so that they compare as texts.
+        let meet = |(first, last): &(String, String), theirs: &(String, String)| {
+            first.len() == theirs.0.len() && *first <= theirs.1 && theirs.0 <= *last
+        };
+        let found = |ours: &&(String, String)| other.elsewhere.iter().any(|run| meet(ours, run));
+        self.elsewhere.iter().find(found).map(|(first, _)| first.as_str())
     }
 
     /// The short SHA-256 of all parts, for `status`.
@@ -122,25 +138,23 @@ fn promotion(promotion: Promotion) -> String {
     }
 }
 
-fn comparable(config: &Config) -> bool {
-    let cluster = &config.cluster;
-    let peer_elsewhere = cluster.data_peer().is_some_and(|peer| cluster.other_pbx(peer.id));
-    cluster.takeover != Takeover::DualDevices && !peer_elsewhere
-}
-
 /// The extensions in their order, runs of numbers as a range.
 fn extensions(config: &Config) -> String {
-    let mut runs: Vec<(&str, &str)> = Vec::new();
+    let run = |(first, last): &(String, String)| {
+        if first == last { first.clone() } else { format!("{first}-{last}") }
+    };
+    runs(config).iter().map(run).collect::<Vec<_>>().join(", ")
+}
+
+fn runs(config: &Config) -> Vec<(String, String)> {
+    let mut runs: Vec<(String, String)> = Vec::new();
     for port in config.pool_ports() {
         match runs.last_mut() {
-            Some((_, last)) if follows(last, &port.extension) => *last = &port.extension,
-            _ => runs.push((&port.extension, &port.extension)),
+            Some((_, last)) if follows(last, &port.extension) => last.clone_from(&port.extension),
+            _ => runs.push((port.extension.clone(), port.extension.clone())),
         }
     }
-    let run = |(first, last): &(&str, &str)| {
-        if first == last { (*first).to_owned() } else { format!("{first}-{last}") }
-    };
-    runs.iter().map(run).collect::<Vec<_>>().join(", ")
+    runs
 }
 
 fn follows(last: &str, next: &str) -> bool {

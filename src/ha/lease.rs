@@ -78,6 +78,9 @@ pub enum Input {
     FactsHere,
     /// Facts may exist elsewhere that are not here.
     Behind,
+    /// Whether the other node of a pair serves another PBX: only then it needs no proof. What is
+    /// held stays so, whatever it was taken by.
+    OtherPbx(bool),
 }
 
 /// What comes of it.
@@ -216,6 +219,7 @@ impl Lease {
             Input::Solo(on) => self.solo(now, on),
             Input::FactsHere => self.facts_here(),
             Input::Behind => self.voter.set_behind(true, &mut self.out),
+            Input::OtherPbx(other) => self.site.other_pbx = other,
         }
         self.watch(now);
     }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::fact_ship::{self, FactShip, Token};
-use super::peer::{self, Beat};
+use super::peer::{self, Beat, Refusal};
 use super::role::{Answer, Event, Order, Settings};
 use super::{Ha, Role};
 use crate::config::{Cluster, ClusterProfile, MemberRole};
@@ -264,14 +264,21 @@ impl<C> Member<C> {
         match event {
             peer::Event::Up { build, .. } => {
                 (peer.up, peer.build, peer.heard_at) = (true, build, Some(now));
+                if self.is_data(node) {
+                    let other = self.cluster.other_pbx(node);
+                    self.ha.handle_input(now, super::Input::OtherPbx(other));
+                }
                 self.ha.handle_input(now, super::Input::Up(node));
                 self.facts(now, fact_ship::Input::Up(node));
                 if self.is_data(node) {
                     self.out.push_back(Output::CallsWanted);
                 }
             }
-            peer::Event::Down { .. } => {
+            peer::Event::Down { why } => {
                 peer.up = false;
+                if matches!(why, Some(Refusal::SamePbx { .. })) {
+                    self.ha.handle_input(now, super::Input::OtherPbx(false));
+                }
                 self.ha.handle_input(now, super::Input::Down(node));
                 self.facts(now, fact_ship::Input::Down(node));
             }

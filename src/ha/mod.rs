@@ -102,6 +102,8 @@ pub enum Input {
     Crashed(String),
     /// A node of a higher epoch was met at the PBX.
     Outranked(Epoch),
+    /// Whether the other node of a pair serves another PBX, by its extensions too.
+    OtherPbx(bool),
 }
 
 /// What comes of it.
@@ -226,6 +228,10 @@ impl Ha {
             Input::TakenOver => self.tell(now, role::Input::TakenOver),
             Input::Crashed(cause) => self.tell(now, role::Input::Crashed(cause)),
             Input::Outranked(epoch) => self.tell(now, role::Input::Outranked(epoch)),
+            Input::OtherPbx(other) => {
+                self.lease.handle_input(now, lease::Input::OtherPbx(other));
+                self.tell(now, role::Input::OtherPbx(other));
+            }
         }
         self.pump(now);
     }
@@ -356,6 +362,11 @@ impl Ha {
     /// Highest epoch that this node has heard of.
     pub const fn epoch(&self) -> Epoch {
         self.lease.known()
+    }
+
+    /// Whether the other node of a pair serves another PBX, so that it needs no proof.
+    pub const fn other_pbx(&self) -> bool {
+        self.roles.other_pbx()
     }
 
     /// Whether automatic promotion is paused.

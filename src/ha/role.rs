@@ -167,6 +167,7 @@ impl Roles {
             Input::Crashed(cause) => self.crashed(now, cause),
             Input::StoreFailed => self.store_failed = true,
             Input::Outranked(epoch) => self.outranked(epoch),
+            Input::OtherPbx(other) => self.settings.site.other_pbx = other,
         }
         self.decide(now);
     }
@@ -215,6 +216,11 @@ impl Roles {
             State::Primary { epoch, .. } => Role::Primary(epoch),
             State::Fenced { .. } => Role::Fenced,
         }
+    }
+
+    /// Whether the other node of a pair serves another PBX.
+    pub const fn other_pbx(&self) -> bool {
+        self.settings.site.other_pbx
     }
 
     /// Whether automatic promotion is paused.

@@ -15,6 +15,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use portkeeper::ha::role::BOOT_WAIT;
 use portkeeper::stage::node::pause;
 use portkeeper::stage::pbx::PbxNet;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
@@ -67,6 +68,25 @@ impl Trio {
         trio.join("b");
         trio.join("w");
         trio
+    }
+
+    /// Two of the machines as a pair, of which each says that it serves a PBX of its own.
+    fn of_two_pbxs() -> Self {
+        let pair = Self::new("lan");
+        let w = pair.links[2];
+        let witness =
+            format!("[[cluster.nodes]]\nname = \"w\"\nrole = \"witness\"\nlink = \"{w}\"\n");
+        for (name, pbx) in [("a", "one"), ("b", "two")] {
+            let text = pair
+                .configuration(name)
+                .replace("profile = \"trio\"", "profile = \"pair\"")
+                .replace(&witness, "")
+                .replace("[pbx]\n", &format!("[pbx]\nid = \"{pbx}\"\n"))
+                .replace("name = \"a\"\nlink", "name = \"a\"\npbx = \"one\"\nlink")
+                .replace("name = \"b\"\nlink", "name = \"b\"\npbx = \"two\"\nlink");
+            fs::write(pair.at(name).join("pk.toml"), text).expect("written");
+        }
+        pair
     }
 
     /// Machines on which everything runs: `a` is primary, and `b` would take over.
@@ -416,4 +436,25 @@ fn a_node_that_cannot_start_ends_its_supervisor_with_its_own_exit_code() {
     let status = trio.supervisor("a").wait().expect("a child");
     assert_eq!(status.code(), Some(4));
     assert_eq!(trio.processes("a").len(), 1, "once");
+}
+
+#[test]
+fn two_nodes_at_one_pbx_under_two_names_refuse_each_other_and_one_of_them_serves() {
+    let mut pair = Trio::of_two_pbxs();
+    pair.start("a", &[]);
+    pair.role_when("a", |role| role == "primary");
+    pair.start("b", &[]);
+    for name in ["a", "b"] {
+        eventually(&format!("{name} says why"), || {
+            let alarms = pair.status(name)?["alarms"].as_array()?.clone();
+            let says = |alarm: &Value| {
+                alarm["text"].as_str().is_some_and(|text| text.contains("extensions are equal"))
+            };
+            alarms.iter().any(says).then_some(())
+        });
+    }
+    // Longer than a node waits for the first one after its start.
+    pause(BOOT_WAIT + Duration::from_secs(2));
+    let role = |name| pair.cluster(name).expect("it runs")["role"].clone();
+    assert_eq!((role("a"), role("b")), ("primary".into(), "backup".into()));
 }

@@ -29,6 +29,11 @@ pub enum Refusal {
         /// In what, with both values.
         what: String,
     },
+    /// It says that it serves another PBX, and has an extension of ours there.
+    SamePbx {
+        /// The first of them, or of a run in which there is one.
+        extension: String,
+    },
     /// A frame that is older than one before it: it was delayed, or repeated by somebody.
     NotRisen,
     /// It spoke before its hello.
@@ -69,6 +74,7 @@ impl Refusal {
             | Self::OtherVersion { .. }
             | Self::OtherNode { .. }
             | Self::Disagrees { .. }
+            | Self::SamePbx { .. }
             | Self::TheyRefused { .. } => true,
             Self::NotRisen
             | Self::NotGreeted
@@ -104,6 +110,12 @@ impl fmt::Display for Refusal {
             Self::Disagrees { what } => {
                 write!(f, "{what}: whoever keeps the configurations must make them equal")
             }
+            Self::SamePbx { extension } => write!(
+                f,
+                "it says that it serves another PBX, but extensions are equal, from {extension} \
+                 on: whoever wrote `pbx` of [[cluster.nodes]] or the extensions must correct it; \
+                 until then neither node takes over from the other one by itself"
+            ),
             Self::NotRisen => f.write_str("a frame of it was late or came twice"),
             Self::NotGreeted => f.write_str("it spoke before it said who it is"),
             Self::MayNotSay { what } => write!(f, "it sent {what}, which it may not"),

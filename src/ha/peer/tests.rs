@@ -16,7 +16,7 @@ fn identity(me: NodeId, name: &str) -> Identity {
         name: name.to_owned(),
         speaker: Speaker::Node,
         run: 1,
-        shared: Shared { parts: vec![part] },
+        shared: Shared { parts: vec![part], elsewhere: Vec::new() },
         pepper: None,
         timers: Timers { renew: Duration::from_millis(100), lease: Duration::from_millis(600) },
     }
@@ -375,4 +375,40 @@ fn a_peer_with_another_pepper_is_known_and_stays() {
     assert!(greet(Some("1"), Some("2")));
     assert!(!greet(Some("1"), Some("1")));
     assert!(!greet(None, Some("1")) && !greet(Some("1"), None));
+}
+
+/// What becomes of a hello whose sender, as we do, says that it serves a PBX of its own.
+fn apart(ours: &[(&str, &str)], theirs: &[(&str, &str)]) -> Option<Refusal> {
+    let runs = |runs: &[(&str, &str)]| {
+        runs.iter().map(|&(first, last)| (first.to_owned(), last.to_owned())).collect()
+    };
+    let mut bench = Bench::new();
+    let mut us = identity(A, "a");
+    us.shared.elsewhere = runs(ours);
+    bench.link = Link::new(us, B, "b".to_owned());
+    bench.link.handle_input(bench.now, Input::Connected);
+    let mut hello = bench.b.hello();
+    hello.shared.elsewhere = runs(theirs);
+    refusal(bench.frame(&bench.b.frame(Epoch(0), 1, Body::Hello(Box::new(hello)))))
+}
+
+#[test]
+fn a_node_at_another_pbx_with_an_extension_of_ours_is_refused() {
+    let ours = [("6001", "6030"), ("hall", "hall")];
+    for theirs in [("6030", "6040"), ("5990", "6001"), ("6010", "6010"), ("hall", "hall")] {
+        let refused = apart(&ours, &[("7001", "7030"), theirs]).expect("refused");
+        assert!(matches!(refused, Refusal::SamePbx { .. }) && refused.is_lasting(), "{refused}");
+    }
+    for theirs in [("6031", "6040"), ("60010", "60020"), ("600", "603"), ("halls", "halls")] {
+        assert_eq!(apart(&ours, &[theirs]), None, "{theirs:?}");
+    }
+}
+
+#[test]
+fn a_hello_has_room_for_a_thousand_extensions_that_are_no_run() {
+    let mut us = identity(A, "a");
+    let extension = |n: u32| format!("{:012}", u64::from(n) * 3);
+    us.shared.elsewhere = (0..1_000).map(|n| (extension(n), extension(n))).collect();
+    let frame: Frame<String> = us.frame(Epoch(0), 1, Body::Hello(Box::new(us.hello())));
+    assert!(encode(&frame).expect("short").len() < HELLO_MAX);
 }

@@ -167,6 +167,8 @@ pub enum Input {
     StoreFailed,
     /// Somebody of a higher epoch was met at the PBX.
     Outranked(Epoch),
+    /// Whether the other node of a pair serves another PBX.
+    OtherPbx(bool),
 }
 
 /// What comes of it.

@@ -9,7 +9,7 @@ use crate::config::{Cluster, ClusterProfile, Member as Node, Promotion};
 use crate::ha::Role;
 use crate::ha::fact_ship::Token;
 use crate::ha::member::{Input, Member, Output};
-use crate::ha::peer::Event as Link;
+use crate::ha::peer::{Event as Link, Refusal};
 use crate::ha::role::{Answer, Order};
 use crate::ids::{Epoch, NodeId, RequestId, Rng};
 use crate::store::{Action, Audit, Body, Fact, Lane, Loaded, Record, Ticket, Vote, Who};
@@ -55,6 +55,7 @@ struct Pair {
     policy: Promotion,
     machines: [Machine; 2],
     linked: bool,
+    other_pbx: bool,
 }
 
 impl Pair {
@@ -62,7 +63,8 @@ impl Pair {
     fn new() -> Self {
         let now = Instant::ZERO + Duration::from_secs(1);
         let machines = [Machine::default(), Machine::default()];
-        let mut pair = Self { now, policy: Promotion::Auto, machines, linked: false };
+        let mut pair =
+            Self { now, policy: Promotion::Auto, machines, linked: false, other_pbx: false };
         pair.start(A);
         pair.start(B);
         pair.link();
@@ -76,8 +78,11 @@ impl Pair {
     }
 
     fn start(&mut self, id: NodeId) {
-        let node =
-            |id| Node { id, name: format!("n{id}"), ..Cluster::single("", "x").nodes[0].clone() };
+        let other_pbx = self.other_pbx;
+        let node = |id| {
+            let pbx = if other_pbx { format!("at {id}") } else { "x".to_owned() };
+            Node { id, name: format!("n{id}"), pbx, ..Cluster::single("", "x").nodes[0].clone() }
+        };
         let cluster = Cluster {
             profile: ClusterProfile::Pair,
             me: id,
@@ -347,4 +352,22 @@ fn a_release_for_which_there_was_no_time_to_ship_says_how_far_acknowledged_facts
     pair.run(1_000);
     assert!(!pair.machine(B).vote.behind, "B has all that A acknowledged");
     assert!(pair.role(B).is_some_and(Role::acts), "{}", pair.why(B));
+}
+
+#[test]
+fn a_link_that_is_refused_for_equal_extensions_takes_the_right_to_serve_without_proof() {
+    let mut pair = Pair::new();
+    pair.kill(A);
+    pair.kill(B);
+    pair.machines = [Machine::default(), Machine::default()];
+    pair.other_pbx = true;
+    pair.start(B);
+    let why = Some(Refusal::SamePbx { extension: "6001".to_owned() });
+    pair.input(B, Input::Link { peer: A, event: Link::Down { why } });
+    pair.run(60_000);
+    assert_eq!(pair.role(B), Some(Role::Backup));
+    pair.link();
+    pair.cut();
+    pair.run(60_000);
+    assert!(pair.role(B).is_some_and(Role::acts), "corrected: {}", pair.why(B));
 }

@@ -407,7 +407,7 @@ impl Node {
             primary: ha.primary(now).map(|(node, _)| config.name_of(node)),
             paused: ha.paused(),
             passive_because: ha.passive_because(now),
-            protections: view::protections(config),
+            protections: view::protections(config, ha.other_pbx()),
             nodes: config.nodes.iter().map(|node| node.name.clone()).collect(),
             peers: config.peers().map(peer).collect(),
             facts_pending: facts.pending,

@@ -108,7 +108,8 @@ pub const fn kind_name(role: MemberRole) -> &'static str {
 
 /// Resilience (a part fails, the same server goes on), redundancy (the other server goes on) and
 /// disaster recovery (the other site goes on with another PBX): which of them are armed.
-pub fn protections(config: &Config) -> Vec<String> {
+/// `other_pbx`: the other node serves one, and has shown nothing to the contrary.
+pub fn protections(config: &Config, other_pbx: bool) -> Vec<String> {
     let resilience = "resilience: an application instance that hangs or dies loses its calls to \
                       another one";
     let automatic = match config.promotion {
@@ -118,7 +119,6 @@ pub fn protections(config: &Config) -> Vec<String> {
             format!("it promotes itself after {} s", after.as_secs())
         }
     };
-    let other_pbx = config.data_peer().is_some_and(|peer| config.other_pbx(peer.id));
     let redundancy = match config.profile {
         ClusterProfile::Single => "redundancy: none, this node is alone".to_owned(),
         ClusterProfile::Pair => format!(

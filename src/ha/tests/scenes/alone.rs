@@ -121,3 +121,21 @@ fn a_backup_at_another_pbx_takes_over_when_the_first_is_not_heard() {
     world.run(5_000);
     assert_eq!(world.primaries(), [A, B], "each serves its own");
 }
+
+#[test]
+fn a_backup_whose_pbx_turned_out_to_be_the_same_does_not_take_over_by_itself() {
+    let mut settings = settings(&[A, B], None, Timers::LAN);
+    settings.site.other_pbx = true;
+    let mut world = World::new(settings, 1);
+    world.start(A);
+    world.start(B);
+    world.run(3_000);
+    assert_eq!((world.primaries(), world.role(B)), (vec![A], Some(Role::Backup)));
+    for id in [A, B] {
+        world.input(id, Input::OtherPbx(false));
+    }
+    world.cut.extend([(A, B), (B, A)]);
+    world.run(60_000);
+    assert_eq!((world.primaries(), world.role(B)), (vec![A], Some(Role::Backup)));
+    assert!(why(&world, B).contains("has not released"), "{}", why(&world, B));
+}
