@@ -5,11 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use super::reader::Reader;
+use super::section_admin::check_admin;
 use super::section_pbx::{NO_ADDRESS, host_of};
 use super::{ClusterProfile, Config, DigestAlgorithm, Entry, Overflow, SipPorts, Transport};
-
-/// What the address of a Unix socket holds on Linux, without the zero byte at its end.
-const SOCKET_PATH_MAX: usize = 107;
 
 /// Checks a configuration as a whole. `exists` tells whether a file is there.
 pub(super) fn check(reader: &mut Reader<'_>, config: &Config, exists: &dyn Fn(&Path) -> bool) {
@@ -20,6 +18,7 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &Config, exists: &dyn Fn(&P
     check_addresses(reader, config);
     check_applications(reader, config);
     check_listeners(reader, config);
+    check_admin(reader, config);
     check_outbound(reader, config);
     check_prompts(reader, config, exists);
 }
@@ -197,21 +196,6 @@ fn check_listeners(reader: &mut Reader<'_>, config: &Config) {
     }
     if config.ari.tls_listen == Some(config.ari.listen) && config.ari.listen.port() != 0 {
         reader.error("ari.tls_listen", "is the address of ari.listen too: write another port");
-    }
-    let socket = config.admin.socket.as_os_str().len();
-    if socket > SOCKET_PATH_MAX {
-        let text = format!(
-            "has {socket} bytes with the directory of this file, and a Unix socket's path at most \
-             {SOCKET_PATH_MAX}: write a shorter one, as \"/run/portkeeper/admin.sock\""
-        );
-        reader.error("admin.socket", text);
-    }
-    if clear(config.admin.listen) {
-        let text = "is not loopback: anybody who reaches it can read the state of the node";
-        reader.warning("admin.listen", text);
-    }
-    if config.ari.listen == config.admin.listen && config.ari.listen.port() != 0 {
-        reader.error("admin.listen", "is the address of ari.listen too: write another port");
     }
 }
 

@@ -10,6 +10,7 @@ mod fault;
 mod parse;
 mod profile;
 mod reader;
+mod section_admin;
 mod section_alerts;
 mod section_applications;
 mod section_ari;
@@ -35,6 +36,7 @@ pub use cluster::{
 };
 pub use fault::{Fault, Report, Severity};
 pub use parse::{Parsed, Source, parse};
+pub use section_admin::{Admin, Token, TokenRole};
 pub use section_alerts::{Alerts, Webhook};
 pub use shared::{PARTS_MAX, Part, Shared};
 
@@ -388,15 +390,6 @@ pub struct Outbound {
     pub max_calls: u32,
     /// Outbound calls an hour.
     pub max_per_hour: u32,
-}
-
-/// Faces for people and machines.
-#[derive(Clone, Debug)]
-pub struct Admin {
-    /// Unix socket of the command line.
-    pub socket: PathBuf,
-    /// Address of `/metrics`, `/livez`, `/readyz`.
-    pub listen: SocketAddr,
 }
 
 /// Logs.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -14,12 +14,13 @@ use super::check;
 use super::check_cluster::check_cluster;
 use super::fault::{Fault, Severity};
 use super::reader::{Reader, Section};
+use super::section_admin::read_admin;
 use super::section_alerts::read_alerts;
 use super::section_cluster::{read_cluster, read_control};
 use super::section_pbx::read_pbx;
 use super::section_ports::read_ports;
-use super::values::{boolean, listener, log_filter, number, pattern, text, udp_range};
-use super::{Admin, Config, Log, Media, Node, Outbound};
+use super::values::{boolean, log_filter, number, pattern, text, udp_range};
+use super::{Config, Log, Media, Node, Outbound};
 use super::{section_applications as applications, section_ari, values};
 use crate::timers::Duration;
 
@@ -144,15 +145,6 @@ fn read_outbound<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Outboun
     let max_per_hour = section.value(reader, "max_per_hour", 60, number(0..=1_000_000));
     section.finish(reader);
     Outbound { allow, max_calls, max_per_hour }
-}
-
-fn read_admin<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>, base: &Path) -> Admin {
-    let mut section = root.section(reader, "admin");
-    let socket = path_value(&mut section, reader, "socket", base, "run/admin.sock");
-    let default_listen = SocketAddr::from(([127, 0, 0, 1], 9_108));
-    let listen = section.value(reader, "listen", default_listen, listener);
-    section.finish(reader);
-    Admin { socket, listen }
 }
 
 fn read_log<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> Log {

@@ -209,6 +209,36 @@ fn a_listener_in_the_open_is_warned_of() {
     assert!(report.contains("warning: ari.listen = \"0.0.0.0:8088\": is not loopback"), "{report}");
 }
 
+const TOKENS: &str = "[admin.tokens.ops]\nrole = \"promoter\"\nsha256 = \
+    \"00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\"\n";
+
+#[test]
+fn tokens_never_cross_a_network_in_clear() {
+    let with = |listen| report(&format!("{GOOD}\n[admin]\nlisten = \"{listen}\"\n{TOKENS}"));
+    assert_eq!(with("127.0.0.2:9108"), "");
+    let report = with("192.0.2.1:9108");
+    assert!(report.contains("error: admin.listen = \"192.0.2.1:9108\""), "{report}");
+    assert!(report.contains("write an address of 127.0.0.0/8 here, and admin.tls_listen"));
+}
+
+#[test]
+fn a_token_is_its_hash_and_a_role() {
+    let config = parsed(&format!("{GOOD}\n{TOKENS}")).config.expect("usable");
+    let token = &config.admin.tokens["ops"];
+    assert_eq!((token.role, token.sha256[0], token.sha256[31]), (TokenRole::Promoter, 0, 0xff));
+    for wrong in [
+        "",
+        "0011",
+        "+0112233445566778899aabbccddeeff+0112233445566778899aabbccddeeff",
+        "g0112233445566778899aabbccddeeff",
+    ] {
+        let report = report(&format!("{GOOD}\n[admin.tokens.ops]\nsha256 = \"{wrong}\"\n"));
+        assert!(report.contains("error: admin.tokens.ops.sha256"), "{report}");
+    }
+    let report = report(&format!("{GOOD}\n[admin]\ntls_listen = \"192.0.2.1:9109\"\n"));
+    assert!(report.contains("needs the certificate") && report.contains("serves nobody"));
+}
+
 #[test]
 fn a_path_that_no_unix_socket_can_have_is_refused_with_its_length() {
     let with = |length| report(&format!("{GOOD}\n[admin]\nsocket = \"/{:x<length$}\"", ""));

@@ -29,13 +29,13 @@ use crate::store::{self, Standing, Who};
 /// What is answered when nobody will carry it out.
 const STOPPING: &str = "the node is stopping";
 /// What is answered when nobody has carried it out in time.
-const LATE: &str = "no answer in time: it may still happen; see `portkeeper status`";
+pub(super) const LATE: &str = "no answer in time: it may still happen; see `portkeeper status`";
 /// A request; the longest is an agent with all its extensions.
-const LINE_MAX: u64 = 4_096;
+pub(super) const LINE_MAX: u64 = 4_096;
 /// Operators at once.
 const CONNECTIONS_MAX: usize = 32;
 /// The longest that an answer takes: a promotion waits for every port.
-const ANSWER_MAX: Duration = Duration::from_secs(50);
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(50);
 /// Whoever asks waits a little longer, and hears that.
 const ASK_MAX: Duration = Duration::from_secs(60);
 /// A whole request comes within this time of the connection or the last answer, and an answer is
@@ -109,7 +109,7 @@ async fn converse(
     pins: Option<&Pins>,
     (crowded, within): (&Notify, Duration),
 ) -> io::Result<()> {
-    let uid = stream.peer_cred()?.uid();
+    let who = Who::Operator(format!("uid {}", stream.peer_cred()?.uid()));
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -134,7 +134,8 @@ async fn converse(
         let reply = match end {
             Some(why) => Reply::Error(why),
             None => {
-                let answered = tokio::time::timeout(ANSWER_MAX, answer(&line, uid, to_node, pins));
+                let answered =
+                    tokio::time::timeout(ANSWER_MAX, answer(&line, who.clone(), to_node, pins));
                 answered.await.unwrap_or_else(|_| Reply::Error(LATE.to_owned()))
             }
         };
@@ -154,29 +155,43 @@ async fn converse(
 
 async fn answer(
     line: &[u8],
-    uid: u32,
+    who: Who,
     to_node: &mpsc::Sender<ToNode>,
     pins: Option<&Pins>,
 ) -> Reply {
-    let request: Request = match serde_json::from_slice(line) {
-        Ok(request) => request,
-        Err(error) => return Reply::Error(format!("not a request: {error}")),
-    };
+    match read(line) {
+        Ok(request) => carry_out(&request, who, to_node, pins).await,
+        Err(text) => Reply::Error(text),
+    }
+}
+
+/// What somebody asks, or why nobody can tell.
+pub(super) fn read(line: &[u8]) -> Result<Request, String> {
+    serde_json::from_slice(line).map_err(|error| format!("not a request: {error}"))
+}
+
+/// Does what somebody asks who may. Whoever waits for the answer does so for [`ANSWER_MAX`].
+pub(super) async fn carry_out(
+    request: &Request,
+    who: Who,
+    to_node: &mpsc::Sender<ToNode>,
+    pins: Option<&Pins>,
+) -> Reply {
     let Some(snapshot) = observe::snapshot(to_node).await else {
         return Reply::Error("the event loop does not answer; see the log".to_owned());
     };
-    let answer = admin::answer(&request, &snapshot);
+    let answer = admin::answer(request, &snapshot);
     if let Some(order) = answer.order {
-        tracing::info!(uid, %order, "an operator's order");
+        tracing::info!(?who, %order, "an operator's order");
         if to_node.send(ToNode::Order(order)).await.is_err() {
             return Reply::Error(STOPPING.to_owned());
         }
     }
     if let Some(order) = answer.role {
-        return change_role(order, uid, to_node).await;
+        return change_role(order, who, to_node).await;
     }
     if let Some(wish) = answer.agent
-        && let Err(text) = change_agent(wish, uid, to_node, pins).await
+        && let Err(text) = change_agent(wish, who, to_node, pins).await
     {
         return Reply::Error(text);
     }
@@ -184,10 +199,9 @@ async fn answer(
 }
 
 /// Returns when the role is as wanted, or will not be.
-async fn change_role(order: role::Order, uid: u32, to_node: &mpsc::Sender<ToNode>) -> Reply {
-    tracing::info!(uid, ?order, "an operator wants another role");
+async fn change_role(order: role::Order, who: Who, to_node: &mpsc::Sender<ToNode>) -> Reply {
+    tracing::info!(?who, ?order, "an operator wants another role");
     let (done, answered) = oneshot::channel();
-    let who = Who::Operator(format!("uid {uid}"));
     if to_node.send(ToNode::Role { order, who, done }).await.is_err() {
         return Reply::Error(STOPPING.to_owned());
     }
@@ -200,7 +214,7 @@ async fn change_role(order: role::Order, uid: u32, to_node: &mpsc::Sender<ToNode
 /// Returns when the change is acknowledged: what is answered then is not lost.
 async fn change_agent(
     wish: AgentWish,
-    uid: u32,
+    who: Who,
     to_node: &mpsc::Sender<ToNode>,
     pins: Option<&Pins>,
 ) -> Result<(), String> {
@@ -208,9 +222,8 @@ async fn change_agent(
         AgentWish::Change(change) => change,
         AgentWish::Set(agent) => set(agent, pins.ok_or(NO_AGENTS)?).await?,
     };
-    tracing::info!(uid, "an operator changes an agent");
+    tracing::info!(?who, "an operator changes an agent");
     let (done, acknowledged) = oneshot::channel();
-    let who = Who::Operator(format!("uid {uid}"));
     let sent = to_node.send(ToNode::Agent { change, who, done }).await;
     sent.map_err(|_| STOPPING.to_owned())?;
     acknowledged.await.map_err(|_| STOPPING.to_owned())?

@@ -215,6 +215,9 @@ impl EventLoop {
             }
             ToNode::Snapshot(reply) => self.snapshot(now, reply),
             ToNode::Order(order) => self.node.handle_input(now, Input::Order(order)),
+            ToNode::Stranger { from } => {
+                self.node.handle_input(now, Input::Stranger { from });
+            }
             ToNode::Role { order, who, done } => {
                 self.requests += 1;
                 let id = RequestId(self.requests);

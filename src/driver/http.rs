@@ -11,6 +11,7 @@ mod tls;
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,18 +63,29 @@ pub async fn serve(listener: TcpListener, links: Arc<Links>) -> Infallible {
 }
 
 /// The same over TLS.
-pub async fn serve_tls(listener: TcpListener, links: Arc<Links>, mut door: Door) -> Infallible {
+pub async fn serve_tls(listener: TcpListener, links: Arc<Links>, door: Door) -> Infallible {
     let router = Router::new().fallback(handle).with_state(links);
+    serve_router_tls(listener, door, |_| router.clone()).await
+}
+
+/// Serves on a listener over TLS, within the bounds above, until the task is dropped; `router_for`
+/// is asked for each connection.
+pub(super) async fn serve_router_tls(
+    listener: TcpListener,
+    mut door: Door,
+    router_for: impl Fn(Option<IpAddr>) -> Router,
+) -> Infallible {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let permit = Arc::clone(&room).acquire_owned().await;
         let stream = accept(&listener).await;
-        let (handshake, router) = (door.next(), router.clone());
+        let peer = stream.peer_addr().ok().map(|peer| peer.ip());
+        let (handshake, router) = (door.next(), router_for(peer));
         tokio::spawn(async move {
             let _permit = permit;
             match handshake.shake(stream).await {
                 Ok(stream) => serve_connection(stream, router).await,
-                Err(error) => tracing::debug!(%error, "ARI connection without TLS"),
+                Err(error) => tracing::debug!(%error, "connection without TLS"),
             }
         });
     }

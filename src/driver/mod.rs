@@ -3,6 +3,7 @@
 pub mod admin_socket;
 pub mod agent;
 mod alerts;
+mod api;
 mod ari_socket;
 mod autostart;
 pub mod clock;
@@ -35,6 +36,7 @@ mod supervised;
 mod supervisor;
 mod zone;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -101,6 +103,11 @@ pub enum ToNode {
     Snapshot(oneshot::Sender<Box<Snapshot>>),
     /// An operator's order, checked against a snapshot.
     Order(Order),
+    /// Somebody showed a token over HTTP that is none of ours.
+    Stranger {
+        /// Where.
+        from: Option<IpAddr>,
+    },
     /// An operator wants another role; answered when it is so, or will not be.
     Role {
         /// What.

@@ -1,10 +1,11 @@
 //! The observation listener: `/metrics` for a scraper, `/livez` and `/readyz` for a supervisor or
-//! a load balancer.
+//! a load balancer; and beside them whatever [`api`](super::api) serves.
 //!
 //! `/livez` is answered from progress counters and works while the event loop does not; the other
 //! two ask the node for a snapshot.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -34,11 +35,12 @@ struct Sources {
     progress: Progress,
 }
 
-/// Serves the three pages on a listener until the task is dropped.
+/// Serves the pages on a listener until the task is dropped.
 pub async fn serve(
     listener: TcpListener,
     to_node: mpsc::Sender<ToNode>,
     progress: Progress,
+    api_for: impl Fn(Option<IpAddr>) -> Router,
 ) -> Infallible {
     let router = Router::new()
         .route("/metrics", get(metrics))
@@ -49,7 +51,8 @@ pub async fn serve(
     loop {
         let permit = std::sync::Arc::clone(&room).acquire_owned().await;
         let stream = http::accept(&listener).await;
-        let service = TowerToHyperService::new(router.clone());
+        let peer = stream.peer_addr().ok().map(|peer| peer.ip());
+        let service = TowerToHyperService::new(router.clone().merge(api_for(peer)));
         tokio::spawn(async move {
             let _permit = permit;
             let connection = http1::Builder::new()
@@ -120,7 +123,7 @@ mod tests {
         let (to_node, mut inbox) = to_node_channel();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        tokio::spawn(serve(listener, to_node, progress));
+        tokio::spawn(serve(listener, to_node, progress, |_| Router::new()));
         tokio::spawn(async move {
             while let Some(message) = inbox.recv().await {
                 if let (ToNode::Snapshot(reply), true) = (message, node_answers) {

@@ -85,7 +85,7 @@ pub fn start(config: Config, causes: Vec<String>) -> io::Result<Running> {
     let faces = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (to_node, from_faces) = to_node_channel();
     let (links, ari) = faces.block_on(listen_ari(&config, &to_node))?;
-    let others = faces.block_on(Faces::bind(&config.admin))?;
+    let others = faces.block_on(Faces::bind(&config.admin, &config.cluster))?;
     let pins = open_pins(&config)?;
     let keeps_facts = config.cluster.profile != ClusterProfile::Single;
     let store = keeps_facts.then(|| config.cluster.store.clone());

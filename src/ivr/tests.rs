@@ -124,7 +124,12 @@ fn config() -> Config {
         },
         ari: Ari { listen: ([127, 0, 0, 1], 8088).into(), tls_listen: None, users },
         outbound: Outbound { allow: vec!["20XX".into()], max_calls: 10, max_per_hour: 60 },
-        admin: Admin { socket: PathBuf::new(), listen: ([127, 0, 0, 1], 0).into() },
+        admin: Admin {
+            socket: PathBuf::new(),
+            listen: ([127, 0, 0, 1], 0).into(),
+            tls_listen: None,
+            tokens: BTreeMap::new(),
+        },
         log: Log { json: false, filter: String::new() },
     }
 }

@@ -25,6 +25,7 @@ mod udp_ports;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -162,6 +163,11 @@ pub enum Input {
     Disk {
         /// Bytes.
         free: u64,
+    },
+    /// Somebody showed a token over HTTP that is none of ours.
+    Stranger {
+        /// Where.
+        from: Option<IpAddr>,
     },
     /// Something about the links to other nodes that a person must see to.
     Trouble {
@@ -519,6 +525,7 @@ impl Node {
             Input::ProgramFailed { index, why } => self.program_failed(now, index, &why),
             Input::Agent { id, change, who } => self.change_agent(now, id, change, who),
             Input::Disk { free } => self.disk(now, free),
+            Input::Stranger { from } => self.stranger(now, from),
             Input::Trouble { text } => self.link_trouble(now, text),
             Input::Role(order) => self.role_order(now, order),
             Input::Order(order) => self.order(now, order),

@@ -80,7 +80,8 @@ impl Body {
 pub enum Who {
     /// The node itself, by its policy.
     Policy,
-    /// Somebody on the command line of a node: a user of its system, by name.
+    /// Somebody on the command line of a node, a user of its system; or who showed a token, by
+    /// its name.
     Operator(String),
     /// An agent on the phone; `extension` as the PBX says it.
     Agent {
@@ -107,7 +108,8 @@ pub enum Action {
     Pause(bool),
     /// Allowed a fenced node to follow again.
     Rejoin,
-    /// Keyed agent number and PIN, which were compared: a failure counts towards a lock.
+    /// Keyed agent number and PIN, which were compared: a failure counts towards a lock. Or showed
+    /// a wrong token, which locks nothing.
     Login,
     /// Called the menu and was not let in before a PIN was compared: locked, nothing keyed, or a
     /// caller that may not.

@@ -17,3 +17,4 @@ mod relay;
 mod stand;
 mod supervisor;
 mod systemd;
+mod tokens;

@@ -29,7 +29,7 @@ use super::systemd::Systemd;
 const NAMES: [&str; 3] = ["a", "b", "w"];
 
 /// The machines, and the supervisors that run on them.
-struct Trio {
+pub struct Trio {
     directory: tempfile::TempDir,
     pbx: PbxNet,
     timers: &'static str,
@@ -48,7 +48,7 @@ fn free_links() -> [SocketAddr; 3] {
 
 impl Trio {
     /// Machines with configurations and certificates; nothing runs.
-    fn new(timers: &'static str) -> Self {
+    pub fn new(timers: &'static str) -> Self {
         // Crashes are part of the play; what they leave in memory is of no use.
         let none = Rlimit { current: Some(0), maximum: Some(0) };
         setrlimit(Resource::Core, none).expect("lowered");
@@ -90,7 +90,7 @@ impl Trio {
     }
 
     /// Machines on which everything runs: `a` is primary, and `b` would take over.
-    fn running(timers: &'static str) -> Self {
+    pub fn running(timers: &'static str) -> Self {
         let mut trio = Self::new(timers);
         NAMES.into_iter().for_each(|name| trio.start(name, &[]));
         trio.wait_for_roles();
@@ -98,7 +98,7 @@ impl Trio {
     }
 
     /// A backup that has not heard of its primary yet waits as after a first start.
-    fn wait_for_roles(&self) {
+    pub fn wait_for_roles(&self) {
         self.role_when("a", |role| role == "primary");
         self.follows("b", "a");
         for peer in ["\"b\"", "\"w\""] {
@@ -107,11 +107,11 @@ impl Trio {
         }
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub fn at(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn configuration(&self, name: &str) -> String {
+    pub fn configuration(&self, name: &str) -> String {
         let [a, b, w] = self.links;
         let (timers, pbx, udp_ports) = (self.timers, self.pbx.address, own_udp_ports());
         let (ari, observe) = (free_tcp_port(), free_tcp_port());
@@ -156,7 +156,7 @@ impl Trio {
         assert!(serving.wait().expect("ended").success());
     }
 
-    fn start(&mut self, name: &'static str, environment: &[(&'static str, String)]) {
+    pub fn start(&mut self, name: &'static str, environment: &[(&'static str, String)]) {
         let log = fs::File::create(self.at(name).join("log")).expect("a log");
         let child = Command::new(PROGRAM)
             .args(["run", "--config", "pk.toml"])
@@ -188,7 +188,7 @@ impl Trio {
     }
 
     /// Waits for a line of the log.
-    fn log_when(&self, name: &str, line: &str) {
+    pub fn log_when(&self, name: &str, line: &str) {
         eventually(&format!("{name}: {line}"), || self.log(name).contains(line).then_some(()));
     }
 
@@ -204,28 +204,28 @@ impl Trio {
         kill_process(Pid::from_raw(process).expect("a process"), signal).expect("alive");
     }
 
-    fn status(&self, name: &str) -> Option<Value> {
+    pub fn status(&self, name: &str) -> Option<Value> {
         let status = portkeeper(&["status", "--json", "--socket", "admin.sock"], &self.at(name));
         serde_json::from_slice(&status.stdout).ok()
     }
 
-    fn cluster(&self, name: &str) -> Option<Value> {
+    pub fn cluster(&self, name: &str) -> Option<Value> {
         Some(self.status(name)?["cluster"].clone())
     }
 
-    fn role_when(&self, name: &str, is: impl Fn(&str) -> bool) -> String {
+    pub fn role_when(&self, name: &str, is: impl Fn(&str) -> bool) -> String {
         eventually(&format!("another role of {name}"), || {
             let role = self.cluster(name)?["role"].as_str()?.to_owned();
             is(&role).then_some(role)
         })
     }
 
-    fn acts(&self, name: &str) {
+    pub fn acts(&self, name: &str) {
         self.role_when(name, |role| ["promoting", "primary"].contains(&role));
     }
 
     /// Waits until a node follows another one.
-    fn follows(&self, name: &str, primary: &str) {
+    pub fn follows(&self, name: &str, primary: &str) {
         eventually(&format!("{name} follows {primary}"), || {
             let cluster = self.cluster(name)?;
             (cluster["role"] == "backup" && cluster["primary"] == primary).then_some(())

@@ -1,7 +1,8 @@
-//! ARI over TLS, for relays on other hosts: the node's certificate of the cluster, TLS 1.3.
+//! ARI and the API of operators over TLS, for other hosts: the node's certificate of the cluster,
+//! TLS 1.3.
 //!
-//! Who connects shows no certificate: applications have users and passwords. A certificate that was
-//! renewed is used from the next connection on.
+//! Who connects shows no certificate: applications have users and passwords, operators tokens. A
+//! certificate that was renewed is used from the next connection on.
 
 use std::io;
 use std::path::PathBuf;
@@ -50,7 +51,7 @@ impl Door {
             let loaded = Credentials::load(&self.directory, &self.name);
             match loaded.and_then(|new| new.server_for_anyone()) {
                 Ok(config) => self.config = config,
-                Err(error) => tracing::warn!(%error, "ARI goes on with the old certificate"),
+                Err(error) => tracing::warn!(%error, "listeners go on with the old certificate"),
             }
         }
         Handshake(TlsAcceptor::from(Arc::clone(&self.config)))
