@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::Bytes;
 
 use super::Endpoint;
+use super::client::{Client, Owner};
 use super::server::ServerKey;
 use crate::ids::{CallId, PortId, fork};
 use crate::sip::message::{Message, Method, Request};
@@ -60,6 +61,9 @@ impl Endpoint {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         entry.session.abandon();
         self.pump_call(now, call);
+        // The call may come back under the same name: what is still to be answered was not its.
+        let mine = |client: &&mut Client| matches!(client.owner, Owner::Call(of, _) if of == call);
+        self.clients.values_mut().filter(mine).for_each(|client| client.owner = Owner::Nobody);
     }
 
     fn not_recovered(&mut self, call: CallId) {

@@ -95,6 +95,23 @@ fn a_call_that_ended_in_the_gap_ends_here_once() {
 }
 
 #[test]
+fn a_late_answer_to_an_earlier_take_over_changes_nothing_about_the_next_one() {
+    let (mut bench, far, first) = moved();
+    let again = replica(&bench, far.call);
+    bench.command(Command::Forget { call: far.call });
+    recover(&mut bench, again);
+    let second = bench.request(Method::Invite);
+    bench.reply(&second, 491, &[]);
+    bench.request(Method::Ack);
+    bench.reply(&first, 500, &[]);
+    bench.request(Method::Ack);
+    bench.secs(3);
+    let third = bench.request(Method::Invite);
+    assert!(third.headers.cseq().expect("CSeq").seq > second.headers.cseq().expect("CSeq").seq);
+    bench.no_event();
+}
+
+#[test]
 fn a_refusal_before_the_port_is_registered_is_no_verdict() {
     let (mut bench, far, invite) = moved();
     bench.reply(&invite, 403, &[]);
