@@ -27,7 +27,13 @@ pub enum Message<C> {
     /// Of facts.
     Facts(fact_ship::Message),
     /// Of calls.
-    Calls(C),
+    Calls {
+        /// What the sender served them under. Not the highest epoch that it has heard of: one that
+        /// has just woken hears of its successor's before it gives its own up.
+        acted: Epoch,
+        /// What it tells of them.
+        calls: C,
+    },
 }
 
 /// What a member hears.
@@ -287,15 +293,15 @@ impl<C> Member<C> {
                 let reachable = beat.pbx_reachable;
                 self.ha.handle_input(now, super::Input::PeerPbx { node, reachable });
             }
-            peer::Event::Message { epoch, message } => {
+            peer::Event::Message { message, .. } => {
                 peer.heard_at = Some(now);
-                self.message(now, node, epoch, message);
+                self.message(now, node, message);
             }
             peer::Event::Silent { .. } | peer::Event::Heard => {}
         }
     }
 
-    fn message(&mut self, now: Instant, from: NodeId, epoch: Epoch, message: Message<C>) {
+    fn message(&mut self, now: Instant, from: NodeId, message: Message<C>) {
         match message {
             Message::Ha(message) => {
                 let message = *message;
@@ -306,12 +312,12 @@ impl<C> Member<C> {
             }
             // Whoever sent an older one did not know that its calls had another owner: kept, they
             // would come to life again at the next promotion.
-            Message::Calls(calls) if self.is_data(from) => {
-                if epoch >= self.acted {
+            Message::Calls { acted, calls } if self.is_data(from) => {
+                if acted >= self.acted {
                     self.out.push_back(Output::Calls(calls));
                 }
             }
-            Message::Calls(_) => {}
+            Message::Calls { .. } => {}
         }
     }
 
@@ -481,6 +487,11 @@ impl<C> Member<C> {
     }
 
     // ---- For people and for whoever sends ------------------------------------------------------
+
+    /// What this run of the node last acted under.
+    pub const fn acted(&self) -> Epoch {
+        self.acted
+    }
 
     /// Lease and role.
     pub const fn ha(&self) -> &Ha {

@@ -313,8 +313,8 @@ impl Bench {
                 }
                 Output::Load { .. } => made.loads += 1,
                 Output::Peer { to, message } => {
-                    if let member::Message::Calls(changes) = &*message {
-                        made.copies.extend(changes.iter().cloned());
+                    if let member::Message::Calls { calls, .. } = &*message {
+                        made.copies.extend(calls.iter().cloned());
                     }
                     made.peers.push((to, *message));
                 }

@@ -174,9 +174,10 @@ impl Node {
 
     pub(super) fn tell_calls(&mut self, now: Instant, changes: Vec<CallChange>) {
         let Some(peer) = self.config.cluster.data_peer() else { return };
+        let acted = self.member().map(|member| member.acted()).unwrap_or_default();
         let (messages, left_out) = CallChange::parted(changes);
-        for changes in messages {
-            let message = Box::new(member::Message::Calls(changes));
+        for calls in messages {
+            let message = Box::new(member::Message::Calls { acted, calls });
             self.outputs.push_back(Output::Peer { to: peer.id, message });
         }
         for call in left_out {

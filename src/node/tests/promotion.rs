@@ -319,8 +319,9 @@ fn many_calls_are_told_in_messages_that_the_link_takes() {
     assert_eq!((messages.iter().map(Vec::len).sum::<usize>(), left_out.len()), (500, 0));
     assert!(messages.len() > 1);
     for message in &messages {
-        let text =
-            serde_json::to_string(&member::Message::<Vec<CallChange>>::Calls(message.clone()));
+        let calls = message.clone();
+        let message = member::Message::<Vec<CallChange>>::Calls { acted: ids::Epoch(9), calls };
+        let text = serde_json::to_string(&message);
         let quoted = serde_json::to_string(&text.expect("plain data")).expect("text");
         assert!(quoted.len() < crate::ha::peer::FRAME_MAX * 9 / 10, "{}", quoted.len());
     }
