@@ -96,6 +96,11 @@ impl CallRecord {
         self.sip.port
     }
 
+    /// Whether it was answered when the record was made.
+    pub const fn is_answered(&self) -> bool {
+        matches!(self.sip.stage, snapshot::Stage::Up { .. })
+    }
+
     /// The same `later`: what sounded has gone on meanwhile.
     #[must_use]
     pub fn aged(mut self, later: Duration) -> Self {

@@ -6,7 +6,7 @@
 //! keeps copies of its own calls too, while it knows of no other primary: it may be asked to go on.
 //! Copies live in memory only: with both nodes gone the calls are gone too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,8 @@ const GATHER: Duration = Duration::from_millis(20);
 const BINDINGS_MAX: usize = 256;
 /// Octets of calls in one message at most. The link quotes them, and takes a frame of 1 MiB.
 const MESSAGE_MAX: usize = 384 * 1024;
+/// Calls that are over are remembered so many: a node that was cut off tells of them later.
+const OVER_MAX: usize = 4_096;
 /// Every call is told again after this.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -75,6 +77,9 @@ pub struct Replicas {
     again_at: Option<Instant>,
     /// With when each came.
     theirs: BTreeMap<CallId, (Instant, Box<CallRecord>)>,
+    /// Calls that have a CDR, wherever they ended, as they came.
+    over: BTreeSet<CallId>,
+    over_since: VecDeque<CallId>,
     /// Our ports that were granted something.
     granted: BTreeSet<PortId>,
     granted_at: Option<Instant>,
@@ -152,10 +157,25 @@ impl Replicas {
     /// The other node tells of its calls.
     pub fn told(&mut self, now: Instant, change: CallChange) {
         match change {
+            CallChange::Put(record) if self.over.contains(&record.call()) => {}
             CallChange::Put(record) => drop(self.theirs.insert(record.call(), (now, record))),
             CallChange::Gone(call) => drop(self.theirs.remove(&call)),
             CallChange::Bound(binding) => drop(self.bindings.insert(binding.port, binding)),
             CallChange::Only(calls) => self.theirs.retain(|call, _| calls.contains(call)),
+        }
+    }
+
+    /// A call has its CDR: whoever tells of it has not heard so yet, and nobody carries it on.
+    pub fn over(&mut self, call: CallId) {
+        self.theirs.remove(&call);
+        if !self.over.insert(call) {
+            return;
+        }
+        self.over_since.push_back(call);
+        if self.over_since.len() > OVER_MAX
+            && let Some(first) = self.over_since.pop_front()
+        {
+            self.over.remove(&first);
         }
     }
 

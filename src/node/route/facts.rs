@@ -43,6 +43,9 @@ impl Node {
 
     /// A fact is durable here, wherever it comes from.
     pub(super) fn fact_stored(&mut self, fact: &Fact) {
+        if let Body::Cdr(cdr) = &fact.body {
+            self.replicas.over(cdr.call);
+        }
         let Lane { node, boot, .. } = fact.id.lane;
         let counted = (node, boot) == (self.config.cluster.me, self.boot) && is_login(&fact.body);
         if !counted {
@@ -136,6 +139,7 @@ impl Node {
             rebinds: call.rebinds,
             takeovers: call.takeovers,
         };
+        self.replicas.over(call.id);
         self.append(now, Body::Cdr(cdr));
     }
 }

@@ -235,13 +235,37 @@ fn a_copy_from_before_its_own_epoch_does_not_come_to_life_at_the_node_that_took_
     trio.run(Duration::from_secs(1));
     assert!(trio.role(B).acts(), "{:?}", trio.role(B));
     let acts = trio.nodes[B].as_ref().expect("alive").node.member().expect("joined").ha().epoch();
-    let told = |trio: &mut Trio, epoch| {
-        let message = member::Message::Calls(vec![CallChange::Put(record.clone())]);
+    // Its sender may have heard of the newer epoch by then.
+    let epoch = acts.next();
+    let told = |trio: &mut Trio, acted| {
+        let calls = vec![CallChange::Put(record.clone())];
+        let message = member::Message::Calls { acted, calls };
         trio.link(B, A, peer::Event::Message { epoch, message });
         trio.nodes[B].as_ref().expect("alive").node.replicas.copies()
     };
     assert_eq!(told(&mut trio, Epoch(acts.0 - 1)), 0);
     assert_eq!(told(&mut trio, acts.next()), 1);
+}
+
+#[test]
+fn a_call_that_has_its_cdr_is_carried_on_by_nobody() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(5));
+    let call = trio.call(A);
+    let bench = trio.nodes[A].as_ref().expect("alive");
+    let record = Box::new(bench.node.call_record(trio.now, call).expect("a call"));
+    let acted = bench.node.member().expect("joined").acted();
+    let told = |trio: &mut Trio| {
+        let calls = vec![CallChange::Put(record.clone())];
+        let message = member::Message::Calls { acted, calls };
+        trio.link(B, A, peer::Event::Message { epoch: acted, message });
+        trio.nodes[B].as_ref().expect("alive").node.replicas.copies()
+    };
+    assert_eq!(told(&mut trio), 1);
+    let made = trio.nodes[A].as_mut().expect("alive").caller_hangs_up();
+    trio.deliver(A, made);
+    trio.run(Duration::from_secs(1));
+    assert_eq!(told(&mut trio), 0);
 }
 
 #[test]
