@@ -366,6 +366,11 @@ impl Pbx {
         earliest(self.waiting.values().flat_map(|w| [w.resend_at, Some(w.give_up_at)]))
     }
 
+    /// Whether it waits for the answer to an INVITE of this line.
+    pub fn asks(&self, line: LineId) -> bool {
+        self.waiting.values().any(|w| w.line == line && w.method == Method::Invite)
+    }
+
     fn waited(&mut self, now: Instant, branch: &str) {
         let Some(waiting) = self.waiting.get_mut(branch) else { return };
         if waiting.give_up_at <= now {

@@ -29,6 +29,10 @@ impl Pbx {
         }
         let repeated = cseq == line.remote_cseq;
         line.remote_cseq = cseq;
+        // It has asked something itself, and waits (RFC 3261 section 14.2).
+        if request.method == Method::Invite && self.asks(id) {
+            return self.reply(from, request, 491, |_| {});
+        }
         if !repeated {
             self.event(Event::FromPort { line: id, method: request.method.clone() });
         }

@@ -184,7 +184,7 @@ impl World {
             && self.could_tell(other, InstanceId(before))
         {
             let text = format!("{port} has a live channel at both nodes");
-            self.fail(Kind::Other, text);
+            self.fail(Kind::Dual, text);
         }
     }
 

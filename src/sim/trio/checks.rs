@@ -79,8 +79,8 @@ pub struct Checks {
     pub forced: bool,
     /// Calls and keys.
     pub calls: Calls,
-    /// Calls that each node has a copy of, and since when.
-    pub copies: [BTreeMap<CallId, Instant>; 2],
+    /// Calls that each node has a copy of, and whether it says that they were answered.
+    pub copies: [BTreeMap<CallId, bool>; 2],
     /// Calls of a promotion that are not carried on yet.
     pub candidates: Vec<Candidate>,
     /// Facts that are acknowledged, by lane: each up to this counter.
@@ -117,10 +117,10 @@ impl Checks {
         self.failure = Some((text, lines[from..].to_vec()));
     }
 
-    /// Whether a node has acted since its partner knew of this epoch at most: what it is told of
-    /// calls is from before its own time.
-    pub fn is_late(&self, host: usize, epoch: Epoch) -> bool {
-        self.epochs.range(epoch..).any(|(acted, by)| *by == host && *acted > epoch)
+    /// Whether a node has acted since its partner did, under this epoch: what it is told of calls
+    /// is from before its own time.
+    pub fn is_late(&self, host: usize, acted: Epoch) -> bool {
+        self.epochs.range(acted..).any(|(epoch, by)| *by == host && *epoch > acted)
     }
 
     /// A fact is on its way to its writer's disk.

@@ -3,7 +3,6 @@
 use super::action::{Action, Harm};
 use super::client::Life;
 use super::node_side::others;
-use super::pair::Packet;
 use super::site::{A, B, NAMES, W};
 use super::world::{Event, World};
 use crate::ha::Role;
@@ -98,15 +97,10 @@ impl World {
         way.cut = on;
         let held = if on { Default::default() } else { std::mem::take(&mut way.held) };
         pair.well_since = now;
+        // At once: what was sent after it and is on its way must not overtake it.
         for packet in held {
-            self.resend(from, to, number, packet);
+            self.queue.push(now, Event::Packet { from, to, number, packet });
         }
-    }
-
-    fn resend(&mut self, from: usize, to: usize, number: u64, packet: Packet) {
-        let (now, pair) = (self.now, &mut self.pairs[from + to - 1]);
-        let arrival = pair.way_from(from).arrival(now, &mut self.dice);
-        self.queue.push(arrival, Event::Packet { from, to, number, packet });
     }
 
     fn sky_changed(&mut self, at: usize) {

@@ -22,8 +22,8 @@ pub struct Process {
     pub due: Option<Instant>,
     /// What its beats say.
     pub beat: Option<Beat>,
-    /// The highest epoch that it knows: its messages carry it.
-    pub epoch: Epoch,
+    /// What it last acted under.
+    pub acted: Epoch,
     /// Its media ports.
     pub lines: Vec<Line>,
     /// The earliest deadline of them, by the clock of the machine.

@@ -54,7 +54,7 @@ impl World {
             run,
             due: None,
             beat: None,
-            epoch: Epoch::default(),
+            acted: Epoch::default(),
             lines: Line::all(),
             media_due: None,
             role: Role::Fenced,
@@ -196,12 +196,8 @@ impl World {
                 let checked = Input::PinChecked { call, check, matched: None };
                 self.later(at, Duration::from_millis(1), checked);
             }
-            Output::Epoch(epoch) => {
-                if let Some(process) = &mut self.hosts[at].process {
-                    process.epoch = epoch;
-                }
-            }
-            Output::Respond { .. }
+            Output::Epoch(_)
+            | Output::Respond { .. }
             | Output::Alert(_)
             | Output::StartProgram { .. }
             | Output::StopPrograms => {}
@@ -245,10 +241,13 @@ impl World {
             host.ledger.sends(host.clock.local(self.now), letter);
             self.checks.forced |= host.ledger.forced;
         }
-        let Some(epoch) = self.hosts[from].process.as_ref().map(|process| process.epoch) else {
-            return;
-        };
-        self.send(from, to, Packet::Message { epoch, message, sent: self.now });
+        let Some(process) = &mut self.hosts[from].process else { return };
+        let role = process.node.member().map(|member| member.ha().role());
+        if let Some(Role::Promoting(epoch) | Role::Primary(epoch)) = role {
+            process.acted = epoch;
+        }
+        let acted = process.acted;
+        self.send(from, to, Packet::Message { acted, message, sent: self.now });
     }
 
     pub(super) fn send_beats(&mut self, from: usize) {
@@ -292,9 +291,9 @@ impl World {
                 peer::Event::Down { why: None }
             }
             Packet::Beat(beat) => peer::Event::Beat { epoch: Epoch::default(), beat },
-            Packet::Message { epoch, message, sent } => {
-                self.copied(from, to, &message, (epoch, sent));
-                peer::Event::Message { epoch, message: *message }
+            Packet::Message { acted, message, sent } => {
+                self.copied(from, to, &message, (acted, sent));
+                peer::Event::Message { epoch: Epoch::default(), message: *message }
             }
         };
         let peer = id(from);
@@ -307,7 +306,7 @@ impl World {
         from: usize,
         to: usize,
         message: &Message,
-        (epoch, sent): (Epoch, Instant),
+        (acted, sent): (Epoch, Instant),
     ) {
         match message {
             member::Message::Ha(letter) => {
@@ -316,11 +315,11 @@ impl World {
                     self.hosts[to].ledger.gets(letter, lease);
                 }
             }
-            member::Message::Calls(changes) if !self.checks.is_late(to, epoch) => {
+            member::Message::Calls { calls, .. } if !self.checks.is_late(to, acted) => {
                 let run = self.hosts[from].process.as_ref().map_or(0, |process| process.run);
-                changes.iter().for_each(|change| self.copy(to, run, change, sent));
+                calls.iter().for_each(|change| self.copy(to, run, change, sent));
             }
-            member::Message::Calls(_) | member::Message::Facts(_) => {}
+            member::Message::Calls { .. } | member::Message::Facts(_) => {}
         }
     }
 
@@ -329,7 +328,7 @@ impl World {
         let Some(copies) = self.checks.copies.get_mut(to) else { return };
         match change {
             CallChange::Put(record) => {
-                if copies.insert(record.call(), now).is_none() {
+                if copies.insert(record.call(), record.is_answered()).is_none() {
                     let text = format!("{} has a copy of {}", NAMES[to], record.call());
                     self.log.note(now, text);
                 }
@@ -500,10 +499,16 @@ impl World {
         }
         let Some(copies) = self.checks.copies.get_mut(at) else { return };
         let since = self.now;
-        for call in std::mem::take(copies).into_keys() {
-            if let Some(track) = self.checks.calls.get(call) {
-                track.promised = Some(at);
+        let run = self.hosts[at].process.as_ref().map(|process| process.run);
+        for (call, answered) in std::mem::take(copies) {
+            let Some(track) = self.checks.calls.get(call) else { continue };
+            track.carried_on();
+            // Whoever answered it did not live to tell: two answers of one INVITE are beyond us.
+            let caller = self.callers.get(&track.line);
+            if !answered && caller.is_some_and(|caller| caller.phone.is_some()) {
+                continue;
             }
+            track.promised = run;
             self.checks.candidates.push(Candidate { call, host: at, since });
         }
     }

@@ -18,8 +18,8 @@ pub enum Packet {
     Down,
     /// I live.
     Beat(Beat),
-    /// A message, when it left, and the highest epoch that its sender knew.
-    Message { epoch: Epoch, message: Box<member::Message<Vec<CallChange>>>, sent: Instant },
+    /// A message, when it left, and what its sender last acted under.
+    Message { acted: Epoch, message: Box<member::Message<Vec<CallChange>>>, sent: Instant },
 }
 
 /// One direction.

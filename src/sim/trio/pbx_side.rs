@@ -138,7 +138,9 @@ impl World {
         let pair = &self.pairs[0];
         let linked = pair.is_well() && pair.well_since <= since;
         let serves = self.hosts[host].serves(self.now);
-        if !(well(host) && well(other) && fair && linked && serves) {
+        // One that acts itself takes nothing from before.
+        let takes = self.hosts[other].process.as_ref().is_some_and(|at| !at.role.acts());
+        if !(well(host) && well(other) && fair && linked && serves && takes) {
             return;
         }
         let lives = self.process(host, run).is_some_and(|process| {

@@ -10,10 +10,13 @@ use crate::pool::PortState;
 use crate::sim::pbx::LineId;
 use crate::sim::site::extension;
 use crate::store::FactId;
-use crate::timers::Duration;
+use crate::timers::{Duration, Instant};
 
 /// A call that is to be carried on is in its far end's mind within this time.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(2);
+
+/// RFC 3261 section 14.1: whoever did not make the Call-ID comes again by then.
+const GLARE_MAX: Duration = Duration::from_secs(2);
 
 /// Behind the end of a fault its consequences may last so long.
 const AFTERMATH: Duration = Duration::from_secs(1);
@@ -32,8 +35,20 @@ impl World {
             match self.carried_on(candidate) {
                 Some(true) => self.checks.counts.recovered += 1,
                 Some(false) => {}
-                None => self.checks.candidates.push(candidate),
+                None => {
+                    let since = self.fair_since(candidate);
+                    self.checks.candidates.push(Candidate { since, ..candidate });
+                }
             }
+        }
+    }
+
+    /// A PBX that waits for the answer to a re-INVITE of its own, from a node that is gone, lets
+    /// nobody move the call before that; whoever was told so asks again within two seconds.
+    fn fair_since(&self, Candidate { call, since, .. }: Candidate) -> Instant {
+        match self.checks.calls.line_of(call) {
+            Some(line) if self.pbx.asks(line) => self.now + GLARE_MAX,
+            _ => since,
         }
     }
 
@@ -141,7 +156,9 @@ impl World {
         let call = self.checks.calls.of_line(line)?;
         if far_end != site::sip_address(primary) {
             // One that the primary had no copy of goes on sounding where it was, for a while.
-            let promised = self.checks.calls.get(call)?.promised == Some(primary);
+            let run = self.hosts[primary].process.as_ref()?.run;
+            let promised =
+                self.checks.calls.get(call)?.promised == Some(run) && !self.pbx.asks(line);
             return promised.then(|| format!("the call of {extension} is at {far_end}"));
         }
         let process = self.hosts[primary].process.as_ref()?;

@@ -13,8 +13,18 @@ struct Key {
     at: Instant,
     /// By which process.
     run: u64,
+    fate: Fate,
+}
+
+/// What is known of a key beyond the process that took it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Nobody else was told of it.
+    Alone,
     /// The other node was told.
-    told: bool,
+    Told,
+    /// The other node carried the call on without it.
+    Missed,
 }
 
 /// One call.
@@ -27,8 +37,8 @@ pub struct Track {
     keys: Vec<Key>,
     checkpoint: String,
     acknowledged: String,
-    /// The node that had a copy of it when it was promoted last.
-    pub promised: Option<usize>,
+    /// The process that had a copy of it when it was promoted last.
+    pub promised: Option<u64>,
     /// Where its application hears of it: node and connection, if it does.
     pub live: Option<(usize, u64)>,
 }
@@ -36,18 +46,25 @@ pub struct Track {
 impl Track {
     /// A node took a key.
     pub fn key(&mut self, now: Instant, run: u64, key: char) {
-        self.keys.push(Key { key, at: now, run, told: false });
+        self.keys.push(Key { key, at: now, run, fate: Fate::Alone });
     }
 
     /// The process to which the last key came had the call no more.
     pub fn refused(&mut self, run: u64) {
-        self.keys.pop_if(|key| key.run == run && !key.told);
+        self.keys.pop_if(|key| key.run == run && key.fate == Fate::Alone);
     }
 
     /// What the other node was told contains the keys that this process took before.
     pub fn told(&mut self, run: u64, by: Instant) {
-        let mine = |key: &&mut Key| key.run == run && key.at < by;
-        self.keys.iter_mut().filter(mine).for_each(|key| key.told = true);
+        let mine = |key: &&mut Key| key.run == run && key.at < by && key.fate == Fate::Alone;
+        self.keys.iter_mut().filter(mine).for_each(|key| key.fate = Fate::Told);
+    }
+
+    /// A node carries the call on with what it was told: a key that the teller did not know of is
+    /// gone for good, even for the one that took it.
+    pub fn carried_on(&mut self) {
+        let unknown = |key: &&mut Key| key.fate == Fate::Alone;
+        self.keys.iter_mut().filter(unknown).for_each(|key| key.fate = Fate::Missed);
     }
 
     /// The owner's checkpoint was taken.
@@ -67,7 +84,11 @@ impl Track {
     /// Whether every key that cannot be lost has arrived at the owner; `run`: the process that has
     /// the call.
     pub fn has_settled(&self, run: u64) -> Result<(), String> {
-        self.explained(|key| !key.told && key.run != run)
+        self.explained(|key| match key.fate {
+            Fate::Alone => key.run != run,
+            Fate::Told => false,
+            Fate::Missed => true,
+        })
     }
 
     /// Whether the acknowledged keys are those typed, without some that may be missing.
@@ -125,6 +146,11 @@ impl Calls {
         self.tracks.get_mut(self.names.get(name)?)
     }
 
+    /// The line of a call.
+    pub fn line_of(&self, call: CallId) -> Option<LineId> {
+        self.tracks.get(&call).map(|track| track.line)
+    }
+
     /// The call of a line.
     pub fn of_line(&self, line: LineId) -> Option<CallId> {
         self.lines.get(&line).copied()
@@ -161,6 +187,16 @@ mod tests {
         let track = calls.get(id).expect("a call");
         track.checkpoint(keys);
         track.acknowledge("1").and_then(|()| track.has_settled(2)).is_ok()
+    }
+
+    #[test]
+    fn a_key_that_was_carried_on_without_is_gone_for_the_one_that_took_it_too() {
+        let (mut calls, id) = call();
+        let track = calls.get(id).expect("a call");
+        track.key(at(10), 1, '4');
+        track.carried_on();
+        track.checkpoint("13");
+        assert!(track.acknowledge("1").and_then(|()| track.has_settled(1)).is_ok());
     }
 
     #[test]
