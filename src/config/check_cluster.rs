@@ -111,8 +111,15 @@ fn check_pbx(reader: &mut Reader<'_>, config: &Config) {
 fn check_promotion(reader: &mut Reader<'_>, cluster: &Cluster) {
     let pbx = |member: &Member| member.pbx.clone();
     let one_pbx = cluster.nodes.windows(2).all(|pair| pbx(&pair[0]) == pbx(&pair[1]));
-    if cluster.profile == ClusterProfile::Pair && cluster.promotion != Promotion::Manual && one_pbx
-    {
+    let by_itself = cluster.promotion != Promotion::Manual;
+    if cluster.profile != ClusterProfile::Pair || !by_itself {
+        return;
+    }
+    if cluster.takeover == Takeover::DualDevices {
+        let text = "has no effect with cluster.takeover = \"dual_devices\": each node serves its \
+                    own extensions all the time, and nobody is promoted; take it out";
+        reader.warning("cluster.promotion", text);
+    } else if one_pbx {
         reader.warning(
             "cluster.promotion",
             "without a witness nobody can tell a dead primary from a cut link: the backup promotes \
@@ -123,19 +130,27 @@ fn check_promotion(reader: &mut Reader<'_>, cluster: &Cluster) {
 }
 
 fn check_takeover(reader: &mut Reader<'_>, config: &Config) {
-    let takeover = config.cluster.takeover;
-    if takeover != Takeover::Reinvite {
-        let text = format!(
-            "\"{}\" is not part of this version, and calls would be taken over by re-INVITE all \
-             the same: write \"reinvite\", or leave it out",
-            takeover.name()
-        );
-        reader.error("cluster.takeover", text);
-    } else if config.pbx.profile == "cucm" {
-        let text = "CUCM binds a device to its Contact address and may refuse a re-INVITE from \
-                    another one: live calls may end with a promotion, new ones are taken";
-        reader.warning("cluster.takeover", text);
-    }
+    let text = match config.cluster.takeover {
+        Takeover::Reinvite => {
+            if config.pbx.profile == "cucm" {
+                let text = "CUCM binds a device to its Contact address and may refuse a re-INVITE \
+                            from another one: live calls may end with a promotion, new ones are \
+                            taken";
+                reader.warning("cluster.takeover", text);
+            }
+            return;
+        }
+        Takeover::DualDevices if config.cluster.profile == ClusterProfile::Pair => return,
+        Takeover::DualDevices => {
+            "\"dual_devices\" is for two nodes that never take over from each other, and a witness \
+             would have nothing to decide: write profile = \"pair\", or takeover = \"reinvite\""
+        }
+        Takeover::SharedAddress => {
+            "\"shared_address\" is not part of this version, and calls would be taken over by \
+             re-INVITE all the same: write \"reinvite\", or leave it out"
+        }
+    };
+    reader.error("cluster.takeover", text);
 }
 
 fn check_credentials(reader: &mut Reader<'_>, cluster: &Cluster, exists: &dyn Fn(&Path) -> bool) {

@@ -85,9 +85,10 @@ impl Cluster {
     }
 
     /// The other data node, as a data node or the witness sees it: the first one that is not this
-    /// process.
+    /// process. None where nobody takes over from anybody: the other node has its own devices.
     pub fn data_peer(&self) -> Option<&Member> {
-        self.peers().find(|member| member.role == MemberRole::Data)
+        let data = |member: &&Member| member.role == MemberRole::Data;
+        self.peers().find(data).filter(|_| self.takeover != Takeover::DualDevices)
     }
 
     /// The witness, if the profile has one.

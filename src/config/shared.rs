@@ -15,6 +15,9 @@ use super::{Config, MemberRole, Promotion, Takeover};
 /// Parts in a list that came from elsewhere at most: there are nine.
 pub const PARTS_MAX: usize = 32;
 
+/// The part that must differ.
+const OWN_EXTENSIONS: &str = "own extensions";
+
 /// Characters of a part that are shown at most.
 const SHOWN_MAX: usize = 160;
 
@@ -65,7 +68,9 @@ impl Shared {
         ];
         if !cluster.is_witness() {
             // Nodes at different PBXs, or with devices of their own, have other extensions.
-            if cluster.takeover != Takeover::DualDevices && !peer_elsewhere {
+            if cluster.takeover == Takeover::DualDevices {
+                parts.push(Part::new(OWN_EXTENSIONS, &extensions(config)));
+            } else if !peer_elsewhere {
                 parts.push(Part::new("extensions", &extensions(config)));
             }
             let names: Vec<_> = config.applications.keys().map(String::as_str).collect();
@@ -100,7 +105,17 @@ impl Shared {
             let theirs = other.parts.iter().find(|part| part.name == mine.name)?;
             Some((mine, theirs))
         });
-        let (mine, theirs) = pairs.into_iter().find(|(mine, theirs)| mine.hash != theirs.hash)?;
+        let wrong = |(mine, theirs): &(&Part, &Part)| {
+            (mine.hash == theirs.hash) == (mine.name == OWN_EXTENSIONS)
+        };
+        let (mine, theirs) = pairs.into_iter().find(wrong)?;
+        if mine.name == OWN_EXTENSIONS {
+            return Some(format!(
+                "extensions are the same here and at {name} ({}): with cluster.takeover = \
+                 \"dual_devices\" each node has its own",
+                mine.shown
+            ));
+        }
         let shown: String = theirs.shown.chars().take(SHOWN_MAX + 3).collect();
         let what = &mine.name;
         if mine.shown == shown {

@@ -14,7 +14,7 @@ use super::fact_ship::{self, FactShip, Token};
 use super::peer::{self, Beat, Refusal};
 use super::role::{Answer, Event, Order, Settings};
 use super::{Ha, Role};
-use crate::config::{Cluster, ClusterProfile, MemberRole};
+use crate::config::{Cluster, ClusterProfile, MemberRole, Takeover};
 use crate::ids::{Epoch, NodeId, RequestId, Rng};
 use crate::store::{Body, Fact, Lane, Loaded, Record, Ticket};
 use crate::timers::{Instant, earliest};
@@ -281,7 +281,14 @@ impl<C> Member<C> {
                 }
             }
             peer::Event::Down { why } => {
-                peer.up = false;
+                let lost = std::mem::replace(&mut peer.up, false);
+                if lost && self.cluster.takeover == Takeover::DualDevices {
+                    let name = self.cluster.name_of(node);
+                    self.out.push_back(Output::Alarm(format!(
+                        "{name} is not heard: its extensions may ring nowhere; see whether it \
+                         runs, and whether the PBX hunts on to ours"
+                    )));
+                }
                 if matches!(why, Some(Refusal::SamePbx { .. })) {
                     self.ha.handle_input(now, super::Input::OtherPbx(false));
                 }

@@ -14,6 +14,7 @@ mod full;
 mod incidents;
 mod menu;
 mod originate;
+mod own_devices;
 mod pbx;
 mod promotion;
 mod readiness;

@@ -181,27 +181,46 @@ fn long_parts_that_begin_alike_are_told_apart() {
     assert!(text.len() < 300, "{text}");
 }
 
+/// Node `a` of two that have devices of their own.
+fn dual(range: &str) -> String {
+    let witness = TRIO.find("[[cluster.nodes]]\nname = \"w\"").expect("a witness");
+    let two = TRIO[..witness].replace("\"trio\"", "\"pair\"\ntakeover = \"dual_devices\"");
+    let ports = GOOD.replace("\"6001\"", range);
+    format!("[node]\nname = \"a\"\n{ports}{two}{CONTROL}")
+}
+
 #[test]
 fn devices_of_their_own_have_extensions_of_their_own() {
-    let own = |range: &str| {
-        let text = node("a", "").replace("\"6001\"", range);
-        let mut config = parsed(&text).config.expect("usable");
-        config.cluster.takeover = Takeover::DualDevices;
-        Shared::of(&config)
-    };
-    assert_eq!(own("\"6001\"").disagreement(&own("\"7001\""), "b"), None);
+    assert_eq!(parsed(&dual("\"6001\"")).faults, []);
+    let own = |range: &str| shared(&dual(range));
+    let a = own("\"6001\"");
+    assert_eq!(a.disagreement(&own("\"7001\""), "b"), None);
+    let text = a.disagreement(&own("\"6001\""), "b").expect("they would fight for one binding");
+    assert!(text.starts_with("extensions are the same here and at b (6001): "), "{text}");
+}
+
+#[test]
+fn devices_of_their_own_are_of_two_nodes_that_nobody_promotes() {
+    let by_itself = dual("\"6001\"").replace("takeover", "promotion = \"auto\"\ntakeover");
+    let parsed_so = parsed(&by_itself);
+    let [fault] = &parsed_so.faults[..] else { panic!("{:?}", parsed_so.faults) };
+    assert_eq!((fault.severity, fault.key.as_str()), (Severity::Warning, "cluster.promotion"));
+    assert!(fault.text.contains("has no effect"), "{}", fault.text);
+    let with = "takeover = \"dual_devices\"\ncredentials";
+    let trio = parsed(&node("a", CONTROL).replace("credentials", with));
+    let [fault] = &trio.faults[..] else { panic!("{:?}", trio.faults) };
+    assert_eq!((fault.severity, fault.key.as_str()), (Severity::Error, "cluster.takeover"));
+    assert!(fault.text.contains("write profile = \"pair\""), "{}", fault.text);
 }
 
 #[test]
 fn a_takeover_that_cannot_be_carried_out_is_refused() {
-    for takeover in ["shared_address", "dual_devices"] {
-        let with = format!("takeover = \"{takeover}\"\ncredentials");
-        let parsed = parsed(&node("a", CONTROL).replace("credentials", &with));
-        let [fault] = &parsed.faults[..] else { panic!("{:?}", parsed.faults) };
-        assert_eq!((fault.severity, fault.key.as_str()), (Severity::Error, "cluster.takeover"));
-        assert!(fault.text.contains(&format!("\"{takeover}\" is not part of this version")));
-        assert!(parsed.config.is_none());
-    }
+    let with = "takeover = \"shared_address\"\ncredentials";
+    let parsed = parsed(&node("a", CONTROL).replace("credentials", with));
+    let [fault] = &parsed.faults[..] else { panic!("{:?}", parsed.faults) };
+    assert_eq!((fault.severity, fault.key.as_str()), (Severity::Error, "cluster.takeover"));
+    assert!(fault.text.contains("\"shared_address\" is not part of this version"));
+    assert!(parsed.config.is_none());
 }
 
 #[test]

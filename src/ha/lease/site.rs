@@ -1,7 +1,7 @@
 //! Who votes, who may hold, and how long a lease lasts.
 
 use super::FORCED;
-use crate::config::{Cluster, MemberRole, TimerProfile};
+use crate::config::{Cluster, Member, MemberRole, Takeover, TimerProfile};
 use crate::ids::{Epoch, NodeId};
 use crate::timers::{Duration, Instant};
 
@@ -70,7 +70,8 @@ pub enum Mode {
 pub struct Site {
     /// This node.
     pub me: NodeId,
-    /// The nodes that may hold: one, or two. The first is primary when nothing else decides.
+    /// The nodes that may hold: one, or two. The first is primary when nothing else decides. A node
+    /// with devices of its own is the only one of its lease.
     pub nodes: Vec<NodeId>,
     /// Votes only.
     pub witness: Option<NodeId>,
@@ -83,7 +84,11 @@ pub struct Site {
 impl Site {
     /// The cluster that the configuration names.
     pub fn of(cluster: &Cluster) -> Self {
-        let data = cluster.nodes.iter().filter(|member| member.role == MemberRole::Data);
+        let own_devices = cluster.takeover == Takeover::DualDevices;
+        let holds = |member: &&Member| {
+            member.role == MemberRole::Data && (member.id == cluster.me || !own_devices)
+        };
+        let data = cluster.nodes.iter().filter(holds);
         let Cluster { timers, timer_profile, .. } = cluster;
         let timers = Timers {
             renew: timers.renew,

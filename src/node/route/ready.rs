@@ -1,6 +1,6 @@
 //! The rehearsal of a backup, what stands against it as primary, and how long a backup has served.
 
-use crate::config::{MemberRole, PortKind};
+use crate::config::PortKind;
 use crate::ha::peer::Unproven;
 use crate::ha::{Role, member};
 use crate::ids::PortId;
@@ -139,8 +139,8 @@ impl Node {
     }
 
     fn serves_as_backup(&self) -> Option<Instant> {
-        let first = self.config.cluster.nodes.iter().find(|node| node.role == MemberRole::Data);
-        let is_backup = first.is_some_and(|first| first.id != self.config.cluster.me);
+        let cluster = &self.config.cluster;
+        let is_backup = cluster.data_peer().is_some_and(|other| other.id < cluster.me);
         self.acts_since.filter(|_| is_backup)
     }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::{Cluster as Config, ClusterProfile, MemberRole, Promotion};
+use crate::config::{Cluster as Config, ClusterProfile, MemberRole, Promotion, Takeover as Takes};
 use crate::ha::Role;
 use crate::ha::peer::Unproven;
 use crate::timers::Instant;
@@ -121,6 +121,9 @@ pub fn protections(config: &Config, other_pbx: bool) -> Vec<String> {
     };
     let redundancy = match config.profile {
         ClusterProfile::Single => "redundancy: none, this node is alone".to_owned(),
+        _ if config.takeover == Takes::DualDevices => "redundancy: the other node has extensions \
+             of its own, where new calls hunt on at the PBX; live calls end with their node"
+            .to_owned(),
         ClusterProfile::Pair => format!(
             "redundancy: a backup; it promotes itself only after an orderly stop{}",
             if other_pbx { "" } else { ", else a person attests that the primary is halted" }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use super::Endpoint;
 use super::account::same_contact;
-use crate::config::Takeover;
 use crate::ids::{Epoch, PortId};
 use crate::sip::message::{NameAddr, Response, Uri};
 use crate::sip::registration::{Answer, Contacts, Input, Repair};
@@ -43,10 +42,6 @@ impl Endpoint {
     /// [`super::Command::Epoch`].
     pub(super) fn acts_under(&mut self, epoch: Epoch) {
         self.epoch = Some(epoch);
-        // One Contact for both nodes: it must not change with either.
-        if self.config.cluster.takeover == Takeover::SharedAddress {
-            return;
-        }
         for index in 0..self.accounts.len() {
             let account = &mut self.accounts[index];
             if self.config.ports[index].kind == crate::config::PortKind::Pool {
