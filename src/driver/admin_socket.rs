@@ -182,7 +182,7 @@ pub(super) async fn carry_out(
     };
     let answer = admin::answer(request, &snapshot);
     if let Some(order) = answer.order {
-        tracing::info!(?who, %order, "an operator's order");
+        tracing::info!(who = who.name(), %order, "an operator's order");
         if to_node.send(ToNode::Order(order)).await.is_err() {
             return Reply::Error(STOPPING.to_owned());
         }
@@ -200,7 +200,7 @@ pub(super) async fn carry_out(
 
 /// Returns when the role is as wanted, or will not be.
 async fn change_role(order: role::Order, who: Who, to_node: &mpsc::Sender<ToNode>) -> Reply {
-    tracing::info!(?who, ?order, "an operator wants another role");
+    tracing::info!(who = who.name(), ?order, "an operator wants another role");
     let (done, answered) = oneshot::channel();
     if to_node.send(ToNode::Role { order, who, done }).await.is_err() {
         return Reply::Error(STOPPING.to_owned());
@@ -222,7 +222,7 @@ async fn change_agent(
         AgentWish::Change(change) => change,
         AgentWish::Set(agent) => set(agent, pins.ok_or(NO_AGENTS)?).await?,
     };
-    tracing::info!(?who, "an operator changes an agent");
+    tracing::info!(who = who.name(), "an operator changes an agent");
     let (done, acknowledged) = oneshot::channel();
     let sent = to_node.send(ToNode::Agent { change, who, done }).await;
     sent.map_err(|_| STOPPING.to_owned())?;

@@ -92,6 +92,16 @@ pub enum Who {
     },
 }
 
+impl Who {
+    /// A name for people, without a number that only its owner may read.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Policy => "policy",
+            Self::Operator(name) | Self::Agent { number: name, .. } => name,
+        }
+    }
+}
+
 /// What somebody did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {

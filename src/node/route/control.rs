@@ -347,11 +347,7 @@ impl Node {
                 self.role_order(now, RoleOrder { id, who, order });
             }
             menu::Order::Propose { who } => {
-                let by = match who {
-                    Who::Agent { number, .. } => number,
-                    Who::Operator(name) => name,
-                    Who::Policy => String::new(),
-                };
+                let by = who.name().to_owned();
                 self.controls.proposal = Some((Proposal { by }, now + PROPOSAL_MAX));
             }
             menu::Order::Acknowledge => {
