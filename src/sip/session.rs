@@ -335,7 +335,7 @@ impl Session {
             state,
             self.confirm.as_ref().map(|c| c.repeat.poll_timeout()),
             self.timer.as_ref().map(SessionTimer::poll_timeout),
-            self.exchange.poll_timeout(),
+            self.exchange.poll_timeout().filter(|_| self.may_change()),
             self.transfer.as_ref().map(Transfer::poll_timeout),
         ])
     }

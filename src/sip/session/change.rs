@@ -28,9 +28,14 @@ impl Session {
         self.exchange.want(Change::Hold(on));
     }
 
-    /// Sends the change that may leave: the call is up, no INVITE of the far end is open.
+    /// The call is up, and no INVITE of the far end is open.
+    pub(super) const fn may_change(&self) -> bool {
+        matches!(self.state, State::Up) && self.confirm.is_none()
+    }
+
+    /// Sends the change that may leave.
     pub(super) fn send_change(&mut self, now: Instant) {
-        if !matches!(self.state, State::Up) || self.confirm.is_some() {
+        if !self.may_change() {
             return;
         }
         let Some(change) = self.exchange.take(now) else { return };

@@ -149,6 +149,24 @@ fn sip_d5_our_hold_that_meets_491_is_tried_again_by_the_timers_of_the_rfc() {
     assert_eq!(media(&mut bench).direction, Direction::SendOnly);
 }
 
+#[test]
+fn a_change_that_waits_behind_an_invite_of_the_far_end_asks_for_no_deadline_in_the_past() {
+    let (mut bench, mut far) = up();
+    bench.command(Command::Hold { call: far.call, on: true });
+    let hold = bench.request(Method::Invite);
+    bench.reply(&hold, 491, &[]);
+    bench.request(Method::Ack);
+    let theirs = far.offer(Method::Invite, sdp("sendrecv"));
+    bench.receive_request(&theirs);
+    bench.response(200);
+    // Longer than the wait: their ACK is still to come.
+    bench.secs(3);
+    bench.sent.clear();
+    let ack = far.request(Method::Ack);
+    bench.receive_request(&ack);
+    assert!(body_of(&bench.request(Method::Invite)).contains("a=sendonly"));
+}
+
 fn body_of(request: &crate::sip::message::Request) -> String {
     String::from_utf8(request.body.to_vec()).expect("text")
 }
