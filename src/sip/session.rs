@@ -256,7 +256,8 @@ impl Session {
             Purpose::Bye if response.status >= 200 => self.over(),
             Purpose::Info | Purpose::Prack if response.status == 481 => self.lost(false),
             Purpose::Info if response.is_final() => self.info_done(response.status < 300),
-            Purpose::Bye | Purpose::Info | Purpose::Prack | Purpose::Stray => {}
+            Purpose::Stray => self.acknowledge_stray(cseq, response),
+            Purpose::Bye | Purpose::Info | Purpose::Prack => {}
         }
     }
 

@@ -11,7 +11,7 @@ use super::server::ServerKey;
 use crate::ids::{CallId, PortId, fork};
 use crate::sip::message::{Message, Method, Request};
 use crate::sip::session::snapshot::{Snapshot, Stage};
-use crate::sip::session::{Input, ServerId, Session};
+use crate::sip::session::{Input, Purpose, ServerId, Session};
 use crate::sip::transport::Flow;
 use crate::sip::{EndCause, Event, Recovery};
 use crate::timers::Instant;
@@ -61,9 +61,11 @@ impl Endpoint {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         entry.session.abandon();
         self.pump_call(now, call);
-        // The call may come back under the same name: what is still to be answered was not its.
+        // The call may come back under the same name: what is still to be answered was not its. It
+        // is repeated under the lease alone, as before.
         let mine = |client: &&mut Client| matches!(client.owner, Owner::Call(of, _) if of == call);
-        self.clients.values_mut().filter(mine).for_each(|client| client.owner = Owner::Nobody);
+        let stray = Owner::Call(call, Purpose::Stray);
+        self.clients.values_mut().filter(mine).for_each(|client| client.owner = stray);
     }
 
     fn not_recovered(&mut self, call: CallId) {

@@ -249,6 +249,17 @@ impl Session {
         }
     }
 
+    /// A 2xx to an INVITE from before this call came back: its sender repeats it until the ACK, and
+    /// ends the call without one (RFC 3261 section 13.3.1.4).
+    pub(super) fn acknowledge_stray(&mut self, cseq: u32, response: &Response) {
+        let invite = response.headers.cseq().is_ok_and(|c| c.method == Method::Invite);
+        if let Some(dialog) = self.dialog.as_ref().filter(|_| invite && response.status / 100 == 2)
+        {
+            let (request, hop) = (dialog.ack(cseq), dialog.next_hop());
+            self.outputs.push_back(Output::Ack { request, hop });
+        }
+    }
+
     fn end_branch(&mut self, cseq: u32, response: &Response) {
         let Some(invite) = &self.placed else { return };
         let Some(mut branch) = Dialog::of_client(invite, response) else { return };

@@ -63,6 +63,8 @@ pub(super) struct Sent {
     pub(super) to: SocketAddr,
     pub(super) stream: Option<StreamId>,
     pub(super) message: Message,
+    /// Leaves under a lease alone.
+    pub(super) claims: bool,
 }
 
 pub(super) struct Bench {
@@ -113,20 +115,20 @@ impl Bench {
     fn drain(&mut self) {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
-                Output::Datagram { socket, to, bytes, .. } => {
+                Output::Datagram { socket, to, bytes, claims, .. } => {
                     let parsed = Message::parse(bytes);
                     // A refusal echoes the damage that it refuses.
                     if parsed.is_err() && self.damage {
                         continue;
                     }
                     let message = parsed.expect("we send SIP");
-                    self.sent.push_back(Sent { socket, to, stream: None, message });
+                    self.sent.push_back(Sent { socket, to, stream: None, message, claims });
                 }
-                Output::StreamSend { stream, bytes, .. } => {
+                Output::StreamSend { stream, bytes, claims, .. } => {
                     let message = Message::parse_frame(bytes).expect("we send SIP");
                     let to = PBX.parse().expect("address");
                     let socket = SocketId(0);
-                    self.sent.push_back(Sent { socket, to, stream: Some(stream), message });
+                    self.sent.push_back(Sent { socket, to, stream: Some(stream), message, claims });
                 }
                 Output::Event(event) => self.events.push_back(event),
                 other => self.streams.push_back(other),

@@ -103,12 +103,26 @@ fn a_late_answer_to_an_earlier_take_over_changes_nothing_about_the_next_one() {
     let second = bench.request(Method::Invite);
     bench.reply(&second, 491, &[]);
     bench.request(Method::Ack);
-    bench.reply(&first, 500, &[]);
-    bench.request(Method::Ack);
+    bench.reply_sdp(&first, 200, &[("Contact", "<sip:2000@10.0.0.5:5060>")], &sdp_of_pbx());
+    let ack = bench.request(Method::Ack);
+    assert_eq!(ack.headers.cseq().expect("CSeq").seq, first.headers.cseq().expect("CSeq").seq);
     bench.secs(3);
     let third = bench.request(Method::Invite);
     assert!(third.headers.cseq().expect("CSeq").seq > second.headers.cseq().expect("CSeq").seq);
     bench.no_event();
+}
+
+#[test]
+fn a_take_over_of_a_forgotten_call_is_repeated_under_the_lease_alone() {
+    let (mut bench, far, _) = moved();
+    bench.command(Command::Forget { call: far.call });
+    bench.sent.clear();
+    bench.secs(1);
+    assert!(
+        !bench.sent.is_empty() && bench.sent.iter().all(|sent| sent.claims),
+        "{:?}",
+        bench.sent
+    );
 }
 
 #[test]
