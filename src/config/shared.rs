@@ -12,11 +12,8 @@ use sha2::{Digest, Sha256};
 use super::values::show_duration;
 use super::{Config, MemberRole, Promotion, Takeover};
 
-/// Parts in a list that came from elsewhere at most: there are nine.
+/// Parts in a list that came from elsewhere at most: there are eight.
 pub const PARTS_MAX: usize = 32;
-
-/// The part that must differ.
-const OWN_EXTENSIONS: &str = "own extensions";
 
 /// Characters of a part that are shown at most.
 const SHOWN_MAX: usize = 160;
@@ -30,6 +27,9 @@ pub struct Shared {
     /// and last. Two PBXs have none in common: which one a node serves was typed by a person.
     #[serde(default)]
     pub elsewhere: Vec<(String, String)>,
+    /// Of a node that has devices of its own: the same. The other one has none of them.
+    #[serde(default)]
+    pub own: Vec<(String, String)>,
 }
 
 /// One thing that must be equal.
@@ -68,26 +68,21 @@ impl Shared {
         ];
         if !cluster.is_witness() {
             // Nodes at different PBXs, or with devices of their own, have other extensions.
-            if cluster.takeover == Takeover::DualDevices {
-                parts.push(Part::new(OWN_EXTENSIONS, &extensions(config)));
-            } else if !peer_elsewhere {
+            if cluster.takeover != Takeover::DualDevices && !peer_elsewhere {
                 parts.push(Part::new("extensions", &extensions(config)));
             }
             let names: Vec<_> = config.applications.keys().map(String::as_str).collect();
             parts.push(Part::new("applications", &names.join(", ")));
         }
         let apart = peer_elsewhere && !cluster.is_witness();
-        Self { parts, elsewhere: if apart { runs(config) } else { Vec::new() } }
+        let own = cluster.takeover == Takeover::DualDevices;
+        let runs_if = |wanted| if wanted { runs(config) } else { Vec::new() };
+        Self { parts, elsewhere: runs_if(apart), own: runs_if(own) }
     }
 
     /// An extension that this node and `other` both have, each at a PBX of its own as it says.
-    pub fn at_both(&self, other: &Self) -> Option<&str> {
-        // In runs all numbers are equally long, so that they compare as texts.
-        let meet = |(first, last): &(String, String), theirs: &(String, String)| {
-            first.len() == theirs.0.len() && *first <= theirs.1 && theirs.0 <= *last
-        };
-        let found = |ours: &&(String, String)| other.elsewhere.iter().any(|run| meet(ours, run));
-        self.elsewhere.iter().find(found).map(|(first, _)| first.as_str())
+    pub fn at_both<'a>(&'a self, other: &'a Self) -> Option<&'a str> {
+        in_both(&self.elsewhere, &other.elsewhere)
     }
 
     /// The short SHA-256 of all parts, for `status`.
@@ -105,17 +100,15 @@ impl Shared {
             let theirs = other.parts.iter().find(|part| part.name == mine.name)?;
             Some((mine, theirs))
         });
-        let wrong = |(mine, theirs): &(&Part, &Part)| {
-            (mine.hash == theirs.hash) == (mine.name == OWN_EXTENSIONS)
+        let differs = |(mine, theirs): &(&Part, &Part)| mine.hash != theirs.hash;
+        let Some((mine, theirs)) = pairs.into_iter().find(differs) else {
+            return in_both(&self.own, &other.own).map(|extension| {
+                format!(
+                    "extension {extension} is here and at {name}: with cluster.takeover = \
+                     \"dual_devices\" each node has its own"
+                )
+            });
         };
-        let (mine, theirs) = pairs.into_iter().find(wrong)?;
-        if mine.name == OWN_EXTENSIONS {
-            return Some(format!(
-                "extensions are the same here and at {name} ({}): with cluster.takeover = \
-                 \"dual_devices\" each node has its own",
-                mine.shown
-            ));
-        }
         let shown: String = theirs.shown.chars().take(SHOWN_MAX + 3).collect();
         let what = &mine.name;
         if mine.shown == shown {
@@ -123,6 +116,16 @@ impl Shared {
         }
         Some(format!("{what} differ: {} here, {shown} at {name}", mine.shown))
     }
+}
+
+/// The first extension that runs of both sides hold.
+fn in_both<'a>(ours: &'a [(String, String)], theirs: &'a [(String, String)]) -> Option<&'a str> {
+    // In runs all numbers are equally long, so that they compare as texts.
+    let meet = |(first, last): &'a (String, String), their: &'a (String, String)| {
+        let met = first.len() == their.0.len() && *first <= their.1 && their.0 <= *last;
+        met.then_some(first.max(&their.0).as_str())
+    };
+    ours.iter().find_map(|run| theirs.iter().find_map(|their| meet(run, their)))
 }
 
 /// Sixty-four bits suffice against accidents, and a peer that wants to lie may as well send ours.

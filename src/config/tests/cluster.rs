@@ -195,8 +195,13 @@ fn devices_of_their_own_have_extensions_of_their_own() {
     let own = |range: &str| shared(&dual(range));
     let a = own("\"6001\"");
     assert_eq!(a.disagreement(&own("\"7001\""), "b"), None);
-    let text = a.disagreement(&own("\"6001\""), "b").expect("they would fight for one binding");
-    assert!(text.starts_with("extensions are the same here and at b (6001): "), "{text}");
+    let says = |ours: &str, theirs: &str| own(ours).disagreement(&own(theirs), "b");
+    let same = says("\"6001\"", "\"6001\"").expect("they would fight for one binding");
+    assert!(same.starts_with("extension 6001 is here and at b: with"), "{same}");
+    let overlap = says("\"6001-6010\"", "\"6008-6020\"").expect("three are of both");
+    assert!(overlap.starts_with("extension 6008 is here and at b"), "{overlap}");
+    assert_eq!(says("\"6001-6010\"", "\"6011-6020\""), None);
+    assert_eq!(own("\"6001\"").digest(), own("\"7001\"").digest());
 }
 
 #[test]
