@@ -183,6 +183,7 @@ fn run_worker() {
         ports: 8,
         workers: Some(1),
         address: SocketAddr::from(([127, 0, 0, 1], 0)).ip(),
+        service: None,
         raise_priority: false,
         recordings: std::env::temp_dir(),
         media: Arc::new(media::Config::default()),

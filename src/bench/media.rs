@@ -140,6 +140,7 @@ fn config(calls: u16) -> Config {
         ports: calls,
         workers: Some(1),
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        service: None,
         raise_priority: true,
         recordings: std::env::temp_dir(),
         media: Arc::new(media::Config::default()),

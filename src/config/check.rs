@@ -90,7 +90,7 @@ fn check_sip_ports(reader: &mut Reader<'_>, config: &Config) {
         reader.error("pbx.sip_udp_port", text);
     }
     let media = &config.media;
-    let same_host = media.address == config.pbx.local_address;
+    let same_host = media.address == config.pbx.local_address || config.service_address().is_some();
     let overlap = first <= u32::from(media.udp_last) && u32::from(media.udp_first) <= last;
     if same_host && overlap && config.pbx.transport == Transport::Udp {
         let numbers = if first == last { first.to_string() } else { format!("{first} to {last}") };

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::reader::Reader;
-use super::{Cluster, ClusterProfile, Config, Member, MemberRole, Promotion, Takeover};
+use super::{
+    Cluster, ClusterProfile, Config, Member, MemberRole, Promotion, SipPorts, Takeover, Transport,
+};
 
 /// Checks the cluster as a whole. `exists` tells whether a file is there.
 pub(super) fn check_cluster(
@@ -13,7 +15,7 @@ pub(super) fn check_cluster(
 ) {
     let cluster = &config.cluster;
     if cluster.profile == ClusterProfile::Single {
-        return check_single(reader);
+        return check_single(reader, cluster);
     }
     check_count(reader, cluster);
     check_unique(reader, &cluster.nodes);
@@ -21,15 +23,24 @@ pub(super) fn check_cluster(
     check_pbx(reader, config);
     check_promotion(reader, cluster);
     check_takeover(reader, config);
+    check_no_address(reader, config);
     check_credentials(reader, cluster, exists);
     check_control(reader, config);
 }
 
-fn check_single(reader: &mut Reader<'_>) {
+fn check_single(reader: &mut Reader<'_>, cluster: &Cluster) {
     if reader.written("cluster.nodes[0]") {
         let text = "names other nodes, and cluster.profile is \"single\": write profile = \
                     \"pair\" or \"trio\", or take them out";
         reader.error("cluster.nodes", text);
+    }
+    let takes_over = cluster.takeover != Takeover::Reinvite;
+    for (key, wrong) in [("cluster.takeover", takes_over), ("cluster.address", true)] {
+        if wrong && reader.written(key) {
+            let text = "says how calls reach another node, and cluster.profile is \"single\": \
+                        write profile = \"pair\" or \"trio\", or take it out";
+            reader.error(key, text);
+        }
     }
 }
 
@@ -135,7 +146,7 @@ fn check_takeover(reader: &mut Reader<'_>, config: &Config) {
             if config.pbx.profile == "cucm" {
                 let text = "CUCM binds a device to its Contact address and may refuse a re-INVITE \
                             from another one: live calls may end with a promotion, new ones are \
-                            taken";
+                            taken; \"shared_address\" is meant for it";
                 reader.warning("cluster.takeover", text);
             }
             return;
@@ -145,12 +156,55 @@ fn check_takeover(reader: &mut Reader<'_>, config: &Config) {
             "\"dual_devices\" is for two nodes that never take over from each other, and a witness \
              would have nothing to decide: write profile = \"pair\", or takeover = \"reinvite\""
         }
-        Takeover::SharedAddress => {
-            "\"shared_address\" is not part of this version, and calls would be taken over by \
-             re-INVITE all the same: write \"reinvite\", or leave it out"
-        }
+        Takeover::SharedAddress => return check_address(reader, config),
     };
     reader.error("cluster.takeover", text);
+}
+
+fn check_address(reader: &mut Reader<'_>, config: &Config) {
+    if config.cluster.is_witness() {
+        return;
+    }
+    if config.pbx.transport == Transport::Tcp {
+        let text = "\"shared_address\" moves calls over UDP only, a TCP connection ends with the \
+                    node that has it: write pbx.transport = \"udp\", or takeover = \"reinvite\"";
+        reader.error("cluster.takeover", text);
+    }
+    if matches!(config.pbx.sip_ports, SipPorts::Shared { udp_port: 0 }) {
+        let text = "is 0, which lets each node choose: with cluster.takeover = \
+                    \"shared_address\" both have the same number, as 5060";
+        reader.error("pbx.sip_udp_port", text);
+    }
+    let elsewhere = config.cluster.nodes.iter().any(|node| node.pbx != config.pbx.id);
+    if elsewhere {
+        let text = "\"shared_address\" is for nodes that serve one PBX, and [[cluster.nodes]] \
+                    names several: write takeover = \"reinvite\"";
+        reader.error("cluster.takeover", text);
+    }
+    let Some(service) = &config.cluster.address else {
+        if !reader.written("cluster.address") {
+            let text = "needs [cluster.address] with `address`, as \"10.0.0.5/24\", and \
+                        `interface`, as \"eth0\": the address at which the PBX finds the ports";
+            reader.error("cluster.takeover", text);
+        }
+        return;
+    };
+    let links = config.cluster.nodes.iter().filter_map(|node| node.link.map(|link| link.ip()));
+    let mut own = links.chain([config.pbx.local_address, config.media.address]);
+    if own.any(|address| address == service.address) {
+        let text = "is an address that a node has all the time (pbx.local_address, media.address \
+                    or a link): write one that no host has";
+        reader.error("cluster.address.address", text);
+    }
+}
+
+/// An address that nothing moves is a mistake in `takeover`.
+fn check_no_address(reader: &mut Reader<'_>, config: &Config) {
+    let moves = config.cluster.takeover == Takeover::SharedAddress;
+    if reader.written("cluster.address") && !moves {
+        let text = "has no effect: write takeover = \"shared_address\", or take it out";
+        reader.error("cluster.address", text);
+    }
 }
 
 fn check_credentials(reader: &mut Reader<'_>, cluster: &Cluster, exists: &dyn Fn(&Path) -> bool) {

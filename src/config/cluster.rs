@@ -3,7 +3,7 @@
 //! A node without a `[cluster]` is a cluster of one. The order of `[[cluster.nodes]]` numbers the
 //! nodes, so it is the same on each of them.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::ids::{NodeId, PortId};
@@ -28,6 +28,8 @@ pub struct Cluster {
     pub promotion: Promotion,
     /// How live calls reach the backup.
     pub takeover: Takeover,
+    /// What moves with the role where `takeover` is `shared_address`.
+    pub address: Option<ServiceAddress>,
     /// Directory of `ca.pem`, `node.pem` and `node.key`.
     pub credentials: PathBuf,
     /// The file of facts and promises.
@@ -57,6 +59,7 @@ impl Cluster {
             timers: TimerProfile::Lan.timers(),
             promotion: Promotion::Manual,
             takeover: Takeover::Reinvite,
+            address: None,
             credentials: PathBuf::from("cluster"),
             store: PathBuf::from("state/portkeeper.db"),
             solo_after: Duration::from_secs(5),
@@ -216,6 +219,17 @@ pub enum Promotion {
     Auto,
     /// When it is safe and the primary has been gone this long.
     AutoAfter(Duration),
+}
+
+/// `[cluster.address]`: where the PBX finds the ports, whichever node serves them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceAddress {
+    /// The address; the primary alone has it.
+    pub address: Ipv4Addr,
+    /// Bits of its network.
+    pub prefix: u8,
+    /// The network card of this host that gets it.
+    pub interface: String,
 }
 
 /// How live calls reach the backup.

@@ -18,6 +18,7 @@ mod section_cluster;
 mod section_pbx;
 mod section_ports;
 mod shared;
+mod sockets;
 mod values;
 
 use std::collections::BTreeMap;
@@ -31,8 +32,8 @@ use crate::sdp::Codec;
 use crate::timers::Duration;
 
 pub use cluster::{
-    Cluster, ClusterProfile, Control, Member, MemberRole, OnCall, Promotion, Rehearsal, Takeover,
-    TimerProfile, Timers,
+    Cluster, ClusterProfile, Control, Member, MemberRole, OnCall, Promotion, Rehearsal,
+    ServiceAddress, Takeover, TimerProfile, Timers,
 };
 pub use fault::{Fault, Report, Severity};
 pub use parse::{Parsed, Source, parse};

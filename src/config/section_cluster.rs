@@ -1,13 +1,13 @@
 //! `[cluster]`, `[[cluster.nodes]]` and `[control]`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use toml::de::DeValue;
 
 use super::cluster::{
-    Cluster, ClusterProfile, Control, Member, MemberRole, OnCall, Promotion, Rehearsal, Takeover,
-    TimerProfile,
+    Cluster, ClusterProfile, Control, Member, MemberRole, OnCall, Promotion, Rehearsal,
+    ServiceAddress, Takeover, TimerProfile,
 };
 use super::fault::nearest;
 use super::parse::{Source, path_value};
@@ -66,6 +66,7 @@ pub(super) fn read_cluster<'t>(
     let rehearsal = if harmless { Rehearsal::Query } else { Rehearsal::Off };
     let rehearsal = section.value(reader, "rehearsal", rehearsal, one_of(REHEARSALS));
     let nodes = read_nodes(reader, &mut section, &pbx.id);
+    let address = read_address(reader, &mut section);
     section.finish(reader);
     let several = profile != ClusterProfile::Single;
     let me = if several { find_me(reader, &nodes, &node.name) } else { alone.me };
@@ -87,6 +88,7 @@ pub(super) fn read_cluster<'t>(
         timers: timer_profile.timers(),
         promotion,
         takeover,
+        address,
         credentials,
         store,
         solo_after,
@@ -109,6 +111,47 @@ fn read_nodes<'t>(reader: &mut Reader<'t>, cluster: &mut Section<'t>, pbx: &str)
         nodes.push(Member { id: NodeId(number), name, role, link, pbx });
     }
     nodes
+}
+
+/// `[cluster.address]`, if it is there.
+fn read_address<'t>(reader: &mut Reader<'t>, cluster: &mut Section<'t>) -> Option<ServiceAddress> {
+    let mut section = cluster.section(reader, "address");
+    if !reader.written("cluster.address") {
+        return None;
+    }
+    let why = "write the address that moves with the role, with the bits of its network, as \
+               \"10.0.0.5/24\"";
+    let address = section.required(reader, "address", why, address_and_prefix);
+    let why = "write the network card of this host that gets the address, as \"eth0\"";
+    let interface = section.required(reader, "interface", why, interface);
+    section.finish(reader);
+    let ((address, prefix), interface) = (address?, interface?);
+    Some(ServiceAddress { address, prefix, interface })
+}
+
+/// As `"10.0.0.5/24"`.
+fn address_and_prefix(value: &DeValue<'_>) -> Meaning<(Ipv4Addr, u8)> {
+    let wrong = || {
+        "write an IPv4 address of one host with the bits of its network, as \"10.0.0.5/24\"; \
+         IPv6 is not moved"
+            .to_owned()
+    };
+    let (address, prefix) =
+        value.as_str().and_then(|text| text.split_once('/')).ok_or_else(wrong)?;
+    let address: Ipv4Addr = address.parse().map_err(|_| wrong())?;
+    let prefix = prefix.parse().ok().filter(|bits| (8..=32).contains(bits)).ok_or_else(wrong)?;
+    let of_one = !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast();
+    if of_one && !address.is_loopback() { Ok((address, prefix)) } else { Err(wrong()) }
+}
+
+/// A name as the kernel takes it.
+fn interface(value: &DeValue<'_>) -> Meaning<String> {
+    let allowed = |b: u8| b.is_ascii_graphic() && b != b'/' && b != b':';
+    let name = value.as_str().filter(|name| {
+        (1..=15).contains(&name.len()) && name.bytes().all(allowed) && !matches!(*name, "." | "..")
+    });
+    name.map(str::to_owned)
+        .ok_or_else(|| "write the name of a network card, as \"eth0\"".to_owned())
 }
 
 fn find_me(reader: &mut Reader<'_>, nodes: &[Member], name: &str) -> NodeId {

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::values::show_duration;
-use super::{Config, MemberRole, Promotion, Takeover};
+use super::{Config, MemberRole, Promotion, SipPorts, Takeover};
 
-/// Parts in a list that came from elsewhere at most: there are eight.
+/// Parts in a list that came from elsewhere at most: there are eleven.
 pub const PARTS_MAX: usize = 32;
 
 /// Characters of a part that are shown at most.
@@ -70,6 +70,14 @@ impl Shared {
             // Nodes at different PBXs, or with devices of their own, have other extensions.
             if cluster.takeover != Takeover::DualDevices && !peer_elsewhere {
                 parts.push(Part::new("extensions", &extensions(config)));
+            }
+            if let Some(service) = config.service_address() {
+                let at = format!("{}/{}", service.address, service.prefix);
+                parts.push(Part::new("cluster.address.address", &at));
+                parts.push(Part::new("pbx.sip_udp_port", &sip_ports(config)));
+                let media = &config.media;
+                let range = format!("{}-{}", media.udp_first, media.udp_last);
+                parts.push(Part::new("media.udp_ports", &range));
             }
             let names: Vec<_> = config.applications.keys().map(String::as_str).collect();
             parts.push(Part::new("applications", &names.join(", ")));
@@ -153,6 +161,13 @@ fn promotion(promotion: Promotion) -> String {
         Promotion::Manual => "manual".to_owned(),
         Promotion::Auto => "auto".to_owned(),
         Promotion::AutoAfter(wait) => show_duration(wait),
+    }
+}
+
+fn sip_ports(config: &Config) -> String {
+    match config.pbx.sip_ports {
+        SipPorts::Shared { udp_port } => udp_port.to_string(),
+        SipPorts::PerDevice { first } => format!("{first}, one per device"),
     }
 }
 

@@ -18,6 +18,8 @@ use super::links::{Full, Standing};
 use super::pins::Pins;
 use super::rtp_net::{Report, RtpNet};
 use super::sip_net::{Received, SipNet};
+use super::supervised::Answers;
+use super::supervisor::word::{Reply, Word};
 use super::{Links, ToNode, clock, log, prompts, supervised, zone};
 use crate::config::{ClusterProfile, Config};
 use crate::ha::role::Answer;
@@ -71,6 +73,10 @@ pub struct EventLoop {
     pub withheld: u64,
     /// The epoch that the supervisor releases when this process is gone.
     pub noted: Option<Epoch>,
+    /// The supervisor was asked for the service address.
+    pub asked: bool,
+    /// What it answered last.
+    pub answered: Option<Reply>,
 }
 
 /// What the event loop listens to.
@@ -85,6 +91,8 @@ pub struct Channels {
     pub cluster: Option<Heard>,
     /// The store, when it is open, and the links; `None`: the node is alone, or has them.
     pub joined: Option<oneshot::Receiver<Joined>>,
+    /// From the supervisor, if there is one.
+    pub answers: Option<Answers>,
     /// The process shall end.
     pub stop: oneshot::Receiver<()>,
 }
@@ -113,6 +121,7 @@ impl EventLoop {
                 joined = Joined::next(&mut channels.joined) => {
                     channels.cluster = Some(self.join(joined));
                 }
+                answer = Answers::next(&mut channels.answers) => self.answered(answer),
                 _ = beat.tick() => self.beat(),
                 Some(event) = channels.media.recv() => {
                     self.media_event(event);
@@ -264,8 +273,10 @@ impl EventLoop {
     fn perform(&mut self) {
         self.links.set_standing(self.standing());
         self.sip.claims_until(self.node.claims_until());
+        self.note_address(false);
         while let Some(output) = self.node.poll_output() {
             self.note_epoch();
+            self.note_address(false);
             match output {
                 Output::Sip(output) => self.send(output),
                 Output::Media { port, command } => self.media(port, command),
@@ -320,6 +331,35 @@ impl EventLoop {
         }
     }
 
+    /// The service address is asked for, or given up, before anything leaves that another node may
+    /// take for a release. `again`: until when it is ours is said anew.
+    fn note_address(&mut self, again: bool) {
+        if self.config.service_address().is_none() {
+            return;
+        }
+        let until = self.node.address_until(clock::now());
+        if until.is_none() && !self.asked || until.is_some() && self.asked && !again {
+            return;
+        }
+        if supervised::tell(&Word::Address(until)) {
+            self.asked = until.is_some();
+            self.answered = self.answered.take().filter(|_| self.asked);
+        }
+    }
+
+    /// The supervisor answers each word, and the node hears what is new.
+    fn answered(&mut self, answer: Reply) {
+        if !self.asked || self.answered.as_ref() == Some(&answer) {
+            return;
+        }
+        let result = match &answer {
+            Reply::Held => Ok(()),
+            Reply::Failed(why) => Err(why.clone()),
+        };
+        self.answered = Some(answer);
+        self.node.handle_input(clock::now(), Input::Address(result));
+    }
+
     /// What every ARI answer says of this node.
     fn standing(&self) -> Standing {
         match (self.config.cluster.profile, self.node.is_acting()) {
@@ -364,7 +404,8 @@ impl EventLoop {
         }
     }
 
-    fn beat(&self) {
+    fn beat(&mut self) {
+        self.note_address(true);
         if let Some(net) = &self.cluster {
             net.beat_again();
         }

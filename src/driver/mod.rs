@@ -1,5 +1,6 @@
 //! The real world: clocks, sockets, threads, files.
 
+mod address;
 pub mod admin_socket;
 pub mod agent;
 mod alerts;

@@ -121,7 +121,7 @@ pub fn systemd(word: &Word) {
         Word::Alive => NotifyState::Watchdog,
         Word::Status(text) => NotifyState::Status(text),
         Word::Stopping => NotifyState::Stopping,
-        Word::Epoch(_) | Word::Panicked(_) => return,
+        Word::Epoch(_) | Word::Panicked(_) | Word::Address(_) => return,
     };
     send(state);
 }

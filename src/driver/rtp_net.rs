@@ -53,12 +53,23 @@ pub struct Config {
     pub workers: Option<u16>,
     /// Local address of the sockets.
     pub address: IpAddr,
+    /// What the first ports speak from instead, if there is such an address.
+    pub service: Option<Service>,
     /// Ask for a real-time class, then for a better nice value.
     pub raise_priority: bool,
     /// Directory of recordings.
     pub recordings: PathBuf,
     /// What all ports have in common.
     pub media: Arc<media::Config>,
+}
+
+/// An address that a node has only while it is primary; its sockets are bound before.
+#[derive(Clone, Copy, Debug)]
+pub struct Service {
+    /// The address.
+    pub address: IpAddr,
+    /// Ports below this number have it.
+    pub ports: u16,
 }
 
 /// Something that happened on a port.

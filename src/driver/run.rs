@@ -26,7 +26,9 @@ use super::faces::{Faces, stop_signal};
 use super::pins::Pins;
 use super::rtp_net::{self, RtpNet};
 use super::sip_net::SipNet;
-use super::{Links, Progress, ToNode, clock, disk, http, notify, prompts, to_node_channel};
+use super::{
+    Links, Progress, ToNode, clock, disk, http, notify, prompts, supervised, to_node_channel,
+};
 use crate::config::{ClusterProfile, Config};
 use crate::ids::Rng;
 use crate::media;
@@ -35,6 +37,10 @@ use crate::node::Node;
 /// Media events that wait for the event loop at most: 64 digits of every port are bounded in the
 /// port itself, so this is the room for one scheduling delay of all of them.
 const MEDIA_EVENTS_MAX: usize = 8_192;
+
+/// How often streams tell where they stand, for a node that carries them on. What leaves meanwhile
+/// and until the other node has heard of it is far less than the leap of the sequence number.
+const STANDING_EVERY: std::time::Duration = std::time::Duration::from_secs(4);
 
 /// A node that runs.
 pub struct Running {
@@ -77,6 +83,11 @@ impl Running {
 /// configuration that somebody must change.
 pub fn start(config: Config, causes: Vec<String>) -> io::Result<Running> {
     let config = Arc::new(config);
+    if config.service_address().is_some() && !supervised::is_supervised() {
+        let text = "cluster.takeover = \"shared_address\": the node needs its supervisor, which \
+                    alone may change the network card";
+        return Err(io::Error::other(text));
+    }
     let registrars = resolve(&config.pbx.registrars)?;
     let prompts = Arc::new(prompts::load(&config.media.prompts)?);
     std::fs::create_dir_all(&config.media.recordings).map_err(|error| {
@@ -229,10 +240,15 @@ fn build(
         ports: u16::try_from(config.lines()).unwrap_or(u16::MAX),
         workers: config.media.workers,
         address: config.media.address,
+        service: config.service_address().map(|service| rtp_net::Service {
+            address: service.address.into(),
+            ports: u16::try_from(config.pool_ports().len()).unwrap_or(u16::MAX),
+        }),
         raise_priority: true,
         recordings: config.media.recordings.clone(),
         media: Arc::new(media::Config {
             silent_after: config.media.rtp_timeout,
+            standing_every: config.service_address().map(|_| STANDING_EVERY),
             ..media::Config::default()
         }),
     };
@@ -257,8 +273,12 @@ fn build(
         requests: 0,
         withheld: 0,
         noted: None,
+        asked: false,
+        answered: None,
     };
-    Ok((event_loop, Channels { sip: from_sip, media, faces, cluster: None, joined: opening, stop }))
+    let answers = supervised::Answers::listen()?;
+    let (sip, cluster, joined) = (from_sip, None, opening);
+    Ok((event_loop, Channels { sip, media, faces, cluster, joined, answers, stop }))
 }
 
 async fn listen_ari(

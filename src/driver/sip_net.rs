@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use crate::config::{Config, SipPorts, Transport};
+use crate::config::{Config, Transport};
 use crate::sip::{Input, Output, SocketId, StreamId};
 use crate::timers::Instant;
 use streams::{Claims, Send, accept_streams, connect_from, down, run_stream};
@@ -78,7 +78,8 @@ impl SipNet {
             dropped: Arc::new(AtomicU64::new(0)),
         };
         for address in local_addresses(config)? {
-            net.bind(config.pbx.transport, address).map_err(|error| {
+            let awaited = config.is_service_address(address.ip());
+            net.bind(config.pbx.transport, address, awaited).map_err(|error| {
                 let key = match error.kind() {
                     io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => "sip_udp_port",
                     _ => "local_address",
@@ -150,9 +151,9 @@ impl SipNet {
         }
     }
 
-    fn bind(&mut self, transport: Transport, address: SocketAddr) -> io::Result<()> {
+    fn bind(&mut self, transport: Transport, address: SocketAddr, awaited: bool) -> io::Result<()> {
         let id = SocketId(u16::try_from(self.senders.len()).unwrap_or(u16::MAX));
-        let socket = udp_socket(address)?;
+        let socket = udp_socket(address, awaited)?;
         let local = socket.local_addr()?;
         self.addresses.push(local);
         self.senders.push(socket.try_clone()?);
@@ -184,32 +185,24 @@ impl SipNet {
     }
 }
 
-/// The local addresses that the configuration asks for, one for all ports or one each.
+/// The local addresses that the configuration asks for.
 fn local_addresses(config: &Config) -> io::Result<Vec<SocketAddr>> {
-    let address = config.pbx.local_address;
-    match config.pbx.sip_ports {
-        SipPorts::Shared { udp_port } => Ok(vec![SocketAddr::new(address, udp_port)]),
-        SipPorts::PerDevice { first } => {
-            let number = |index: usize| {
-                let offset = u16::try_from(index).ok();
-                offset.and_then(|offset| first.checked_add(offset)).ok_or_else(|| {
-                    let text = "pbx.sip_port: the range runs past 65535; begin lower";
-                    io::Error::new(io::ErrorKind::InvalidInput, text)
-                })
-            };
-            (0..config.ports.len())
-                .map(|index| number(index).map(|port| SocketAddr::new(address, port)))
-                .collect()
-        }
-    }
+    config.sip_addresses().ok_or_else(|| {
+        let text = "pbx.sip_port: the range runs past 65535; begin lower";
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    })
 }
 
-fn udp_socket(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+/// `awaited`: the address may come later, and go.
+fn udp_socket(address: SocketAddr, awaited: bool) -> io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     set_tos(&socket, address.ip());
     if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
         warn!(%error, "receive buffer of the SIP socket");
+    }
+    if awaited {
+        socket.set_freebind_v4(true)?;
     }
     socket.bind(&address.into())?;
     Ok(socket.into())

@@ -11,7 +11,9 @@ use std::sync::OnceLock;
 
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
-use super::supervisor::word::Word;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+
+use super::supervisor::word::{Reply, Word};
 use crate::ids::Epoch;
 
 /// To the supervisor, if there is one. Set once, before any thread is started.
@@ -65,4 +67,34 @@ pub fn tell(word: &Word) -> bool {
 /// noted; true for a node without a supervisor.
 pub fn note(epoch: Option<Epoch>) -> bool {
     !is_supervised() || tell(&Word::Epoch(epoch))
+}
+
+/// What the supervisor answers.
+#[derive(Debug)]
+pub struct Answers {
+    lines: Lines<BufReader<tokio::net::UnixStream>>,
+}
+
+impl Answers {
+    /// Of this process's supervisor, if it has one. Within a tokio runtime.
+    ///
+    /// # Errors
+    /// The socket cannot be read.
+    pub fn listen() -> io::Result<Option<Self>> {
+        let Some(socket) = SUPERVISOR.get() else { return Ok(None) };
+        let socket = tokio::net::UnixStream::from_std(socket.try_clone()?)?;
+        Ok(Some(Self { lines: BufReader::new(socket).lines() }))
+    }
+
+    /// The next one; never, without a supervisor.
+    pub async fn next(answers: &mut Option<Self>) -> Reply {
+        if let Some(answers) = answers {
+            while let Ok(Some(line)) = answers.lines.next_line().await {
+                if let Some(answer) = Reply::parse(&line) {
+                    return answer;
+                }
+            }
+        }
+        std::future::pending().await
+    }
 }

@@ -10,6 +10,8 @@
 //! Which epoch that is the node says before it acts under it (`supervised.rs`). A word that is lost
 //! costs time only: the epoch that is released then is an older one, which nobody holds.
 //!
+//! Where the nodes share an address, the supervisor has it for the node (`address.rs`).
+//!
 //! The node is started again, passive as at any start, and told of what its processes ended lately,
 //! so that two ends of one cause stop automatic promotion here as they do at the others. The node
 //! dies with its supervisor, since nobody else would tell of its end.
@@ -30,6 +32,7 @@ use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{error, info, warn};
 
+use super::address::Keeper;
 use super::clock;
 use super::commands::Failure;
 use super::notify;
@@ -38,7 +41,7 @@ use crate::config::Config;
 use crate::ids::Epoch;
 use ends::{Ends, cause};
 use process::{NodeProcess, Told};
-use word::Word;
+use word::{Reply, Word};
 
 /// The other nodes answer a release within this time, or hear it again when they are reached.
 const RELEASE_WAIT: Duration = Duration::from_secs(1);
@@ -59,10 +62,12 @@ pub fn run(path: &Path, config: &Config) -> Result<String, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let run = OsRng.try_next_u64().map_err(|error| failed(io::Error::other(error)))?;
     let status = runtime.block_on(async {
+        let address = config.service_address().map(Keeper::open).transpose()?;
         let links = SupervisorLinks::start(config, run)?;
         let program = std::env::current_exe()?;
         let signals = Signals::new()?;
-        let supervisor = Supervisor { links, signals, ends: Ends::default(), was_ready: false };
+        let supervisor =
+            Supervisor { links, signals, address, ends: Ends::default(), was_ready: false };
         supervisor.run(&program, path).await
     });
     match status.map_err(failed)? {
@@ -112,6 +117,8 @@ struct Known {
 struct Supervisor {
     links: SupervisorLinks,
     signals: Signals,
+    /// What it keeps for the node, where the nodes share an address.
+    address: Option<Keeper>,
     ends: Ends,
     /// A node of this supervisor has served.
     was_ready: bool,
@@ -126,7 +133,10 @@ impl Supervisor {
             info!(node = node.id(), "the node is started");
             let started_at = clock::now();
             let mut known = Known::default();
-            let status = self.watch(&mut node, &mut known).await?;
+            let status = self.watch(&mut node, &mut known).await;
+            // Before anybody hears that it is free.
+            self.let_address_go();
+            let status = status?;
             let cause = cause(status, known.panicked.as_deref());
             if let Some(epoch) = known.epoch {
                 self.release(epoch, cause.clone()).await;
@@ -155,6 +165,7 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 told = node.next() => match told? {
+                    Told::Word(Word::Address(until)) => self.address(node, until),
                     Told::Word(word) => self.told(word, known),
                     Told::Exited(status) => return Ok(status),
                 },
@@ -162,6 +173,7 @@ impl Supervisor {
                     known.stopping = true;
                     node.signal(signal);
                 }
+                () = next(&mut self.address) => {}
                 _ = feed.tick(), if !known.ready && clock::now() < late_at => {
                     self.alive();
                 }
@@ -186,6 +198,23 @@ impl Supervisor {
             }
             Word::Alive => self.alive(),
             Word::Status(_) => notify::systemd(&word),
+            Word::Address(_) => {}
+        }
+    }
+
+    fn address(&mut self, node: &NodeProcess, until: Option<crate::timers::Instant>) {
+        let (Some(keeper), Some(until)) = (&mut self.address, until) else {
+            return self.let_address_go();
+        };
+        node.answer(&match keeper.hold(clock::now(), until) {
+            Ok(()) => Reply::Held,
+            Err(error) => Reply::Failed(error.to_string()),
+        });
+    }
+
+    fn let_address_go(&mut self) {
+        if let Some(keeper) = &mut self.address {
+            keeper.let_go();
         }
     }
 
@@ -219,5 +248,13 @@ impl Supervisor {
                 return false;
             }
         }
+    }
+}
+
+/// What is due with the address, if there is one.
+async fn next(address: &mut Option<Keeper>) {
+    match address {
+        Some(keeper) => keeper.next().await,
+        None => std::future::pending().await,
     }
 }

@@ -369,6 +369,11 @@ impl Ha {
         self.roles.other_pbx()
     }
 
+    /// Whether the node before gave the role up that this node has.
+    pub const fn was_vacated(&self) -> bool {
+        self.roles.was_vacated()
+    }
+
     /// Whether automatic promotion is paused.
     pub const fn paused(&self) -> bool {
         self.roles.paused()

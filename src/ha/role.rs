@@ -96,6 +96,10 @@ pub struct Roles {
     sentinel_dead: bool,
     store_failed: bool,
     gone: Option<Gone>,
+    /// The role that this node has taken last had been given up before.
+    vacated: bool,
+    /// The voter knew so when the role was asked for.
+    saw_release: bool,
     /// Somebody was followed since this start, or this node was primary.
     saw_primary: bool,
     /// A primary promised its role to this node until then.
@@ -130,6 +134,8 @@ impl Roles {
             sentinel_dead: false,
             store_failed: false,
             gone: None,
+            vacated: false,
+            saw_release: false,
             saw_primary: false,
             successor_until: None,
             pause,
@@ -223,12 +229,21 @@ impl Roles {
         self.settings.site.other_pbx
     }
 
+    /// Whether the role that this node has was given up by the node before: nothing of that one
+    /// acts any more, whatever the clocks say.
+    pub const fn was_vacated(&self) -> bool {
+        self.vacated
+    }
+
     /// Whether automatic promotion is paused.
     pub const fn paused(&self) -> bool {
         self.pause.on
     }
 
     fn turn(&mut self, state: State) {
+        if matches!(state, State::Asking) {
+            self.saw_release = self.view.vote.is_released();
+        }
         self.state = state;
         let role = self.role();
         if std::mem::replace(&mut self.told, role) != role {
@@ -279,7 +294,7 @@ impl Roles {
     }
 
     fn held(&mut self, now: Instant, epoch: Epoch, facts_of: Option<NodeId>) {
-        self.gone = None;
+        self.vacated = self.gone.take().is_some_and(|gone| gone.released) || self.saw_release;
         self.saw_primary = true;
         self.successor_until = None;
         if let Some(node) = facts_of {

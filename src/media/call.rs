@@ -54,6 +54,8 @@ pub(super) struct Call {
     recorder: Option<Box<Recorder>>,
     muted_out: bool,
     muted_in: bool,
+    /// When the node is told next where the stream stands.
+    tells_at: Option<Instant>,
 }
 
 /// What `Open` says of a call.
@@ -80,6 +82,7 @@ impl Call {
             recorder: None,
             muted_out: false,
             muted_in: false,
+            tells_at: None,
         }
     }
 
@@ -109,13 +112,14 @@ impl Call {
                 self.muted_in = inbound;
             }
             // Of the port, not of a call.
-            Command::Open { .. } | Command::Close => {}
+            Command::Open { .. } | Command::Close | Command::Leave => {}
         }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Out<'_>) {
         self.end_learning(now, out);
         self.send_frame(now, out);
+        self.tell_standing(now, out);
         self.send_report(now, out);
         self.record_frame(now, out);
         if let Some(line) = &mut self.line {
@@ -166,10 +170,14 @@ impl Call {
         }
     }
 
-    /// Ends everything and says goodbye.
-    pub(super) fn close(&mut self, now: Instant, out: &mut Out<'_>) {
+    /// Ends what sounds and what is recorded.
+    pub(super) fn end(&mut self, out: &mut Out<'_>) {
         self.player.stop_all(out.events);
         self.end_any_recording(RecordingEnd::Stopped, out);
+    }
+
+    /// Tells the far end that the stream is over.
+    pub(super) fn say_goodbye(&mut self, now: Instant, out: &mut Out<'_>) {
         if self.report(now)
             && let Some(line) = &mut self.line
         {
@@ -271,6 +279,14 @@ impl Call {
             self.player.sent(out.events);
         }
         tell_keyed(self.keying.take_begun(), 0, out.events);
+    }
+
+    fn tell_standing(&mut self, now: Instant, out: &mut Out<'_>) {
+        let (Some(every), Some(line)) = (self.config.standing_every, &self.line) else { return };
+        if self.tells_at.is_none_or(|at| at <= now) {
+            self.tells_at = Some(now + every);
+            out.events.push(Event::Standing(line.stream.standing(now)));
+        }
     }
 
     fn send_report(&mut self, now: Instant, out: &mut Out<'_>) {

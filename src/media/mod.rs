@@ -41,12 +41,15 @@ pub struct Config {
     pub silent_after: Duration,
     /// What sounds before a recording that asks for a beep.
     pub beep: Arc<Prompt>,
+    /// How often a stream tells where it stands; `None`: nobody asks.
+    pub standing_every: Option<Duration>,
 }
 
 impl Default for Config {
     /// 10 s: longer than a phone that changes its network, shorter than a caller's patience.
     fn default() -> Self {
-        Self { silent_after: Duration::from_secs(10), beep: Arc::new(recorder::beep()) }
+        let silent_after = Duration::from_secs(10);
+        Self { silent_after, beep: Arc::new(recorder::beep()), standing_every: None }
     }
 }
 
@@ -90,7 +93,7 @@ pub enum SourcePolicy {
     Symmetric,
 }
 
-/// How a stream begins. All three numbers are random for a new call (SECURITY R-02).
+/// How a stream begins, or goes on. All three numbers are random for a new call (SECURITY R-02).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamStart {
     /// Synchronisation source.
@@ -99,6 +102,21 @@ pub struct StreamStart {
     pub sequence: u16,
     /// First timestamp.
     pub timestamp: u32,
+}
+
+impl StreamStart {
+    /// Where the stream stands `later`: packets of 20 ms have left.
+    #[must_use]
+    pub fn after(self, later: Duration) -> Self {
+        // Both numbers wrap, so their lower halves are all that counts.
+        let packets = (later.as_millis() / 20) as u16;
+        let samples = (later.as_nanos() / 125_000) as u32;
+        Self {
+            sequence: self.sequence.wrapping_add(packets),
+            timestamp: self.timestamp.wrapping_add(samples),
+            ..self
+        }
+    }
 }
 
 /// A key press that came as a telephone-event.
@@ -249,6 +267,9 @@ pub enum Command {
     },
     /// The call is over: give the socket back.
     Close,
+    /// The call goes on at another node, in the same stream: give the socket back, and tell the far
+    /// end of no end.
+    Leave,
 }
 
 /// Why a playback ended.
@@ -328,6 +349,8 @@ pub enum Event {
         /// Its length in milliseconds.
         duration_ms: u64,
     },
+    /// Where our stream stands: the numbers of the next packet, for a node that carries it on.
+    Standing(StreamStart),
     /// No RTP from the far end for the time-out, though it ought to send.
     InboundSilent,
     /// RTP from the far end again.

@@ -240,7 +240,7 @@ impl MediaPort {
 
     fn handle_command(&mut self, now: Instant, command: Command) {
         if let Command::Open { call, udp_port, start, policy, detect_tones } = command {
-            self.close(now);
+            self.close(now, true);
             self.past = self.punctuality();
             self.outbox.clear();
             self.outbox.reserve(OUTBOX_RESERVED);
@@ -249,8 +249,9 @@ impl MediaPort {
             let opening = Opening { start, policy, detect_tones };
             let call = Call::new(Arc::clone(&self.config), self.phase, opening);
             self.state = State::Opening(Box::new(call));
-        } else if matches!(command, Command::Close) {
-            self.close(now);
+        } else if matches!(command, Command::Close | Command::Leave) {
+            let tells = matches!(command, Command::Close);
+            self.close(now, tells);
         } else if let Some((call, mut out)) = self.any_call() {
             call.handle_command(now, command, &mut out);
         } else {
@@ -278,7 +279,8 @@ impl MediaPort {
             | Command::SendDigits { .. }
             | Command::StopRecord { .. }
             | Command::Mute { .. }
-            | Command::Close => {}
+            | Command::Close
+            | Command::Leave => {}
         }
     }
 
@@ -305,11 +307,16 @@ impl MediaPort {
         }
     }
 
-    fn close(&mut self, now: Instant) {
+    /// `tells`: the far end hears of it.
+    fn close(&mut self, now: Instant, tells: bool) {
         self.state = match std::mem::replace(&mut self.state, State::Closed) {
             State::Closed => return,
             State::Open(mut call) => {
-                call.close(now, &mut Out { outbox: &mut self.outbox, events: &mut self.events });
+                let out = &mut Out { outbox: &mut self.outbox, events: &mut self.events };
+                call.end(out);
+                if tells {
+                    call.say_goodbye(now, out);
+                }
                 State::Closing(call)
             }
             State::Opening(call) | State::Closing(call) => State::Closing(call),

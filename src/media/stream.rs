@@ -149,6 +149,12 @@ impl Stream {
         self.timestamp.wrapping_sub(ahead as u32).wrapping_add(behind as u32)
     }
 
+    /// The numbers of a packet that would leave at `now`.
+    pub(super) fn standing(&self, now: Instant) -> StreamStart {
+        let timestamp = self.timestamp_at(now);
+        StreamStart { ssrc: self.ssrc, sequence: self.sequence, timestamp }
+    }
+
     fn leave_out_what_is_too_old(&mut self, now: Instant) {
         let behind = now.saturating_duration_since(self.next_at).as_nanos();
         let frames = u64::try_from(behind / self.frame.as_nanos()).unwrap_or(u64::MAX);

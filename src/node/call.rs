@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::codecs::Digit;
 use crate::ids::{CallId, Generation, InstanceId, MediaId, PortId, RequestId};
 use crate::ivr;
-use crate::media::{self, DigitSet, KeyPress};
+use crate::media::{self, DigitSet, KeyPress, StreamStart};
 use crate::sdp::Negotiated;
 use crate::sip::Party;
 use crate::timers::{Duration, Instant};
@@ -30,6 +30,8 @@ pub struct Call {
     pub called: Party,
     pub udp_port: u16,
     pub socket: Socket,
+    /// Where our stream stood, and when.
+    pub stream: Option<(StreamStart, Instant)>,
     pub leg: Leg,
     pub state: ivr::ChannelState,
     pub negotiated: Option<Negotiated>,
@@ -199,6 +201,7 @@ impl Call {
             called: Party::default(),
             udp_port,
             socket: Socket::Opening { answer: false, tries: 1 },
+            stream: None,
             leg,
             state,
             negotiated: None,

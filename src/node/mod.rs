@@ -6,6 +6,7 @@
 //! file or the PBX is a field of the call's ledger (`call.rs`), and the event that it waits for
 //! finds it there.
 
+mod address;
 pub mod agents;
 mod alarms;
 mod call;
@@ -44,6 +45,7 @@ use crate::redact::Redacted;
 use crate::store::{Agents, Lane, Pin, Record, Ticket, Who};
 use crate::timers::{Instant, earliest};
 use crate::{media, sip};
+use address::Address;
 pub use agents::AgentChange;
 use alarms::Alarms;
 use call::Call;
@@ -176,6 +178,8 @@ pub enum Input {
     },
     /// Somebody wants this node or another one to have another role. Answered by `Answer`.
     Role(RoleOrder),
+    /// The supervisor has put the service address on the network card, or why it cannot.
+    Address(Result<(), String>),
     /// An operator's order.
     Order(Order),
     /// Orderly stop: hand the role over with its calls; or refuse new calls, end the live ones and
@@ -356,6 +360,7 @@ pub struct Node {
     started_at: Instant,
     phase: Phase,
     duty: Duty,
+    address: Address,
     sip: sip::Endpoint,
     pool: Pool,
     ivr: Ivr,
@@ -443,6 +448,7 @@ impl Node {
             started_at: now,
             phase: Phase::Running,
             duty: Duty::Acting,
+            address: Address::Elsewhere,
             sip,
             pool: Pool::new(config.clone()),
             ivr: Ivr::new(config.clone()),
@@ -528,6 +534,7 @@ impl Node {
             Input::Stranger { from } => self.stranger(now, from),
             Input::Trouble { text } => self.link_trouble(now, text),
             Input::Role(order) => self.role_order(now, order),
+            Input::Address(result) => self.address_answer(now, result),
             Input::Order(order) => self.order(now, order),
             Input::Stop => self.stop(now),
         }
@@ -537,6 +544,7 @@ impl Node {
     /// Does what is due. Harmless when called early.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.member_due(now);
+        self.address_due(now);
         self.orders_due(now);
         self.control_due(now);
         self.programs_due(now);

@@ -10,7 +10,7 @@ use super::call::{Call, Leg};
 use super::sound::Sound;
 use crate::ids::{CallId, MediaId, PortId};
 use crate::ivr::ChannelState;
-use crate::media::{DigitSet, KeyPress};
+use crate::media::{DigitSet, KeyPress, StreamStart};
 use crate::pool;
 use crate::sdp::Negotiated;
 use crate::sip::{Party, snapshot};
@@ -18,6 +18,10 @@ use crate::timers::{Duration, Instant};
 
 /// A count of another node is taken up to here, so that it can go on.
 const COUNT_MAX: u32 = u32::MAX / 2;
+
+/// A stream that goes on from another node leaps by so many packets: a record is a few seconds old
+/// at most.
+const SEQUENCE_LEAP: u16 = 1_000;
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +48,12 @@ pub struct CallRecord {
     rebinds: u32,
     /// Answered so long after it began.
     answered: Option<Duration>,
+    /// Its UDP port.
+    #[serde(default)]
+    udp_port: u16,
+    /// Where its stream stands.
+    #[serde(default)]
+    stream: Option<StreamStart>,
 }
 
 /// What is done when the UDP port of a recovered call is open.
@@ -52,6 +62,8 @@ pub(super) struct Resume {
     pub sip: snapshot::Snapshot,
     pub pool: pool::Saved,
     pub sounds: Vec<Sound>,
+    /// The UDP port that it had.
+    pub udp_port: u16,
     /// When the record was read.
     pub since: Instant,
 }
@@ -83,6 +95,8 @@ impl CallRecord {
             takeovers: call.takeovers,
             rebinds: call.rebinds,
             answered: call.answered_at.map(|at| at.saturating_duration_since(call.began_at)),
+            udp_port: call.udp_port,
+            stream: call.stream.map(|(start, at)| start.after(now.saturating_duration_since(at))),
         }
     }
 
@@ -101,10 +115,25 @@ impl CallRecord {
         matches!(self.sip.stage, snapshot::Stage::Up { .. })
     }
 
+    /// The UDP port of its audio.
+    pub const fn udp_port(&self) -> u16 {
+        self.udp_port
+    }
+
+    /// How its stream goes on from another node: above whatever left since the record was made.
+    pub fn stream_from_here(&self) -> Option<StreamStart> {
+        let leapt = |start: StreamStart| StreamStart {
+            sequence: start.sequence.wrapping_add(SEQUENCE_LEAP),
+            ..start
+        };
+        self.stream.map(leapt)
+    }
+
     /// The same `later`: what sounded has gone on meanwhile.
     #[must_use]
     pub fn aged(mut self, later: Duration) -> Self {
         self.age = self.age.saturating_add(later);
+        self.stream = self.stream.map(|start| start.after(later));
         if let Some(first) = self.sounds.first_mut() {
             first.pass(later);
         }
@@ -136,8 +165,9 @@ impl CallRecord {
         call.rebinds = self.rebinds.min(COUNT_MAX);
         call.outbound = self.sip.outbound;
         call.answered_at = self.answered.map(|after| call.began_at + after);
-        let Self { sip, pool, sounds, .. } = self;
-        call.recovery = Some(Box::new(Resume { sip, pool, sounds, since: now }));
+        let Self { sip, pool, sounds, udp_port: had, .. } = self;
+        let resume = Resume { sip, pool, sounds, udp_port: had, since: now };
+        call.recovery = Some(Box::new(resume));
         call
     }
 }

@@ -20,6 +20,7 @@ mod promotion;
 mod readiness;
 mod rebind;
 mod record;
+mod shared_address;
 mod sounds;
 mod stream_start;
 mod takeover;
@@ -168,6 +169,11 @@ impl Bench {
     }
 
     fn with(text: &str) -> Self {
+        Self::seeded(text, 1)
+    }
+
+    /// With chance of its own: secrets, tags and UDP ports that no other bench draws.
+    fn seeded(text: &str, seed: u64) -> Self {
         let base = Path::new("/");
         let read_file = |_: &Path| Err(std::io::Error::other("no files here"));
         let parsed = parse(Source { text, base, read_file: &read_file, exists: &|_| true });
@@ -185,9 +191,12 @@ impl Bench {
             prompts.menu.insert(name, Arc::new(word));
         }
         let now = Instant::ZERO + Duration::from_secs(1);
-        let rng = ids::Rng::seed_from_u64(1);
+        let rng = ids::Rng::seed_from_u64(seed);
         let addresses = vec![([10, 0, 0, 5], 5060).into()];
-        let node = Node::new(config, Arc::new(prompts), addresses.clone(), addresses, rng, now);
+        let shares = config.service_address().is_some();
+        let sockets = shares.then(|| config.sip_addresses()).flatten();
+        let sockets = sockets.unwrap_or_else(|| addresses.clone());
+        let node = Node::new(config, Arc::new(prompts), addresses, sockets, rng, now);
         let mut bench = Self {
             node,
             now,

@@ -46,6 +46,21 @@ impl UdpPorts {
         Some(port)
     }
 
+    /// This port, for a call that had it at another node; false: it has none of that number, or
+    /// another call has it.
+    pub fn take_this(&mut self, port: u16) -> bool {
+        let free = self.free.iter().position(|&free| free == port);
+        let cooling = self.cooling.iter().position(|&(_, cooling)| cooling == port);
+        if let Some(at) = free {
+            self.free.swap_remove(at);
+        } else if let Some(at) = cooling {
+            self.cooling.remove(at);
+        } else {
+            return false;
+        }
+        self.taken.insert(port)
+    }
+
     /// Ports that a call could have, the ones that cool down included.
     pub fn available(&self) -> usize {
         self.free.len() + self.cooling.len()
@@ -90,6 +105,17 @@ mod tests {
         assert!(!others.contains(&Some(first)), "rested ones come first");
         assert_eq!(ports.take(now, &mut rng), Some(first), "rather early than no call");
         assert_eq!(ports.take(now, &mut rng), None);
+    }
+
+    #[test]
+    fn a_port_that_a_call_had_elsewhere_is_taken_if_it_is_ours_and_free() {
+        let mut rng = Rng::seed_from_u64(1);
+        let mut ports = ports(10_000, 10_004);
+        assert!(ports.take_this(10_002) && !ports.take_this(10_002));
+        assert!(!ports.take_this(10_001) && !ports.take_this(20_000));
+        assert_eq!(ports.take(Instant::ZERO, &mut rng), Some(10_000));
+        ports.give_back(Instant::ZERO, 10_002);
+        assert!(ports.take_this(10_002), "also one that cools down");
     }
 
     #[test]

@@ -33,7 +33,7 @@ use self::client::{Client, ClientKey};
 use self::server::{Server, ServerKey};
 use self::status::Counters;
 use self::watch::Watch;
-use crate::config::{ClusterProfile, Config, SipPorts};
+use crate::config::{ClusterProfile, Config};
 use crate::ids::{CallId, CallIds, Epoch, PortId, Rng, fork};
 use crate::sip::deadlines::Deadlines;
 use crate::sip::message::NameAddr;
@@ -267,10 +267,12 @@ impl Endpoint {
 
     /// The socket of a port.
     fn socket_of(&self, port: PortId) -> SocketId {
-        match self.config.pbx.sip_ports {
-            SipPorts::Shared { .. } => SocketId(0),
-            SipPorts::PerDevice { .. } => SocketId(port.0),
-        }
+        SocketId(self.config.sip_socket(port))
+    }
+
+    /// The socket for what claims nothing, and is sent by a node that follows, too.
+    fn asking_socket(&self, port: PortId) -> SocketId {
+        SocketId(self.config.asking_socket(port))
     }
 
     fn local_address(&self, socket: SocketId) -> Option<SocketAddr> {

@@ -164,13 +164,22 @@ pub struct PbxNet {
 impl PbxNet {
     /// Starts a PBX on a free port of the loopback interface.
     pub fn start(accounts: BTreeMap<String, Redacted<String>>, manner: Manner) -> io::Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST, accounts, manner)
+    }
+
+    /// The same at another address, in the network of the calling thread.
+    pub fn start_at(
+        at: Ipv4Addr,
+        accounts: BTreeMap<String, Redacted<String>>,
+        manner: Manner,
+    ) -> io::Result<Self> {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let (notes, events) = std_mpsc::sync_channel(65_536);
         let (ready, is_ready) = std_mpsc::sync_channel(1);
         std::thread::Builder::new().name("pbx".to_owned()).spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build();
             let run = |runtime: tokio::runtime::Runtime| {
-                runtime.block_on(run(accounts, manner, receiver, notes, ready));
+                runtime.block_on(run(at, accounts, manner, receiver, notes, ready));
             };
             // Without a runtime `ready` is dropped, which `start` reports.
             runtime.map(run)
@@ -213,6 +222,7 @@ struct Desk {
 }
 
 struct Stage {
+    at: Ipv4Addr,
     pbx: Pbx,
     sip: UdpSocket,
     desks: BTreeMap<LineId, Desk>,
@@ -222,6 +232,7 @@ struct Stage {
 }
 
 async fn run(
+    at: Ipv4Addr,
     accounts: BTreeMap<String, Redacted<String>>,
     manner: Manner,
     mut commands: mpsc::Receiver<Command>,
@@ -229,7 +240,7 @@ async fn run(
     ready: std_mpsc::SyncSender<io::Result<SocketAddr>>,
 ) {
     let (packets, mut received) = mpsc::channel(PACKETS_MAX);
-    let built = build(accounts, manner, notes, packets).await;
+    let built = build(at, accounts, manner, notes, packets).await;
     let mut stage = match built {
         Ok((stage, address)) => {
             drop(ready.send(Ok(address)));
@@ -260,18 +271,19 @@ async fn run(
 }
 
 async fn build(
+    at: Ipv4Addr,
     accounts: BTreeMap<String, Redacted<String>>,
     manner: Manner,
     notes: std_mpsc::SyncSender<Noted>,
     packets: mpsc::Sender<Packet>,
 ) -> io::Result<(Stage, SocketAddr)> {
-    let sip = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let sip = UdpSocket::bind((at, 0)).await?;
     let address = sip.local_addr()?;
     let mut seed = [0; 32];
     OsRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
     let pbx = Pbx::new(address, accounts, manner, Rng::from_seed(seed));
     let report = Report::default();
-    Ok((Stage { pbx, sip, desks: BTreeMap::new(), report, notes, packets }, address))
+    Ok((Stage { at, pbx, sip, desks: BTreeMap::new(), report, notes, packets }, address))
 }
 
 impl Stage {
@@ -343,7 +355,7 @@ impl Stage {
         let entry =
             LineReport { extension: to, caller: from, placed_at, state, ..Default::default() };
         self.report.lines.insert(line, entry);
-        let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { return };
+        let Ok(socket) = UdpSocket::bind((self.at, 0)).await else { return };
         let Ok(media) = socket.local_addr() else { return };
         if kernel_time::enable(&socket).is_err() {
             return;

@@ -49,7 +49,7 @@ prepare() {
     local part needed=()
     for part in "$@"; do
         case $part in
-            debian) needed+=(dpkg-deb:dpkg awk:gawk) ;;
+            debian) needed+=(dpkg-deb:dpkg awk:gawk ip:iproute2) ;;
             npm) needed+=(node:nodejs npm:npm) ;;
             python)
                 needed+=(python3:python3)

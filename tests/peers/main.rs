@@ -1,5 +1,5 @@
 //! Real peers against the real binary: Asterisk and Kamailio as PBX, SIPp in the manner of CUCM
-//! and NEC, the public ARI clients as IVR.
+//! and NEC, the public ARI clients as IVR; and the kernel's own network, where an address moves.
 //!
 //! The peers come from `install.sh` and live in the git-ignored `.peers/`; `./check.sh` installs
 //! them and sets `PORTKEEPER_PEERS=1`. Without it nothing runs here, and it says so. The tests run
@@ -17,6 +17,7 @@
     reason = "drives real processes over real sockets against the real clock"
 )]
 
+mod address;
 mod asterisk;
 mod baresip;
 mod clients;
@@ -46,6 +47,7 @@ fn main() -> std::process::ExitCode {
         baresip::TESTS,
         takeover::TESTS,
         promotion::TESTS,
+        address::TESTS,
         relay::TESTS,
         kamailio::TESTS,
         sipp::TESTS,

@@ -97,6 +97,11 @@ impl Process {
         self.log.lock().expect("no holder panics").clone()
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGSTOP: it keeps its sockets and does nothing.
     pub fn freeze(&self) {
         self.signal("STOP");

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::ids::NodeId;
+use crate::ids::{NodeId, PortId};
 
 /// What turns [`GOOD`] into node `a` of three.
 const TRIO: &str = r#"
@@ -218,14 +218,99 @@ fn devices_of_their_own_are_of_two_nodes_that_nobody_promotes() {
     assert!(fault.text.contains("write profile = \"pair\""), "{}", fault.text);
 }
 
+/// Node `a` of three that share an address.
+fn sharing(changes: &[(&str, &str)]) -> String {
+    let moves = "takeover = \"shared_address\"\ncredentials = \"cluster\"\n[cluster.address]\n\
+                 address = \"10.0.0.100/24\"\ninterface = \"eth0\"\n";
+    let text = node("a", CONTROL).replace("credentials = \"cluster\"\n", moves);
+    changes.iter().fold(text, |text, (from, to)| {
+        assert!(text.contains(from), "{from}: {text}");
+        text.replace(from, to)
+    })
+}
+
 #[test]
-fn a_takeover_that_cannot_be_carried_out_is_refused() {
-    let with = "takeover = \"shared_address\"\ncredentials";
-    let parsed = parsed(&node("a", CONTROL).replace("credentials", with));
+fn a_shared_address_is_what_the_ports_speak_from_and_the_rest_does_not() {
+    let parsed_so = parsed(&sharing(&[]));
+    assert_eq!(parsed_so.faults, []);
+    let config = parsed_so.config.expect("usable");
+    let service = config.service_address().expect("one");
+    assert_eq!((service.prefix, service.interface.as_str()), (24, "eth0"));
+    let own = SocketAddr::from(([10, 0, 0, 9], 5_060));
+    let shared = SocketAddr::from(([10, 0, 0, 100], 5_060));
+    assert_eq!(config.sip_addresses(), Some(vec![shared, own]));
+    let (port, control) = (PortId(0), PortId(1));
+    assert_eq!((config.sip_socket(port), config.sip_socket(control)), (0, 1));
+    assert_eq!((config.asking_socket(port), config.asking_socket(control)), (1, 1));
+    assert_eq!(
+        (config.media_address(port), config.media_address(control)),
+        (shared.ip(), own.ip())
+    );
+    assert!(config.control_lines().all(|line| config.media_address(line) == own.ip()));
+    let devices = ("[pbx]\n", "[pbx]\nsip_port = \"per_device\"\nsip_udp_port = 5070\n");
+    let config = parsed(&sharing(&[devices])).config.expect("usable");
+    let at = |last, udp_port| SocketAddr::from(([10, 0, 0, last], udp_port));
+    assert_eq!(config.sip_addresses(), Some(vec![at(100, 5_070), at(9, 5_071), at(9, 5_070)]));
+    assert_eq!((config.sip_socket(control), config.asking_socket(port)), (1, 2));
+}
+
+#[test]
+fn a_shared_address_that_cannot_be_moved_is_refused() {
+    let cases = [
+        (("10.0.0.100/24", "10.0.0.100"), "cluster.address.address", "bits of its network"),
+        (("10.0.0.100/24", "2001:db8::5/64"), "cluster.address.address", "IPv6 is not moved"),
+        (("10.0.0.100/24", "127.0.0.5/8"), "cluster.address.address", "of one host"),
+        (("10.0.0.100/24", "10.0.0.9/24"), "cluster.address.address", "that no host has"),
+        (("interface = \"eth0\"", "interface = \"a/b\""), "cluster.address.interface", "eth0"),
+        (("interface = \"eth0\"\n", ""), "cluster.address.interface", "is missing"),
+        (("[pbx]\n", "[pbx]\ntransport = \"tcp\"\n"), "cluster.takeover", "over UDP only"),
+        (("[pbx]\n", "[pbx]\nsip_udp_port = 0\n"), "pbx.sip_udp_port", "both have the same"),
+        (("shared_address", "reinvite"), "cluster.address", "has no effect"),
+        (("name = \"b\"\n", "name = \"b\"\npbx = \"c\"\n"), "cluster.takeover", "one PBX"),
+    ];
+    for (change, key, says) in cases {
+        let parsed = parsed(&sharing(&[change]));
+        let error = parsed.faults.iter().find(|fault| fault.severity == Severity::Error);
+        let fault = error.unwrap_or_else(|| panic!("{change:?}: {:?}", parsed.faults));
+        assert_eq!(fault.key, key, "{change:?}: {}", fault.text);
+        assert!(fault.text.contains(says), "{change:?}: {}", fault.text);
+    }
+    let none = node("a", CONTROL)
+        .replace("credentials = ", "takeover = \"shared_address\"\ncredentials = ");
+    assert!(report(&none).contains("needs [cluster.address]"), "{}", report(&none));
+}
+
+#[test]
+fn nodes_that_share_an_address_agree_on_it_and_on_udp_ports() {
+    let a = shared(&sharing(&[]));
+    let says = |from: &str, to: &str| a.disagreement(&shared(&sharing(&[(from, to)])), "b");
+    assert_eq!(says("interface = \"eth0\"", "interface = \"ens18\""), None);
+    assert_eq!(
+        says("10.0.0.100/24", "10.0.0.101/24").as_deref(),
+        Some("cluster.address.address differ: 10.0.0.100/24 here, 10.0.0.101/24 at b")
+    );
+    let ports = says("[pbx]\n", "[pbx]\nsip_udp_port = 5080\n");
+    assert_eq!(ports.as_deref(), Some("pbx.sip_udp_port differ: 5060 here, 5080 at b"));
+    let range = says("[pbx]\n", "[media]\nudp_ports = \"20000-20999\"\n[pbx]\n");
+    assert!(range.is_some_and(|text| text.starts_with("media.udp_ports differ: 16384-32767")));
+    assert_eq!(
+        a.disagreement(
+            &shared(
+                &witness().replace("credentials", "takeover = \"shared_address\"\ncredentials")
+            ),
+            "w"
+        ),
+        None
+    );
+}
+
+#[test]
+fn how_calls_reach_another_node_is_nothing_to_a_node_alone() {
+    let text = format!("{GOOD}[cluster]\ntakeover = \"shared_address\"\n");
+    let parsed = parsed(&text);
     let [fault] = &parsed.faults[..] else { panic!("{:?}", parsed.faults) };
     assert_eq!((fault.severity, fault.key.as_str()), (Severity::Error, "cluster.takeover"));
-    assert!(fault.text.contains("\"shared_address\" is not part of this version"));
-    assert!(parsed.config.is_none());
+    assert!(fault.text.contains("cluster.profile is \"single\""), "{}", fault.text);
 }
 
 #[test]

@@ -139,7 +139,8 @@ impl Slot {
                     }
                 }
                 Output::Bind { udp_port } => {
-                    let bound = Sockets::bind(world.address, udp_port);
+                    let (address, awaited) = world.address_of(self.id);
+                    let bound = Sockets::bind(address, udp_port, awaited);
                     let input = if bound.is_ok() { Input::Bound } else { Input::BindFailed };
                     self.sockets = bound.ok();
                     self.machine.handle_input(now, input);

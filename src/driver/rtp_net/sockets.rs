@@ -54,9 +54,11 @@ pub(super) enum Channel {
 impl Sockets {
     /// Takes a port pair. An error means that another program holds one of them, or that the
     /// address is not ours.
-    pub(super) fn bind(address: IpAddr, udp_port: u16) -> io::Result<Self> {
+    /// `awaited`: the address may come later, and go.
+    pub(super) fn bind(address: IpAddr, udp_port: u16, awaited: bool) -> io::Result<Self> {
         let rtcp_port = udp_port.checked_add(1).ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(Self { rtp: Leg::bind(address, udp_port)?, rtcp: Leg::bind(address, rtcp_port)? })
+        let bind = |udp_port| Leg::bind(address, udp_port, awaited);
+        Ok(Self { rtp: bind(udp_port)?, rtcp: bind(rtcp_port)? })
     }
 
     /// Restricts both to one source, or to none.
@@ -94,7 +96,7 @@ impl Sockets {
 }
 
 impl Leg {
-    fn bind(address: IpAddr, udp_port: u16) -> io::Result<Self> {
+    fn bind(address: IpAddr, udp_port: u16, awaited: bool) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address((address, 0).into()),
             Type::DGRAM,
@@ -104,6 +106,9 @@ impl Leg {
         mark(&socket, address);
         // A hint: the kernel's default works too.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        if awaited {
+            socket.set_freebind_v4(true)?;
+        }
         socket.bind(&SocketAddr::new(address, udp_port).into())?;
         Ok(Self { socket: socket.into(), peer: Peer::Any })
     }

@@ -50,6 +50,7 @@ impl Rig {
             ports: 4,
             workers: Some(2),
             address: loopback(0).ip(),
+            service: None,
             raise_priority: false,
             recordings: recordings.path().to_owned(),
             media: Arc::new(media::Config::default()),

@@ -10,7 +10,7 @@ use std::thread::Thread;
 
 use super::scheduling::Scheduling;
 use super::slot::{DATAGRAM_MAX, Slot};
-use super::{Config, EventSink, Shared};
+use super::{Config, EventSink, Service, Shared};
 use crate::driver::clock;
 use crate::driver::mailbox::{Mailbox, Message, Outbound};
 use crate::driver::recorder::Item;
@@ -45,6 +45,7 @@ pub(super) struct Setting {
 /// What the ports of a worker share.
 pub(super) struct World {
     pub(super) address: IpAddr,
+    pub(super) service: Option<Service>,
     pub(super) events: Arc<dyn EventSink>,
     pub(super) shared: Arc<Shared>,
     pub(super) statistics: Arc<[StatisticsCell]>,
@@ -52,6 +53,16 @@ pub(super) struct World {
     pub(super) recorder: Thread,
     /// Where datagrams are read into; taken out while one is looked at.
     pub(super) buffer: Vec<u8>,
+}
+
+impl World {
+    /// Where a port speaks from, and whether that address comes and goes.
+    pub(super) fn address_of(&self, port: PortId) -> (IpAddr, bool) {
+        match self.service.filter(|service| port.0 < service.ports) {
+            Some(service) => (service.address, true),
+            None => (self.address, false),
+        }
+    }
 }
 
 /// The newest statistics of a port. The worker writes when nobody reads at that moment; ten times a
@@ -114,6 +125,7 @@ impl Worker {
             ticks: 0,
             world: World {
                 address: config.address,
+                service: config.service,
                 events,
                 shared,
                 statistics,

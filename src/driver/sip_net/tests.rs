@@ -8,7 +8,7 @@ use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::config::{Source, parse};
+use crate::config::{SipPorts, Source, parse};
 
 const TEXT: &str = r#"
 [pbx]

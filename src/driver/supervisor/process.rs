@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tracing::warn;
 
-use super::word::Word;
+use super::word::{Reply, Word};
 
 /// A line of the node is far shorter.
 const LINE_MAX: usize = 4_096;
@@ -57,6 +57,11 @@ impl NodeProcess {
 
     pub(super) const fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Tells the node something. A node that does not read is told again.
+    pub(super) fn answer(&self, answer: &Reply) {
+        let _ = self.socket.try_write(answer.line().as_bytes());
     }
 
     pub(super) fn signal(&self, signal: Signal) {

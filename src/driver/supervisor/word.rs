@@ -1,6 +1,7 @@
-//! What a node tells its supervisor: one line each.
+//! What a node tells its supervisor, and is told: one line each.
 
 use crate::ids::Epoch;
+use crate::timers::Instant;
 
 /// Characters of a text at most; a line is then taken by the socket whole or not at all.
 const TEXT_MAX: usize = 300;
@@ -20,6 +21,38 @@ pub enum Word {
     Stopping,
     /// It is about to end of its own fault: where.
     Panicked(String),
+    /// The service address is to be here until this moment of the boot-time clock, if nothing more
+    /// is said; `None`: no more.
+    Address(Option<Instant>),
+}
+
+/// What a supervisor answers to [`Word::Address`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The address is here.
+    Held,
+    /// It is not: why.
+    Failed(String),
+}
+
+impl Reply {
+    /// As a line, with its end.
+    pub fn line(&self) -> String {
+        match self {
+            Self::Held => "held\n".to_owned(),
+            Self::Failed(why) => format!("failed {}\n", one_line(why)),
+        }
+    }
+
+    /// Reads a line without its end; `None`: it is none of these.
+    pub fn parse(line: &str) -> Option<Self> {
+        let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match name {
+            "held" => Some(Self::Held),
+            "failed" => Some(Self::Failed(rest.to_owned())),
+            _ => None,
+        }
+    }
 }
 
 impl Word {
@@ -33,6 +66,8 @@ impl Word {
             Self::Status(text) => format!("status {}\n", one_line(text)),
             Self::Stopping => "stopping\n".to_owned(),
             Self::Panicked(text) => format!("panicked {}\n", one_line(text)),
+            Self::Address(Some(until)) => format!("address {}\n", until.as_nanos()),
+            Self::Address(None) => "no-address\n".to_owned(),
         }
     }
 
@@ -47,6 +82,8 @@ impl Word {
             "status" => Self::Status(rest.to_owned()),
             "stopping" => Self::Stopping,
             "panicked" => Self::Panicked(rest.to_owned()),
+            "address" => Self::Address(Some(Instant::from_nanos(rest.parse().ok()?))),
+            "no-address" => Self::Address(None),
             _ => return None,
         })
     }
@@ -70,6 +107,8 @@ mod tests {
             Word::Status("primary, epoch 7".to_owned()),
             Word::Stopping,
             Word::Panicked("panic at src/x.rs:1:2".to_owned()),
+            Word::Address(Some(Instant::from_nanos(u64::MAX))),
+            Word::Address(None),
         ];
         for word in words {
             let line = word.line();
@@ -77,6 +116,9 @@ mod tests {
         }
         assert_eq!(Word::parse("epoch -1"), None);
         assert_eq!(Word::parse("nonsense"), None);
+        for answer in [Reply::Held, Reply::Failed("no such network card".to_owned())] {
+            assert_eq!(Reply::parse(answer.line().trim_end_matches('\n')), Some(answer));
+        }
     }
 
     #[test]

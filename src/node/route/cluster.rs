@@ -78,10 +78,15 @@ impl Node {
             Role::Promoting(epoch) => {
                 self.sip_command(now, sip::Command::Epoch(epoch));
                 self.taking_over = Some(TakingOver { give_up_at: now + TAKE_OVER_MAX });
-                self.acts(now);
+                if self.config.service_address().is_some() {
+                    self.await_address(now);
+                } else {
+                    self.acts(now);
+                }
             }
             Role::Backup | Role::Fenced => {
                 self.taking_over = None;
+                self.leave_address();
                 self.follows(now);
             }
             Role::Candidate | Role::Primary(_) | Role::Witness => {}
@@ -178,6 +183,7 @@ impl Node {
             self.member.as_ref().and_then(|member| member.poll_timeout()),
             self.taking_over.map(|taking| taking.give_up_at),
             self.verify_at,
+            self.address_timeout(),
             self.rehearses_at(),
             self.reminds_at(),
             self.role_orders.values().filter_map(|asked| asked.give_up_at).min(),

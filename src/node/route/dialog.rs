@@ -59,6 +59,18 @@ impl Node {
             sequence: bits as u16,
             timestamp: self.rng.next_u32(),
         };
+        self.open_media(call, port, udp_port, start);
+        Some(udp_port)
+    }
+
+    /// Has the media port open a UDP port.
+    pub(super) fn open_media(
+        &mut self,
+        call: CallId,
+        port: PortId,
+        udp_port: u16,
+        start: StreamStart,
+    ) {
         let policy = if self.config.pbx.symmetric_rtp {
             SourcePolicy::Symmetric
         } else {
@@ -66,7 +78,6 @@ impl Node {
         };
         let detect_tones = self.config.pbx.inband_dtmf;
         self.media(port, media::Command::Open { call, udp_port, start, policy, detect_tones });
-        Some(udp_port)
     }
 
     pub(super) fn ringing(&mut self, now: Instant, call: CallId) {
@@ -209,7 +220,7 @@ impl Node {
             *answer = true;
             return;
         }
-        let media = local_media(&self.config, entry.udp_port);
+        let media = local_media(&self.config, entry.port, entry.udp_port);
         self.sip_command(now, sip::Command::Answer { call, media });
         self.up(now, call);
     }
@@ -229,9 +240,9 @@ impl Node {
 }
 
 /// The ground of every offer and answer of a call.
-pub(super) fn local_media(config: &Config, udp_port: u16) -> LocalMedia {
+pub(super) fn local_media(config: &Config, line: PortId, udp_port: u16) -> LocalMedia {
     LocalMedia {
-        address: config.media.address,
+        address: config.media_address(line),
         udp_port,
         codecs: config.pbx.codecs.clone(),
         telephone_event: config.pbx.telephone_event,

@@ -60,6 +60,11 @@ impl Node {
                 self.sounding(now, call);
             }
             media::Event::Keyed { sent, lost } => self.keyed(now, call, sent, lost),
+            media::Event::Standing(stream) => {
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    entry.stream = Some((stream, at));
+                }
+            }
             media::Event::InboundSilent => self.inbound(now, call, true),
             media::Event::InboundBack => self.inbound(now, call, false),
             // Dealt with above: they are counted even when their call is over.
@@ -95,7 +100,7 @@ impl Node {
         if entry.recovery.is_some() {
             self.resume(now, call);
         } else if let Leg::Outbound { target, .. } = &entry.leg {
-            let media = local_media(&self.config, entry.udp_port);
+            let media = local_media(&self.config, entry.port, entry.udp_port);
             let (target, caller) = (target.clone(), entry.caller.clone());
             let port = self.config.port_of(entry.port);
             self.sip_command(now, sip::Command::Invite { call, port, target, caller, media });

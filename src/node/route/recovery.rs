@@ -2,7 +2,9 @@
 //!
 //! A recovered call begins like any other with a UDP port. When that is open, everybody hears of
 //! the call in one breath: the media port where to send and what sounds, the endpoint whom to tell
-//! that the audio comes from here now, the pool that an owner is wanted.
+//! that the audio comes from here now, the pool that an owner is wanted. Where the address of the
+//! other node has come here too, the call keeps its UDP port and its stream, and nobody outside is
+//! told.
 
 use tracing::info;
 
@@ -37,9 +39,22 @@ impl Node {
         if !known || self.call_of(port).is_some() || self.calls.contains_key(&call) {
             return;
         }
-        let Some(udp_port) = self.open_udp_port(now, call, port) else { return };
+        let Some(udp_port) = self.reopen_udp_port(now, &record) else { return };
         let entry = record.into_call(udp_port, now);
         self.admit(entry);
+    }
+
+    /// With the address of the other node, a call keeps its UDP port and its stream.
+    fn reopen_udp_port(&mut self, now: Instant, record: &CallRecord) -> Option<u16> {
+        let (call, port, udp_port) = (record.call(), record.port(), record.udp_port());
+        let stays = self.config.service_address().is_some();
+        match record.stream_from_here().filter(|_| stays && self.udp_ports.take_this(udp_port)) {
+            Some(start) => {
+                self.open_media(call, port, udp_port, start);
+                Some(udp_port)
+            }
+            None => self.open_udp_port(now, call, port),
+        }
     }
 
     /// The far end speaks with this node now.
@@ -57,9 +72,12 @@ impl Node {
     pub(super) fn resume(&mut self, now: Instant, call: CallId) {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         let Some(resume) = entry.recovery.take() else { return };
-        let Resume { sip: snapshot, pool: saved, sounds, since } = *resume;
+        let Resume { sip: snapshot, pool: saved, sounds, udp_port: had, since } = *resume;
         let (port, muted) = (entry.port, entry.muted);
-        let media = local_media(&self.config, entry.udp_port);
+        let media = local_media(&self.config, port, entry.udp_port);
+        // A call whose UDP port is taken here, or that has sent nothing yet, tells its far end.
+        let stays = self.config.service_address().is_some() && entry.udp_port == had;
+        let way = if stays { Way::SameAddress } else { Way::Reinvite };
         let last_key = entry.last_key;
         if let Some(negotiated) = entry.negotiated {
             if let Some(last) = last_key {
@@ -71,7 +89,7 @@ impl Node {
             self.media(port, media::Command::Mute { out: muted.0, inbound: muted.1 });
         }
         self.resume_sounds(now, call, sounds, now.saturating_duration_since(since));
-        let recovery = Recovery { snapshot, media, way: Way::Reinvite };
+        let recovery = Recovery { snapshot, media, way };
         self.sip_command(now, sip::Command::Recover(Box::new(recovery)));
         let saved = Box::new(saved);
         self.pool.handle_input(now, pool::Input::Recovered { port, call, saved });

@@ -71,6 +71,10 @@ impl Node {
             }
             self.orphan(now, call);
         }
+        // With a shared address the sound is the other node's to send.
+        if self.config.service_address().is_some() {
+            self.drop_orphans(now, |_| true);
+        }
     }
 
     /// Registers the ports of a kind.
@@ -122,7 +126,9 @@ impl Node {
         if let Some(slot) = self.by_port.get_mut(usize::from(orphan.port.0)) {
             *slot = None;
         }
-        self.media(orphan.port, media::Command::Close);
+        let moved = self.config.service_address().is_some();
+        let end = if moved { media::Command::Leave } else { media::Command::Close };
+        self.media(orphan.port, end);
         self.udp_ports.give_back(now, orphan.udp_port);
         true
     }

@@ -85,6 +85,11 @@ pub enum AlarmKind {
         /// How long.
         days: u32,
     },
+    /// The supervisor cannot put the service address on the network card.
+    NoAddress {
+        /// Why.
+        why: String,
+    },
     /// Anything else, as one clear sentence.
     Other {
         /// The port's extension, if it is about one.
@@ -96,7 +101,7 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// Every name that [`Self::name`] gives.
-    pub const NAMES: [&str; 12] = [
+    pub const NAMES: [&str; 13] = [
         "pbx_refused",
         "pbx_unreachable",
         "udp_port_in_use",
@@ -108,6 +113,7 @@ impl AlarmKind {
         "facts_refused",
         "digits_lost",
         "on_backup",
+        "no_address",
         "other",
     ];
 
@@ -125,6 +131,7 @@ impl AlarmKind {
             Self::FactsRefused { .. } => "facts_refused",
             Self::DigitsLost => "digits_lost",
             Self::OnBackup { .. } => "on_backup",
+            Self::NoAddress { .. } => "no_address",
             Self::Other { .. } => "other",
         }
     }
@@ -203,6 +210,11 @@ impl fmt::Display for AlarmKind {
                 f,
                 "the backup {node} has been primary for {days} days and goes on: bring the other \
                  server back, with `portkeeper switchover` when it follows"
+            ),
+            Self::NoAddress { why } => write!(
+                f,
+                "this node is primary and cannot take the address of [cluster.address]: {why}; \
+                 no port is registered and no call is carried on meanwhile"
             ),
             Self::Other { extension: Some(extension), text } => {
                 write!(f, "extension {extension}: {text}")

@@ -52,13 +52,10 @@ pub(super) fn all(
     let pbx = &config.pbx;
     let policy = Policy { expires: seconds(pbx.session_expires), min_se: seconds(pbx.min_se) };
     let account = |(index, port): (usize, &crate::config::Port)| {
-        let socket = match pbx.sip_ports {
-            SipPorts::Shared { .. } => sockets.first(),
-            SipPorts::PerDevice { .. } => sockets.get(index).or_else(|| sockets.first()),
-        };
+        let id = PortId(u16::try_from(index).unwrap_or(u16::MAX));
+        let socket = sockets.get(usize::from(config.sip_socket(id))).or_else(|| sockets.first());
         let contact = contact(config, &port.extension, socket.copied(), rng);
         let aor = Uri::sip(Some(&port.extension), pbx.domain.as_str());
-        let id = PortId(u16::try_from(index).unwrap_or(u16::MAX));
         Account {
             local: Arc::new(Local { port: id, aor, contact, timer: policy }),
             registration: Registration::new(fork(rng), nodes, pbx.expires),
@@ -121,6 +118,17 @@ impl Directory {
             secrets: contacts().map(secret).collect(),
             secret_in_param: config.pbx.contact_secret == ContactSecret::UriParam,
             by_socket: per_device && config.pbx.contact_secret == ContactSecret::None,
+        }
+    }
+
+    /// From here on a port has this Contact.
+    pub(super) fn name(&mut self, port: PortId, contact: &Uri) {
+        self.by_user.retain(|_, named| *named != port);
+        if let Some(user) = contact.user_text() {
+            self.by_user.insert(user.into_owned(), port);
+        }
+        if let Some(secret) = self.secrets.get_mut(usize::from(port.0)) {
+            *secret = contact.param(SECRET_PARAM).unwrap_or_default().into_owned();
         }
     }
 

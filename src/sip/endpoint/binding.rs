@@ -6,6 +6,9 @@
 //! took the binding back: it is taken again. The exact Contact of the node before this one, which
 //! that node told, is the only one of another that is ever removed, and only when the registrar
 //! lists it beside ours: that registrar forks, and half of the rings would go nowhere.
+//!
+//! Nodes that share an address share the Contact too, secret and all, without an epoch: the one
+//! that takes a port over goes on with the Contact that the other one told.
 
 use std::sync::Arc;
 
@@ -42,6 +45,9 @@ impl Endpoint {
     /// [`super::Command::Epoch`].
     pub(super) fn acts_under(&mut self, epoch: Epoch) {
         self.epoch = Some(epoch);
+        if self.config.service_address().is_some() {
+            return; // The Contact is the same at each node, so that the PBX sees no change.
+        }
         for index in 0..self.accounts.len() {
             let account = &mut self.accounts[index];
             if self.config.ports[index].kind == crate::config::PortKind::Pool {
@@ -56,13 +62,22 @@ impl Endpoint {
     pub(super) fn take_over(&mut self, now: Instant, port: PortId, before: Option<&Binding>) {
         let epoch = self.epoch.unwrap_or_default();
         let leaps = before.map_or(1, |binding| epoch.leaps(binding.epoch));
-        let Some(account) = self.account_mut(port) else { return };
+        let shared = self.config.service_address().is_some();
+        let Some(account) = self.accounts.get_mut(usize::from(port.0)) else { return };
         (account.realm, account.credentials) = (None, None);
         account.before = Before::default();
         let (mut within, mut cseq) = (Duration::ZERO, 0);
         if let Some(binding) = before {
             let contact = NameAddr::parse(binding.contact.reveal()).ok();
             account.before.contact = contact.map(|contact| contact.uri);
+            if shared {
+                let same = account.before.contact.take();
+                if let Some(uri) = same.filter(|uri| is_of(uri, &account.local.contact.uri)) {
+                    let contact = NameAddr::new(uri);
+                    self.directory.name(port, &contact.uri);
+                    account.local = Arc::new(Local { contact, ..(*account.local).clone() });
+                }
+            }
             let call_id = binding.call_id.reveal();
             if !call_id.is_empty()
                 && call_id.len() <= CALL_ID_MAX
@@ -147,6 +162,11 @@ impl Endpoint {
             Contacts::Ours | Contacts::Shared => None,
         };
     }
+}
+
+/// Whether a Contact of the other node is at the address that both have in turn.
+fn is_of(theirs: &Uri, ours: &Uri) -> bool {
+    theirs.host.same(&ours.host) && theirs.port == ours.port && theirs.user_text().is_some()
 }
 
 fn epoch_of(uri: &Uri) -> Option<Epoch> {

@@ -17,7 +17,7 @@ impl Endpoint {
     pub(super) fn query(&mut self, now: Instant, port: PortId) {
         let Some(&address) = self.registrars.get(self.best_node) else { return };
         let Some(request) = self.question(port) else { return };
-        let flow = self.transport.flow_to(now, self.socket_of(port), address);
+        let flow = self.transport.flow_to(now, self.asking_socket(port), address);
         self.send_request(now, Owner::Query(port), flow, request, 0);
     }
 

@@ -187,7 +187,7 @@ impl Endpoint {
             watch.asking = true;
         }
         let Some(request) = self.options() else { return };
-        let flow = self.transport.flow_to(now, self.socket_of(PortId(0)), address);
+        let flow = self.transport.flow_to(now, self.asking_socket(PortId(0)), address);
         self.send_request(now, Owner::Watch(node), flow, request, 0);
     }
 

@@ -2,9 +2,13 @@
 
 use rtcp_types::{Compound, Packet};
 
-use super::harness::{Rig, START, digit, negotiated, playback, prompt};
+use std::sync::Arc;
+
+use super::harness::{CALL, Rig, START, digit, negotiated, playback, prompt};
 use crate::ids::MediaId;
-use crate::media::{Command, DigitSet, Event, Playback, PlaybackEnd};
+use crate::media::{
+    Command, Config, DigitSet, Event, Input, MediaPort, Playback, PlaybackEnd, SourcePolicy,
+};
 use crate::sdp::{Codec, Direction, Negotiated};
 use crate::timers::Duration;
 
@@ -30,7 +34,7 @@ fn sequence_grows_by_one_and_the_timestamp_by_the_clock() {
 
 #[test]
 fn nothing_leaves_before_the_answer() {
-    let mut rig = Rig::open(crate::media::SourcePolicy::Strict);
+    let mut rig = Rig::open(SourcePolicy::Strict);
     rig.command(Command::Play(playback(1, 9, 100)));
     rig.run(500);
     assert_eq!((rig.sent.len(), rig.rtcp.len()), (0, 0));
@@ -114,7 +118,7 @@ fn sip_d3_a_new_codec_address_and_packet_time_take_effect_at_the_next_frame() {
 
 #[test]
 fn sip_m1_packets_of_40_ms_are_sent_when_asked_for() {
-    let mut rig = Rig::open(crate::media::SourcePolicy::Strict);
+    let mut rig = Rig::open(SourcePolicy::Strict);
     rig.command(Command::Session(Negotiated { ptime_ms: 40, ..negotiated() }));
     rig.run(400);
     assert_eq!(rig.sent.len(), 10);
@@ -203,6 +207,49 @@ fn the_end_of_a_call_stops_everything_and_says_goodbye() {
     rig.run(1_000);
     assert_eq!(rig.sent.len(), 5);
     assert_eq!(rig.port.poll_timeout(), None);
+}
+
+#[test]
+fn a_call_that_goes_on_elsewhere_ends_here_without_goodbye() {
+    let mut rig = Rig::answered();
+    rig.run(100);
+    rig.command(Command::Leave);
+    assert!(rig.released);
+    assert_eq!(rig.rtcp.len(), 0);
+    rig.run(1_000);
+    assert_eq!(rig.sent.len(), 5);
+}
+
+#[test]
+fn a_stream_tells_where_it_stands_as_often_as_it_is_asked_to() {
+    let every = Duration::from_millis(400);
+    let mut rig = Rig::open(SourcePolicy::Strict);
+    let config = Config { standing_every: Some(every), ..Config::default() };
+    rig.port = MediaPort::new(Arc::new(config), Duration::from_millis(3));
+    rig.command(Command::Open {
+        call: CALL,
+        udp_port: 30_000,
+        start: START,
+        policy: SourcePolicy::Strict,
+        detect_tones: true,
+    });
+    rig.input(Input::Bound);
+    rig.command(Command::Session(negotiated()));
+    rig.run(1_000);
+    let told: Vec<_> = rig
+        .events
+        .iter()
+        .filter_map(|(at, event)| match event {
+            Event::Standing(start) => Some((*at, *start)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    let (at, stood) = told[1];
+    let next = rig.sent.iter().find(|sent| sent.at_ms > at).expect("it goes on");
+    assert_eq!((stood.ssrc, stood.sequence), (START.ssrc, next.sequence));
+    let later = Duration::from_millis(next.at_ms - at);
+    assert_eq!(stood.after(later).timestamp, next.timestamp);
 }
 
 #[test]
