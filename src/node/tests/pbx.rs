@@ -97,7 +97,7 @@ impl Bench {
     }
 
     /// A request in the dialog of the latest call that the node has answered.
-    fn in_dialog(&self, method: &str, number: u32) -> String {
+    pub(super) fn in_dialog(&self, method: &str, number: u32) -> String {
         let of = |name| header(&self.ok, name)[0];
         format!(
             "{method} {} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.5;branch=z9hG4bK{method}{}\r\n\

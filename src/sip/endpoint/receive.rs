@@ -7,13 +7,15 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+use super::account::Account;
 use super::server::{ServerKey, note_source};
 use super::unanswered::Unanswered;
 use super::{ALARM_PAUSE, Endpoint};
+use crate::ids::{CallId, PortId};
 use crate::sip::message::{Message, Method, Refusal, Request, Response, Scheme, Via};
 use crate::sip::session::{ALLOW, Input, ServerId, push_capabilities, unsupported_status};
 use crate::sip::transport::{Broken, Flow};
-use crate::sip::{SocketId, StreamId, ident};
+use crate::sip::{RegistrationState, SocketId, StreamId, ident};
 use crate::timers::Instant;
 
 /// Options that a request may require.
@@ -188,7 +190,14 @@ impl Endpoint {
     }
 
     fn in_dialog(&mut self, now: Instant, id: ServerId, request: Request) {
-        match self.dialog_of(&request) {
+        let known = self.dialog_of(&request);
+        if self.is_elsewhere(known, &request.method) {
+            self.counters.refused_calls += 1;
+            let mut response = self.tagged(&request, self.config.pbx.refuse_status);
+            response.headers.push("Retry-After", RETRY_AFTER);
+            return self.respond(now, id, &response);
+        }
+        match known {
             Some(call) => self.call_input(now, call, Input::Request { tx: id, request }),
             // An unsolicited NOTIFY may come in a dialog that only the PBX knows.
             None if request.method == Method::Notify => self.say(now, id, &request, 200),
@@ -199,8 +208,24 @@ impl Endpoint {
         }
     }
 
+    /// Whether another node has this call, or is about to: one that serves no port changes none. A
+    /// refusal leaves the call as it is, where 481, or silence, would end it (RFC 3261 section
+    /// 12.2.1.2), and an INVITE that nobody answers keeps the other node from moving the call.
+    fn is_elsewhere(&self, known: Option<CallId>, method: &Method) -> bool {
+        let off = |account: &Account| account.registration.reported() == RegistrationState::Off;
+        let mut pool = (0..self.accounts.len())
+            .filter(|&index| self.port_claims(PortId(u16::try_from(index).unwrap_or(u16::MAX))));
+        let of_pool = known
+            .and_then(|call| self.calls.get(&call))
+            .is_none_or(|entry| self.port_claims(entry.session.port()));
+        matches!(method, Method::Invite | Method::Update)
+            && self.draining
+            && of_pool
+            && pool.all(|index| off(&self.accounts[index]))
+    }
+
     /// The call whose dialog this is: Call-ID, our tag, and the far end's once it is known.
-    fn dialog_of(&self, request: &Request) -> Option<crate::ids::CallId> {
+    fn dialog_of(&self, request: &Request) -> Option<CallId> {
         let headers = &request.headers;
         let (to, from) = (headers.to().ok()?, headers.from().ok()?);
         let key = (headers.call_id().ok()?.to_owned(), to.tag()?.to_owned());
