@@ -24,6 +24,7 @@ use portkeeper::driver::enrol;
 use portkeeper::driver::ledger;
 use portkeeper::driver::records::{self, Wanted};
 use portkeeper::driver::relay::{self, NodeAddress};
+use portkeeper::driver::watch;
 use portkeeper::stage::instance::{self, Habits, Play};
 use portkeeper::stage::promotion::Loss;
 
@@ -80,6 +81,8 @@ enum Command {
     Drain(Drain),
     /// Move a call to another instance.
     Rebind(Rebind),
+    /// Stay, say who is primary, and ask for a promotion when nobody is.
+    Watch(NodeSocket),
     /// Make a node primary whose primary is gone.
     Promote(Promote),
     /// Make the other node primary while both live.
@@ -572,6 +575,7 @@ fn execute(command: Command) -> Result<String, Failure> {
         Command::Drain(Drain { instance, off, look }) => {
             look.ask(|format| Request::Drain { instance, on: !off, format })
         }
+        Command::Watch(node) => watch::watch(&node.path()),
         Command::Promote(Promote { node, force, look }) => {
             look.wish(RoleWish::Promote { node, force })
         }

@@ -35,6 +35,7 @@ mod sip_net;
 pub mod sqlite;
 mod supervised;
 mod supervisor;
+pub mod watch;
 mod zone;
 
 use std::net::IpAddr;

@@ -18,3 +18,4 @@ mod stand;
 mod supervisor;
 mod systemd;
 mod tokens;
+mod watch;

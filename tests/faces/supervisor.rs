@@ -170,7 +170,7 @@ impl Trio {
         self.supervisors.push((name, child));
     }
 
-    fn supervisor(&mut self, name: &str) -> &mut Child {
+    pub fn supervisor(&mut self, name: &str) -> &mut Child {
         let found = self.supervisors.iter_mut().find(|(of, _)| *of == name);
         &mut found.expect("started").1
     }
@@ -222,6 +222,14 @@ impl Trio {
 
     pub fn acts(&self, name: &str) {
         self.role_when(name, |role| ["promoting", "primary"].contains(&role));
+    }
+
+    /// Waits until a node is a backup and knows of no primary.
+    pub fn follows_nobody(&self, name: &str) {
+        eventually(&format!("{name} follows nobody"), || {
+            let cluster = self.cluster(name)?;
+            (cluster["role"] == "backup" && cluster["primary"].is_null()).then_some(())
+        });
     }
 
     /// Waits until a node follows another one.
