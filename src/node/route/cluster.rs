@@ -55,6 +55,7 @@ impl Node {
         if linked {
             self.end_alerts(now);
             self.compare_sound(now);
+            self.orders_without_a_second(now);
         }
         if news {
             self.outage_may_end(now);
@@ -333,6 +334,23 @@ impl Node {
                 .to_owned(),
         ];
         self.role_answer(now, id, Answer::Refused { reasons, may_force: true });
+    }
+
+    /// An order waits for the other node of a pair to store its record, and that node is gone.
+    fn orders_without_a_second(&mut self, now: Instant) {
+        if self.has_a_second() {
+            return;
+        }
+        let waiting = self.role_orders.iter_mut().filter(|(_, asked)| asked.token.is_some());
+        let orders: Vec<_> = waiting
+            .map(|(&id, asked)| {
+                (asked.token, asked.give_up_at) = (None, None);
+                (id, asked.order.clone())
+            })
+            .collect();
+        for (id, order) in orders {
+            self.member_input(now, member::Input::Order { id, order });
+        }
     }
 
     /// Orders whose record no second node took in time.
