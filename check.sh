@@ -88,6 +88,7 @@ simulation() {
     cp "$target/portkeeper" "$cache/portkeeper-mutants"
     cargo build -q --locked --release
     "$target/portkeeper" sim --seeds 500 --json
+    "$target/portkeeper" sim --nodes 3 --seeds 5000 --json
     "$cache/portkeeper-mutants" sim --mutants --json
 }
 

@@ -74,6 +74,32 @@ pub enum Mutant {
     AcceptGap,
     /// Roles: a packet that claims leaves without a look at the lease.
     SendUnchecked,
+    /// Roles: a node that lost its lease goes on as if it had it.
+    KeepServing,
+    /// Roles: one port is not registered at a promotion.
+    LeaveOnePort,
+    /// Roles: bindings are not looked after once they are granted.
+    VerifyNever,
+    /// Roles: what another node wrote of agents is stored and not learned.
+    UnlearnedAgents,
+    /// Recovery: the backup hears of no call.
+    CopyNothing,
+    /// Recovery: copies are without the keys that are not acknowledged.
+    CopyWithoutKeys,
+    /// Recovery: copies are without what the application keeps with the call.
+    LoseCheckpoint,
+    /// Recovery: copies of calls that have ended are kept.
+    KeepEnded,
+    /// Recovery: a call that has its CDR is carried on.
+    CarryOnOver,
+    /// Recovery: one call of those that were copied is left.
+    LoseOneCall,
+    /// Recovery: calls on hold are taken for ended.
+    HeldIsOver,
+    /// Recovery: the call goes on without sound.
+    SilentCall,
+    /// Recovery: nobody is asked to own the call.
+    NoNewOwner,
 }
 
 impl Mutant {
@@ -122,8 +148,25 @@ impl Mutant {
     ];
 
     /// Each that the world of three nodes is asked to find.
-    pub const OF_CLUSTER: &[Self] =
-        &[Self::CountFromAnswer, Self::HoldTooLong, Self::GrantTwice, Self::PromiseLower];
+    pub const OF_CLUSTER: &[Self] = &[
+        Self::CountFromAnswer,
+        Self::HoldTooLong,
+        Self::GrantTwice,
+        Self::PromiseLower,
+        Self::KeepServing,
+        Self::LeaveOnePort,
+        Self::VerifyNever,
+        Self::UnlearnedAgents,
+        Self::CopyNothing,
+        Self::CopyWithoutKeys,
+        Self::LoseCheckpoint,
+        Self::KeepEnded,
+        Self::CarryOnOver,
+        Self::LoseOneCall,
+        Self::HeldIsOver,
+        Self::SilentCall,
+        Self::NoNewOwner,
+    ];
 }
 
 #[cfg(feature = "mutants")]

@@ -6,13 +6,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portkeeper::sim::script;
+use portkeeper::sim::{script, trio};
 
 /// Between a script and its expected output.
 const SEAM: &str = "\n---\n";
 
-fn scripts() -> Vec<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios");
+/// Those of one node, or of a site with several: `trio` has a witness, `pair` none.
+fn scripts(site: &str) -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios").join(site);
     let entries = fs::read_dir(dir).expect("scenarios");
     let mut files: Vec<_> = entries.map(|entry| entry.expect("entry").path()).collect();
     files.retain(|path| path.extension().is_some_and(|end| end == "txt"));
@@ -35,15 +36,14 @@ fn difference(expected: &str, played: &str) -> Option<String> {
     }
 }
 
-#[test]
-fn every_scenario_ends_as_it_is_written() {
+fn play_all(site: &str, play: impl Fn(&str) -> Result<Vec<String>, String>) {
     let update = std::env::var_os("UPDATE").is_some();
     let mut faults = Vec::new();
-    for path in scripts() {
+    for path in scripts(site) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let text = fs::read_to_string(&path).expect("readable");
         let (script, expected) = text.split_once(SEAM).unwrap_or((text.trim_end(), ""));
-        let played = match script::play(script) {
+        let played = match play(script) {
             Ok(lines) => lines.join("\n") + "\n",
             Err(fault) => panic!("{name}: {fault}"),
         };
@@ -58,8 +58,23 @@ fn every_scenario_ends_as_it_is_written() {
 }
 
 #[test]
+fn every_scenario_ends_as_it_is_written() {
+    play_all("", script::play);
+}
+
+#[test]
+fn every_scenario_of_two_nodes_and_a_witness_ends_as_it_is_written() {
+    play_all("trio", |text| trio::script::play(text, true));
+}
+
+#[test]
+fn every_scenario_of_two_nodes_without_a_witness_ends_as_it_is_written() {
+    play_all("pair", |text| trio::script::play(text, false));
+}
+
+#[test]
 fn there_is_a_scenario_for_each_way_in_which_a_call_loses_its_instance() {
-    let all: String = scripts().iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
+    let all: String = scripts("").iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
     let reasons = ["hang", "crash", "no_start", "caller_silence", "operator", "moved"];
     for reason in reasons {
         assert!(all.contains(&format!("({reason})")), "{reason}");

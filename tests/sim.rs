@@ -6,11 +6,11 @@
 use std::thread;
 
 use portkeeper::sim::run::{self, Outcome};
+use portkeeper::sim::trio;
 
-/// Seeds of `fixtures/seeds.txt`: a number and its story.
-fn seeds() -> Vec<(u64, &'static str)> {
-    let lines = include_str!("../fixtures/seeds.txt").lines();
-    let rows = lines.filter(|line| !line.starts_with('#') && !line.is_empty());
+/// Seeds of a fixture: a number and its story.
+fn seeds(text: &'static str) -> Vec<(u64, &'static str)> {
+    let rows = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     rows.map(|line| {
         let (seed, story) = line.split_once(' ').expect("a seed and its story");
         (seed.parse().expect("a seed"), story.trim())
@@ -39,9 +39,13 @@ fn to_watch_a_run_does_not_change_it() {
 
 #[test]
 fn seeds_that_once_told_something_stay_quiet() {
-    for (seed, story) in seeds() {
+    for (seed, story) in seeds(include_str!("../fixtures/seeds.txt")) {
         let outcome = run::run(seed, false);
         assert_eq!(outcome.violation, None, "seed {seed}, {story}");
+    }
+    for (seed, story) in seeds(include_str!("../fixtures/seeds_of_three.txt")) {
+        let outcome = trio::run::run(seed, false);
+        assert_eq!(outcome.violation, None, "three nodes, seed {seed}, {story}");
     }
 }
 

@@ -110,6 +110,11 @@ impl CallRecord {
         self.sip.port
     }
 
+    /// Whether it is on hold, by either side.
+    pub const fn is_held(&self) -> bool {
+        self.held || self.holds
+    }
+
     /// Whether it was answered when the record was made.
     pub const fn is_answered(&self) -> bool {
         matches!(self.sip.stage, snapshot::Stage::Up { .. })

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::CallRecord;
 use crate::ids::{CallId, PortId};
+use crate::mutants::{Mutant, mutant};
 use crate::sip::Binding;
 use crate::timers::{Duration, Instant, earliest};
 
@@ -89,6 +90,9 @@ pub struct Replicas {
 impl Replicas {
     /// One of our calls changed.
     pub fn changed(&mut self, now: Instant, call: CallId) {
+        if mutant(Mutant::CopyNothing) {
+            return;
+        }
         self.changed.insert(call);
         self.flush_at.get_or_insert(now + GATHER);
         self.again_at.get_or_insert(now + AGAIN);
@@ -157,6 +161,7 @@ impl Replicas {
     /// The other node tells of its calls.
     pub fn told(&mut self, now: Instant, change: CallChange) {
         match change {
+            CallChange::Gone(_) | CallChange::Only(_) if mutant(Mutant::KeepEnded) => {}
             CallChange::Put(record) if self.over.contains(&record.call()) => {}
             CallChange::Put(record) => drop(self.theirs.insert(record.call(), (now, record))),
             CallChange::Gone(call) => drop(self.theirs.remove(&call)),
@@ -167,6 +172,9 @@ impl Replicas {
 
     /// A call has its CDR: whoever tells of it has not heard so yet, and nobody carries it on.
     pub fn over(&mut self, call: CallId) {
+        if mutant(Mutant::CarryOnOver) {
+            return;
+        }
         self.theirs.remove(&call);
         if !self.over.insert(call) {
             return;

@@ -309,15 +309,15 @@ impl Pbx {
         self.nonces.clear();
     }
 
-    /// Whether whoever has this extension has no reason to come yet: its binding was forgotten and
-    /// is not yet to be refreshed, or it was refused and backs off.
-    pub fn waits(&self, extension: &str, now: Instant) -> bool {
+    /// Whether whoever has this extension has no reason to come yet: it was refused and backs off,
+    /// or its binding is `gone`, since it was forgotten, and is not yet to be refreshed.
+    pub fn waits(&self, extension: &str, gone: bool, now: Instant) -> bool {
         if self.turned_away.get(extension).is_some_and(|at| now < *at + BACK_OFF) {
             return true;
         }
         let half = Duration::from_secs(u64::from(self.manner.expires_max) / 2);
         let is_due = |was: &Binding| now + half > was.expires_at + REFRESHED_WITHIN;
-        self.forgotten.get(extension).is_some_and(|was| !is_due(was))
+        gone && self.forgotten.get(extension).is_some_and(|was| !is_due(was))
     }
 
     /// Refuses every REGISTER with a status, or none.

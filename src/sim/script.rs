@@ -8,13 +8,12 @@
 //! 3.0 end
 //! ```
 //!
-//! Each line is a time in seconds and an [`Action`] in the words of its `Display`; `end` ends the
-//! script. Links are fair and never vary, so the expected output stays the same while the code of
-//! the node does. Behind the notes stands one line for each call.
+//! Each line is a time in seconds and an [`Action`](super::action::Action) in the words of its
+//! `Display`; `end` ends the script. Links are fair and never vary, so the expected output stays
+//! the same while the code of the node does. Behind the notes stands one line for each call.
 
-mod words;
+pub(super) mod words;
 
-use super::action::Action;
 use super::notes::Note;
 use super::pbx::Manner;
 use super::world::{Setup, World};
@@ -26,11 +25,11 @@ const SEED: u64 = 1;
 /// The longest script. A longer one is a mistake in a number.
 const SECONDS_MAX: u64 = 600;
 
-/// A script that was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Script {
-    deeds: Vec<(Instant, Action)>,
-    end: Instant,
+/// A script that was read, with what is done in its world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Script<A> {
+    pub deeds: Vec<(Instant, A)>,
+    pub end: Instant,
 }
 
 /// Plays a script. Returns its notes and a summary, one a line.
@@ -39,7 +38,7 @@ struct Script {
 ///
 /// The number of the line that cannot be read, and the line.
 pub fn play(text: &str) -> Result<Vec<String>, String> {
-    let script = read(text)?;
+    let script = read(text, words::action)?;
     let setup = Setup { seed: SEED, manner: Manner::default(), full_trace: true, steady: true };
     let mut world = World::new(&setup);
     for (at, action) in script.deeds {
@@ -51,12 +50,16 @@ pub fn play(text: &str) -> Result<Vec<String>, String> {
     Ok(lines)
 }
 
-fn read(text: &str) -> Result<Script, String> {
-    let mut script = Script::default();
+/// Reads a script whose actions are in these words.
+pub(super) fn read<A>(
+    text: &str,
+    action: impl Fn(&[&str]) -> Option<A>,
+) -> Result<Script<A>, String> {
+    let mut script = Script { deeds: Vec::new(), end: Instant::ZERO };
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if !line.is_empty() && !line.starts_with('#') {
-            let understood = understand(line, &mut script);
+            let understood = understand(line, &action, &mut script);
             understood.ok_or_else(|| format!("line {}: {line}", number + 1))?;
         }
     }
@@ -66,14 +69,18 @@ fn read(text: &str) -> Result<Script, String> {
     Ok(script)
 }
 
-fn understand(line: &str, script: &mut Script) -> Option<()> {
+fn understand<A>(
+    line: &str,
+    action: impl Fn(&[&str]) -> Option<A>,
+    script: &mut Script<A>,
+) -> Option<()> {
     let mut words = line.split_whitespace();
     let at = time(words.next()?)?;
     let words: Vec<&str> = words.collect();
     if words == ["end"] {
         script.end = at;
     } else {
-        script.deeds.push((at, words::action(&words)?));
+        script.deeds.push((at, action(&words)?));
     }
     Some(())
 }

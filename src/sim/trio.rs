@@ -26,6 +26,7 @@ mod pair;
 mod pbx_side;
 mod plan;
 pub mod run;
+pub mod script;
 mod settle;
 mod site;
 mod sound;

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use super::cluster::millis;
 use crate::ha::fact_ship::{Refusal, Token};
 use crate::ha::member;
+use crate::mutants::{Mutant, mutant};
 use crate::node::call::Call;
 use crate::node::snapshot::AlarmKind;
 use crate::node::{Duty, Node};
@@ -48,7 +49,8 @@ impl Node {
         }
         let Lane { node, boot, .. } = fact.id.lane;
         let counted = (node, boot) == (self.config.cluster.me, self.boot) && is_login(&fact.body);
-        if !counted {
+        let learned = node == self.config.cluster.me || !mutant(Mutant::UnlearnedAgents);
+        if !counted && learned {
             self.agents.apply(fact);
         }
     }

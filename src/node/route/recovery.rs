@@ -10,6 +10,7 @@ use tracing::info;
 
 use crate::ids::CallId;
 use crate::media::{self, PlaybackControl};
+use crate::mutants::{Mutant, mutant};
 use crate::node::Node;
 use crate::node::record::{CallRecord, Resume};
 use crate::node::sound::Sound;
@@ -36,7 +37,8 @@ impl Node {
     pub(in crate::node) fn recover(&mut self, now: Instant, record: CallRecord) {
         let (call, port) = (record.call(), record.port());
         let known = usize::from(port.0) < self.by_port.len();
-        if !known || self.call_of(port).is_some() || self.calls.contains_key(&call) {
+        let over = mutant(Mutant::HeldIsOver) && record.is_held();
+        if over || !known || self.call_of(port).is_some() || self.calls.contains_key(&call) {
             return;
         }
         let Some(udp_port) = self.reopen_udp_port(now, &record) else { return };
@@ -83,7 +85,9 @@ impl Node {
             if let Some(last) = last_key {
                 self.media(port, media::Command::GoOnAfter(last));
             }
-            self.media(port, media::Command::Session(negotiated));
+            if !mutant(Mutant::SilentCall) {
+                self.media(port, media::Command::Session(negotiated));
+            }
         }
         if muted != (false, false) {
             self.media(port, media::Command::Mute { out: muted.0, inbound: muted.1 });
@@ -92,7 +96,9 @@ impl Node {
         let recovery = Recovery { snapshot, media, way };
         self.sip_command(now, sip::Command::Recover(Box::new(recovery)));
         let saved = Box::new(saved);
-        self.pool.handle_input(now, pool::Input::Recovered { port, call, saved });
+        if !mutant(Mutant::NoNewOwner) {
+            self.pool.handle_input(now, pool::Input::Recovered { port, call, saved });
+        }
         self.sounding(now, call);
         self.check_taken_over(now);
     }

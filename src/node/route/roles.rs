@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use crate::config::PortKind;
 use crate::ha::member;
 use crate::ids::{CallId, PortId};
+use crate::mutants::{Mutant, mutant};
 use crate::node::replicas::CallChange;
 use crate::node::snapshot::AlarmKind;
 use crate::node::snapshot::cluster::Takeover;
@@ -36,7 +37,7 @@ impl Node {
         let calls = u32::try_from(records.len()).unwrap_or(u32::MAX);
         self.takeover = Some(Takeover { acted_at_ns: now, calls, ..Takeover::default() });
         self.sip_command(now, sip::Command::Drain(false));
-        for record in records {
+        for record in records.into_iter().skip(usize::from(mutant(Mutant::LoseOneCall))) {
             self.recover(now, record);
         }
         self.tell_calls(now, self.all_calls(now));
@@ -46,7 +47,7 @@ impl Node {
 
     /// This node is not primary, or no longer.
     pub(in crate::node) fn follows(&mut self, now: Instant) {
-        if self.duty == Duty::Following {
+        if self.duty == Duty::Following || mutant(Mutant::KeepServing) {
             return;
         }
         warn!(calls = self.calls.len(), "this node acts no more");

@@ -237,6 +237,19 @@ fn a_node_that_acts_no_more_says_nothing_but_answers_a_bye() {
 }
 
 #[test]
+fn a_change_of_a_call_that_lives_elsewhere_is_refused_and_ends_nothing() {
+    let (mut a, mut b) = copied();
+    fence(&mut a);
+    for method in ["INVITE", "UPDATE"] {
+        let asked = a.in_dialog(method, 3);
+        for node in [&mut a, &mut b] {
+            assert_eq!(node.datagram(&asked).lines(), ["SIP/2.0 503 Service Unavailable"]);
+        }
+    }
+    assert_eq!(a.caller_hangs_up().lines(), ["SIP/2.0 200 OK"]);
+}
+
+#[test]
 fn the_sound_of_a_lost_call_ends_after_half_a_minute() {
     let (mut a, _) = copied();
     fence(&mut a);
@@ -438,11 +451,16 @@ fn the_backup_knows_the_binding_of_the_primary_and_goes_on_with_it() {
 }
 
 #[test]
-fn bindings_that_were_taken_over_are_renewed_once_after_two_leases() {
+fn bindings_that_were_taken_over_are_renewed_after_two_leases_and_after_t4() {
     let mut b = node("b");
     promote(&mut b);
+    let since = b.now;
     b.register();
-    let lease = b.node.config.cluster.timers.lease;
-    let made = b.run(2 * lease + Duration::from_millis(10));
-    made.to_pbx("REGISTER ");
+    for due in [2 * b.node.config.cluster.timers.lease, Duration::from_secs(5)] {
+        let before = since + due - Duration::from_millis(1);
+        assert!(b.run(before.saturating_duration_since(b.now)).sip.is_empty());
+        let made = b.run(Duration::from_millis(10));
+        b.grant(made.to_pbx("REGISTER "), "");
+    }
+    assert!(b.run(Duration::from_secs(600)).sip.is_empty());
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{AppId, DIGITS_KEPT_MAX, Entry, Journal, Loss};
 use crate::codecs::Digit;
 use crate::ids::Generation;
+use crate::mutants::{Mutant, mutant};
 use crate::redact::Redacted;
 use crate::timers::Instant;
 
@@ -64,7 +65,8 @@ impl Journal {
             Some(Entry { digit, duration_ms, at: now, delivered })
         };
         let mut journal = Self::new();
-        let kept = saved.digits.reveal().iter().take(DIGITS_KEPT_MAX);
+        let most = if mutant(Mutant::CopyWithoutKeys) { 0 } else { DIGITS_KEPT_MAX };
+        let kept = saved.digits.reveal().iter().take(most);
         journal.digits = kept.filter_map(entry).collect();
         journal.first = saved.first.min(PLACE_MAX);
         let end = journal.end();
@@ -74,7 +76,9 @@ impl Journal {
         journal.answered = saved.answered.min(journal.sent);
         journal.ever_delivered = saved.ever_delivered;
         journal.acknowledging = saved.acknowledging.iter().filter_map(|name| app(name)).collect();
-        journal.variables = saved.variables.reveal().clone();
+        if !mutant(Mutant::LoseCheckpoint) {
+            journal.variables = saved.variables.reveal().clone();
+        }
         journal.typed = saved.typed.min(PLACE_MAX);
         journal.discarded = saved.discarded.min(PLACE_MAX);
         journal.sounding = saved.sounding;

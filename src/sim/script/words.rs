@@ -66,7 +66,7 @@ fn surroundings(words: &[&str]) -> Option<Action> {
     })
 }
 
-fn port(word: &str) -> Option<PortId> {
+pub(in crate::sim) fn port(word: &str) -> Option<PortId> {
     site::port_of(word)
 }
 
@@ -87,7 +87,7 @@ fn pongs(words: &[&str]) -> Option<Pongs> {
     }
 }
 
-fn on(words: &[&str]) -> Option<bool> {
+pub(in crate::sim) fn on(words: &[&str]) -> Option<bool> {
     match words {
         [] => Some(true),
         ["off"] => Some(false),
@@ -95,11 +95,11 @@ fn on(words: &[&str]) -> Option<bool> {
     }
 }
 
-fn time(ms: &str) -> Option<Duration> {
+pub(in crate::sim) fn time(ms: &str) -> Option<Duration> {
     ms.parse().ok().map(Duration::from_millis)
 }
 
-fn weather(words: &[&str]) -> Option<Weather> {
+pub(in crate::sim) fn weather(words: &[&str]) -> Option<Weather> {
     match words {
         ["fair"] => Some(Weather::FAIR),
         ["loss", loss, "double", double, "jitter", jitter] => Some(Weather {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::site::NAMES;
 use crate::ha::role::Order;
-use crate::ids::PortId;
+use crate::ids::{NodeId, PortId};
 use crate::sim::links::Weather;
 use crate::sim::site::extension;
 use crate::timers::Duration;
@@ -22,6 +22,21 @@ pub enum Part {
     Machine,
 }
 
+impl Part {
+    /// Every part.
+    pub const ALL: [Self; 4] = [Self::Loop, Self::Midway, Self::Process, Self::Machine];
+
+    /// Its word in a script.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Loop => "loop",
+            Self::Midway => "midway",
+            Self::Process => "process",
+            Self::Machine => "machine",
+        }
+    }
+}
+
 /// What happens to an application process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Harm {
@@ -33,6 +48,21 @@ pub enum Harm {
     Freeze,
     /// It is well again.
     Heal,
+}
+
+impl Harm {
+    /// Every harm, and its end.
+    pub const ALL: [Self; 4] = [Self::Crash, Self::Hang, Self::Freeze, Self::Heal];
+
+    /// Its word in a script.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::Hang => "hang",
+            Self::Freeze => "freeze",
+            Self::Heal => "heal",
+        }
+    }
 }
 
 /// One thing that is done.
@@ -114,7 +144,10 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let off = |on: &bool| if *on { "" } else { " off" };
         match self {
-            Self::Call { port, .. } => write!(f, "call {}", extension(*port)),
+            Self::Call { port, delayed_offer: false } => write!(f, "call {}", extension(*port)),
+            Self::Call { port, delayed_offer: true } => {
+                write!(f, "call {} without an offer", extension(*port))
+            }
             Self::Press { port, keys } => write!(f, "press {keys} at {}", extension(*port)),
             Self::HangUp { port } => write!(f, "hang up {}", extension(*port)),
             Self::Hold { port, on } => write!(f, "hold {}{}", extension(*port), off(on)),
@@ -126,7 +159,8 @@ impl fmt::Display for Action {
                 write!(f, "{} has no power for {} ms", NAMES[*node], back.as_millis())
             }
             Self::Stop { node, part, time } => {
-                write!(f, "{:?} of {} stops for {} ms", part, NAMES[*node], time.as_millis())
+                let (part, name, ms) = (part.name(), NAMES[*node], time.as_millis());
+                write!(f, "{part} of {name} stops for {ms} ms")
             }
             Self::Cut { from, to, on } => {
                 write!(f, "cut {} to {}{}", NAMES[*from], NAMES[*to], off(on))
@@ -134,16 +168,41 @@ impl fmt::Display for Action {
             Self::CutOff { node, on } => write!(f, "cut {} off{}", NAMES[*node], off(on)),
             Self::SlowLink { pair, by } => write!(f, "link {pair} slow {} ms", by.as_millis()),
             Self::CutPbx { node, on } => write!(f, "cut {} from the PBX{}", NAMES[*node], off(on)),
-            Self::Sip { node, weather } => write!(f, "SIP of {} {weather:?}", NAMES[*node]),
+            Self::Sip { node, weather } if *weather == Weather::FAIR => {
+                write!(f, "SIP of {} fair", NAMES[*node])
+            }
+            Self::Sip { node, weather: Weather { loss, double, jitter, .. } } => {
+                let (name, ms) = (NAMES[*node], jitter.as_millis());
+                write!(f, "SIP of {name} loss {loss} double {double} jitter {ms}")
+            }
             Self::PbxForgets => f.write_str("PBX forgets"),
-            Self::PbxRefuses(status) => write!(f, "PBX refuses {status:?}"),
+            Self::PbxRefuses(Some(status)) => write!(f, "PBX refuses with {status}"),
+            Self::PbxRefuses(None) => f.write_str("PBX refuses nothing"),
             Self::SlowDisk { node, by } => {
                 write!(f, "disk of {} slow {} ms", NAMES[*node], by.as_millis())
             }
             Self::DiskFails { node } => write!(f, "disk of {} fails", NAMES[*node]),
-            Self::Order { node, order } => write!(f, "order at {}: {order:?}", NAMES[*node]),
+            Self::Order { node, order } => write!(f, "order at {}: {}", NAMES[*node], said(order)),
             Self::Agent { node } => write!(f, "agent added at {}", NAMES[*node]),
-            Self::Client { client, harm } => write!(f, "application {client}: {harm:?}"),
+            Self::Client { client, harm } => write!(f, "application {client}: {}", harm.name()),
         }
+    }
+}
+
+/// An order in the words of an operator.
+fn said(order: &Order) -> String {
+    let by_force = |forced: bool| if forced { " by force" } else { "" };
+    let name = |node: NodeId| NAMES.get(usize::from(node.0)).copied().unwrap_or("?");
+    match order {
+        Order::Promote { node, forced } => {
+            format!("promote {}{}", name(*node), by_force(forced.is_some()))
+        }
+        Order::Switchover { to, forced } => {
+            format!("switch to {}{}", name(*to), by_force(*forced))
+        }
+        Order::Pause => "pause".to_owned(),
+        Order::Resume => "resume".to_owned(),
+        Order::Rejoin => "rejoin".to_owned(),
+        Order::Release => "release".to_owned(),
     }
 }

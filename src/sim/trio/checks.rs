@@ -11,6 +11,7 @@ pub use calls::Calls;
 
 use super::log::Log;
 use crate::ids::{CallId, Epoch};
+use crate::sim::pbx::LineId;
 use crate::store::{FactId, Lane};
 use crate::timers::{Duration, Instant};
 
@@ -93,6 +94,8 @@ pub struct Checks {
     pub cdrs: BTreeMap<(Lane, CallId), u64>,
     /// Stolen bindings, by extension.
     pub thefts: BTreeMap<String, Theft>,
+    /// Lines that the PBX gave up before they were answered.
+    pub refused: BTreeSet<LineId>,
     /// Who acted under each epoch.
     pub epochs: BTreeMap<Epoch, usize>,
 }

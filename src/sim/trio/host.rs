@@ -69,6 +69,8 @@ pub struct Host {
     pub ledger: Ledger,
     /// When the last process started.
     pub started_at: Instant,
+    /// When it was promoted last.
+    pub promoted_at: Instant,
 }
 
 impl Host {
@@ -88,6 +90,7 @@ impl Host {
             pbx_cut: false,
             ledger: Ledger::default(),
             started_at: Instant::ZERO,
+            promoted_at: Instant::ZERO,
         }
     }
 

@@ -41,9 +41,14 @@ impl Log {
         self.hash
     }
 
+    /// The notes.
+    pub fn notes(&self) -> impl Iterator<Item = (Instant, &str)> {
+        self.kept.iter().map(|(at, text)| (*at, text.as_str()))
+    }
+
     /// The notes, one a line.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.kept.iter().map(|(at, text)| {
+        self.notes().map(|(at, text)| {
             let micros = at.as_nanos() / 1_000;
             format!("{:>3}.{:06} {text}", micros / 1_000_000, micros % 1_000_000)
         })

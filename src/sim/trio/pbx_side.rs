@@ -103,6 +103,7 @@ impl World {
                 }
             }
             pbx::Event::Ended { line, refused, by_port } => {
+                self.checks.refused.extend(refused.map(|_| line));
                 let Some(caller) = self.callers.remove(&line) else { return };
                 let port = extension(caller.port);
                 self.note(format!("{port} ended, refused {refused:?}, by port {by_port}"));
@@ -211,8 +212,27 @@ impl World {
         let lost: Vec<LineId> =
             self.callers.iter().filter(|(_, c)| lost(c)).map(|(line, _)| *line).collect();
         for line in lost {
+            if let Some(text) = self.silence_at_fault(line) {
+                return self.fail(Kind::Call, text);
+            }
             self.hang_up(line);
         }
+    }
+
+    /// Why a silence is no caller's lot: the node that serves has his call, and nothing has been
+    /// wrong with it for so long as he was patient.
+    fn silence_at_fault(&self, line: LineId) -> Option<String> {
+        let caller = self.callers.get(&line)?;
+        caller.phone.as_ref()?;
+        let at = self.pbx.far_end(line).and_then(|at| site::node_at(at.ip()))?;
+        let (host, lately) = (&self.hosts[at], self.now - PATIENCE);
+        let status = host.process.as_ref()?.node.pool().port(caller.port)?;
+        status.call.filter(|call| self.checks.calls.line_of(*call) == Some(line))?;
+        let well = host.well_since <= lately && host.promoted_at <= lately;
+        let fair = host.pbx_well_since.is_some_and(|since| since <= lately);
+        let serves = host.serves(self.now);
+        (well && fair && serves)
+            .then(|| format!("the caller of {} heard nothing for 4 s", extension(caller.port)))
     }
 
     /// A caller hangs up, and thinks no more of it.

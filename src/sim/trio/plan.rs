@@ -19,6 +19,9 @@ pub const HEALED_AT: u64 = 11_500;
 /// When one node must serve everything.
 pub const SETTLED_AT: u64 = 16_500;
 
+/// What whoever orders a promotion by force attests.
+pub const HALTED: &str = "the other one is halted";
+
 /// Nothing new is begun after this.
 const LAST_DEED: u32 = 11_000;
 
@@ -168,8 +171,7 @@ impl Plan<'_> {
     }
 
     fn stop(&mut self, ms: u32) {
-        let parts = [Part::Loop, Part::Midway, Part::Process, Part::Machine];
-        let part = parts[self.below(4) as usize];
+        let part = Part::ALL[self.below(4) as usize];
         let (node, most) = (self.node(), self.lasting().max(50));
         let time = self.time(20, most);
         self.add(ms, Action::Stop { node, part, time });
@@ -246,7 +248,7 @@ impl Plan<'_> {
             16 | 17 => Order::Pause,
             18 => Order::Resume,
             _ if self.dice.chance(300) => {
-                Order::Promote { node: to, forced: Some("the other one is halted".to_owned()) }
+                Order::Promote { node: to, forced: Some(HALTED.to_owned()) }
             }
             _ => Order::Resume,
         };

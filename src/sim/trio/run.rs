@@ -4,6 +4,7 @@ use rand_core::SeedableRng;
 
 pub use super::checks::Counts;
 use super::plan::{self, HEALED_AT, SETTLED_AT};
+use super::site::Site;
 use super::world::{Setup, World};
 use crate::ids::{Rng, fork};
 use crate::sim::links::Dice;
@@ -50,7 +51,8 @@ pub fn run_with(seed: u64, full: bool, faults: bool) -> Outcome {
     let mut rng = Rng::seed_from_u64(seed);
     let mut dice = Dice::new(fork(&mut rng));
     let (manner, vm) = (plan::manner(&mut dice), dice.chance(250));
-    let mut world = World::new(&Setup { seed, manner, vm, full_trace: full });
+    let site = if vm { Site::Vm } else { Site::Trio };
+    let mut world = World::new(&Setup { seed, manner, site, full_trace: full });
     for (at, action) in plan::draw(&mut dice, vm) {
         if at < after(HEALED_AT) && (faults || !action.is_fault()) {
             world.plan(at, action);

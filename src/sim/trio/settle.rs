@@ -1,11 +1,11 @@
 //! What must hold at any time, looked at ten times a second, and what must hold in the end.
 
-use super::checks::{Candidate, Kind, REPAIRED_WITHIN};
+use super::checks::{Candidate, Kind, REPAIRED_WITHIN, Theft};
 use super::node_side::partner;
 use super::site::{self, A, B, NAMES, PORTS};
 use super::world::World;
 use crate::ha::Role;
-use crate::ids::PortId;
+use crate::ids::{CallId, PortId};
 use crate::pool::PortState;
 use crate::sim::pbx::LineId;
 use crate::sim::site::extension;
@@ -17,6 +17,15 @@ const RECOVERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// RFC 3261 section 14.1: whoever did not make the Call-ID comes again by then.
 const GLARE_MAX: Duration = Duration::from_secs(2);
+
+/// A datagram is under way for so long at most (RFC 3261 section 17.1.1.1: T4).
+const UNDER_WAY_MAX: Duration = Duration::from_secs(5);
+
+/// RTP leaves a port every 20 ms, whatever sounds.
+const SILENCE_MAX: Duration = Duration::from_millis(500);
+
+/// Whoever connects is told of every call by then.
+const COPIED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Behind the end of a fault its consequences may last so long.
 const AFTERMATH: Duration = Duration::from_secs(1);
@@ -95,7 +104,7 @@ impl World {
             let fair = host.pbx_well_since.is_some() && host.stopped.is_none();
             if !fair || host.pbx_well_since.is_some_and(|at| at + AFTERMATH > now) {
                 theft.since = now;
-            } else if now > theft.since + REPAIRED_WITHIN {
+            } else if now > self.repaired_by(theft) {
                 late = Some((extension.clone(), theft.owner));
             }
         }
@@ -104,6 +113,14 @@ impl World {
             let text = format!("{} did not take the binding of {extension} back", NAMES[owner]);
             self.fail(Kind::Other, text);
         }
+    }
+
+    /// A REGISTER that was under way for more than two leases is found out after T4 only.
+    fn repaired_by(&self, theft: &Theft) -> Instant {
+        let promoted_at = self.hosts[theft.owner].promoted_at;
+        let soon = theft.since + REPAIRED_WITHIN;
+        let sure = promoted_at + UNDER_WAY_MAX + AFTERMATH;
+        if theft.since > promoted_at + 2 * self.lease() { soon.max(sure) } else { soon }
     }
 
     /// The one that serves; `None`: none does, or not all is well with it.
@@ -141,7 +158,7 @@ impl World {
     fn unregistered(&self, primary: usize, port: PortId) -> Option<String> {
         let extension = extension(port);
         let bound = self.pbx.bound_to(&extension, self.now);
-        if bound.is_none() && self.pbx.waits(&extension, self.now) {
+        if self.pbx.waits(&extension, bound.is_none(), self.now) {
             return None; // The port finds out when it comes again, and not before.
         }
         (bound != Some(site::sip_address(primary)))
@@ -168,8 +185,23 @@ impl World {
             return Some(format!("{extension} is {state}, with the caller of {call}"));
         }
         let run = process.run;
+        let caller = self.callers.get(&line)?;
+        if !caller.holds && self.now > caller.heard_at + SILENCE_MAX {
+            return Some(format!("the caller of {extension} hears nothing"));
+        }
+        if self.must_have_copy(partner(primary), call) {
+            let text =
+                format!("{} has no copy of the call of {extension}", NAMES[partner(primary)]);
+            return Some(text);
+        }
         let settled = self.checks.calls.get(call)?.has_settled(run);
         settled.err().map(|text| format!("{extension}: {text}"))
+    }
+
+    /// Whether the backup lacks a copy of a call though it was told of all, now and then.
+    fn must_have_copy(&self, backup: usize, call: CallId) -> bool {
+        let linked = self.pairs[0].is_well() && self.pairs[0].well_since + COPIED_WITHIN < self.now;
+        linked && !self.checks.copies[backup].contains_key(&call)
     }
 
     /// One node serves everything.
@@ -207,19 +239,36 @@ impl World {
         }
     }
 
+    /// What is left of calls at a node.
+    fn left_at(&self, host: usize) -> Option<String> {
+        let process = self.hosts[host].process.as_ref()?;
+        process.node.pool().ports().find_map(|status| {
+            let port = extension(status.port);
+            if status.call.is_some_and(|call| self.waits_for_its_ack(call)) {
+                return None;
+            }
+            if status.state != PortState::Idle {
+                let state = status.state.name();
+                return Some(format!("{port} still {state} after everybody hung up"));
+            }
+            let line = process.lines.get(usize::from(status.port.0))?;
+            line.udp_port.map(|_| format!("the UDP port of {port} is not given back"))
+        })
+    }
+
+    /// A ringing call that the PBX gave up while nobody had it is answered all the same by the one
+    /// who carries it on, and waits 32 s for its ACK (RFC 3261 section 13.3.1.4).
+    fn waits_for_its_ack(&self, call: CallId) -> bool {
+        self.checks.calls.line_of(call).is_some_and(|line| self.checks.refused.contains(&line))
+    }
+
     /// After everybody hung up: nothing is left of any call at the primary.
     pub fn must_be_empty(&mut self) {
         let Some(primary) = self.primary() else {
             return self.fail(Kind::Other, "nobody serves at the end".to_owned());
         };
-        let Some(process) = &self.hosts[primary].process else { return };
-        let busy = process.node.pool().ports().find(|status| status.state != PortState::Idle);
-        let open = process.lines.iter().position(|line| line.udp_port.is_some());
-        if let Some(status) = busy {
-            let (port, state) = (extension(status.port), status.state.name());
-            self.fail(Kind::Other, format!("{port} still {state} after everybody hung up"));
-        } else if let Some(index) = open {
-            self.fail(Kind::Other, format!("the UDP port of port {index} is not given back"));
+        if let Some(text) = self.left_at(primary) {
+            self.fail(Kind::Other, text);
         }
         let left: Vec<LineId> = self.callers.keys().copied().collect();
         if let Some(line) = left.first() {

@@ -23,8 +23,7 @@ const CLUSTER: &str = r#"
 [cluster]
 id = "sim"
 credentials = "c"
-profile = "trio"
-promotion = "auto"
+PROFILE
 timers = "TIMERS"
 rehearsal = "off"
 solo_after = "1s"
@@ -34,10 +33,7 @@ link = "10.0.0.2:7400"
 [[cluster.nodes]]
 name = "b"
 link = "10.0.0.3:7400"
-[[cluster.nodes]]
-name = "w"
-link = "10.0.0.4:7400"
-role = "witness"
+WITNESS
 [pbx]
 profile = "asterisk"
 registrars = ["10.0.0.1"]
@@ -59,6 +55,11 @@ on_continue = "next"
 udp_ports = "20000-20063"
 "#;
 
+const TRIO: &str = "profile = \"trio\"\npromotion = \"auto\"";
+const PAIR: &str = "profile = \"pair\"";
+const WITNESS: &str =
+    "[[cluster.nodes]]\nname = \"w\"\nlink = \"10.0.0.4:7400\"\nrole = \"witness\"";
+
 const LINES: &str = r#"
 [[ports]]
 extensions = "6000-6003"
@@ -66,9 +67,25 @@ password = "kT7-pq2Zr9vXw4mN8sLd"
 applications = ["main"]
 "#;
 
-fn parsed(index: usize, timers: &str) -> Arc<Config> {
+/// Which nodes a site has, and how it counts time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// Two nodes and a witness, on one switch.
+    Trio,
+    /// The same on machines that may be paused: longer leases.
+    Vm,
+    /// Two nodes and no witness.
+    Pair,
+}
+
+fn parsed(index: usize, site: Site) -> Arc<Config> {
     let address = sip_address(index).ip().to_string();
+    let timers = if site == Site::Vm { "vm" } else { "lan" };
     let shared = CLUSTER.replace("ADDRESS", &address).replace("TIMERS", timers);
+    let shared = match site {
+        Site::Trio | Site::Vm => shared.replace("PROFILE", TRIO).replace("WITNESS", WITNESS),
+        Site::Pair => shared.replace("PROFILE", PAIR).replace("WITNESS", ""),
+    };
     let ports = if index == W { "" } else { LINES };
     let text = format!("[node]\nname = \"{}\"\n{shared}{ports}", NAMES[index]);
     let nothing = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
@@ -82,12 +99,19 @@ fn parsed(index: usize, timers: &str) -> Arc<Config> {
     Arc::new(config::parse(source).config.expect("the site's configuration has no error"))
 }
 
-static LAN: LazyLock<[Arc<Config>; 3]> = LazyLock::new(|| [A, B, W].map(|at| parsed(at, "lan")));
-static VM: LazyLock<[Arc<Config>; 3]> = LazyLock::new(|| [A, B, W].map(|at| parsed(at, "vm")));
+type Configs = LazyLock<[Arc<Config>; 3]>;
 
-/// The configuration of a node; `vm`: on machines that may be paused.
-pub fn config(index: usize, vm: bool) -> Arc<Config> {
-    if vm { VM[index].clone() } else { LAN[index].clone() }
+static LAN: Configs = LazyLock::new(|| [A, B, W].map(|at| parsed(at, Site::Trio)));
+static VM: Configs = LazyLock::new(|| [A, B, W].map(|at| parsed(at, Site::Vm)));
+static TWO: LazyLock<[Arc<Config>; 2]> = LazyLock::new(|| [A, B].map(|at| parsed(at, Site::Pair)));
+
+/// The configuration of a node of a site.
+pub fn config(index: usize, site: Site) -> Arc<Config> {
+    match site {
+        Site::Trio => LAN[index].clone(),
+        Site::Vm => VM[index].clone(),
+        Site::Pair => TWO[index].clone(),
+    }
 }
 
 /// Where a node has its SIP socket.
@@ -112,10 +136,12 @@ mod tests {
 
     #[test]
     fn each_node_has_a_sound_configuration() {
-        for vm in [false, true] {
-            let ports = [A, B, W].map(|at| config(at, vm).ports.len());
+        for site in [Site::Trio, Site::Vm] {
+            let ports = [A, B, W].map(|at| config(at, site).ports.len());
             assert_eq!(ports, [4, 4, 0]);
-            assert_eq!(config(W, vm).cluster.witness(), Some(config(W, vm).cluster.me));
+            assert_eq!(config(W, site).cluster.witness(), Some(config(W, site).cluster.me));
         }
+        assert_eq!([A, B].map(|at| config(at, Site::Pair).ports.len()), [4, 4]);
+        assert_eq!(config(A, Site::Pair).cluster.witness(), None);
     }
 }

@@ -14,7 +14,7 @@ use super::host::Host;
 use super::log::Log;
 use super::pair::{Packet, Pair};
 use super::pbx_side::Caller;
-use super::site::{A, B, NAMES, W};
+use super::site::{A, B, NAMES, Site, W};
 use crate::ids::{CallId, Epoch, InstanceId, PortId, Rng, fork};
 use crate::media;
 use crate::node;
@@ -41,8 +41,8 @@ pub struct Setup {
     pub seed: u64,
     /// How the PBX behaves.
     pub manner: Manner,
-    /// Machines that may be paused: longer leases.
-    pub vm: bool,
+    /// Which nodes there are.
+    pub site: Site,
     /// Keep every note.
     pub full_trace: bool,
 }
@@ -99,7 +99,7 @@ pub struct World {
     pub(super) callers: BTreeMap<LineId, Caller>,
     pub(super) phones_due: Option<Instant>,
     pub(super) clients: [Client; 2],
-    pub(super) vm: bool,
+    pub(super) site: Site,
     pub(super) dice: Dice,
     pub(super) rng: Rng,
     /// Counts lines, connections, processes, requests and agents.
@@ -139,7 +139,7 @@ impl World {
             callers: BTreeMap::new(),
             phones_due: None,
             clients: [Client::new(), Client::new()],
-            vm: setup.vm,
+            site: setup.site,
             dice: Dice::new(fork(&mut rng)),
             rng,
             count: 100,
@@ -152,7 +152,7 @@ impl World {
             wishes: BTreeMap::new(),
             asked: BTreeMap::new(),
         };
-        for host in [A, B, W] {
+        for host in if setup.site == Site::Pair { A..=B } else { A..=W } {
             let at = Duration::from_millis(world.dice.below(50).into());
             world.queue.push(Instant::ZERO + at, Event::Starts(host));
         }
@@ -327,7 +327,7 @@ impl World {
 
     /// The length of a lease.
     pub(super) fn lease(&self) -> Duration {
-        super::site::config(A, self.vm).cluster.timers.lease
+        super::site::config(A, self.site).cluster.timers.lease
     }
 }
 
