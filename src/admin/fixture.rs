@@ -159,6 +159,7 @@ fn counters() -> Counters {
         digits_lost_total: 4,
         facts_refused_total: 5,
         refused_messages_total: [("sip_malformed", 2)].into(),
+        name_lookups_failed_total: 1,
         unknown_sources_total: 3,
         unmatched_contacts_total: 0,
         rtp_sent_total: 5_000,

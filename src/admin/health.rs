@@ -32,12 +32,13 @@ impl Counts {
     }
 }
 
-const REGISTRATIONS: [(RegistrationState, &str); 5] = [
+const REGISTRATIONS: [(RegistrationState, &str); 6] = [
     (RegistrationState::Off, "off"),
     (RegistrationState::Pending, "pending"),
     (RegistrationState::Registered, "registered"),
     (RegistrationState::Refused, "refused"),
     (RegistrationState::Unreachable, "unreachable"),
+    (RegistrationState::Unresolved, "unresolved"),
 ];
 
 const HEALTHS: [(Health, &str); 3] =
@@ -68,8 +69,13 @@ pub fn not_ready(snapshot: &Snapshot) -> Vec<String> {
     }
     let counts = Counts::of(snapshot);
     if counts.registrations["registered"] == 0 {
+        let unresolved = match counts.registrations["unresolved"] {
+            0 => "",
+            _ => ": PBX name does not resolve",
+        };
         reasons.push(format!(
-            "no port is registered at the PBX ({} refused, {} unreachable, {} pending, {} off)",
+            "no port is registered at the PBX{unresolved} ({} refused, {} unreachable, {} pending, \
+             {} off)",
             counts.registrations["refused"],
             counts.registrations["unreachable"],
             counts.registrations["pending"],

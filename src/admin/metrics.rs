@@ -172,6 +172,11 @@ impl Page<'_> {
         self.counters("dropped", "What a full queue dropped", "queue", &counters.dropped_total)?;
         for (name, help, count) in [
             (
+                "name_lookups_failed",
+                "Lookups of a name of pbx.registrars that found no address",
+                counters.name_lookups_failed_total,
+            ),
+            (
                 "unknown_sources",
                 "Datagrams of strangers, not answered",
                 counters.unknown_sources_total,

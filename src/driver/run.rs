@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -88,7 +88,6 @@ pub fn start(config: Config, causes: Vec<String>) -> io::Result<Running> {
                     alone may change the network card";
         return Err(io::Error::other(text));
     }
-    let registrars = resolve(&config.pbx.registrars)?;
     let prompts = Arc::new(prompts::load(&config.media.prompts)?);
     std::fs::create_dir_all(&config.media.recordings).map_err(|error| {
         named("media.recordings", &config.media.recordings.display().to_string(), &error)
@@ -112,7 +111,6 @@ pub fn start(config: Config, causes: Vec<String>) -> io::Result<Running> {
     let for_opener = Arc::clone(&config);
     let seeds = Seeds {
         config,
-        registrars,
         prompts,
         links,
         pins: pins.clone(),
@@ -195,7 +193,6 @@ fn open_pins(config: &Config) -> io::Result<Option<Pins>> {
 /// What the control thread is built from.
 struct Seeds {
     config: Arc<Config>,
-    registrars: Vec<SocketAddr>,
     prompts: Arc<crate::node::Prompts>,
     links: Arc<Links>,
     pins: Option<Pins>,
@@ -225,6 +222,8 @@ fn control(
             Err(error) => drop(ready.send(Err(error))),
         }
     });
+    // A lookup of a name that still waits for its server keeps nothing.
+    runtime.shutdown_background();
 }
 
 fn build(
@@ -233,7 +232,7 @@ fn build(
     faces: mpsc::Receiver<ToNode>,
     stop: oneshot::Receiver<()>,
 ) -> io::Result<(EventLoop, Channels)> {
-    let Seeds { config, registrars, prompts, links, pins, to_node, causes, opening } = seeds;
+    let Seeds { config, prompts, links, pins, to_node, causes, opening } = seeds;
     let (sip, from_sip) = SipNet::open(&config)?;
     let (events, media) = mpsc::channel(MEDIA_EVENTS_MAX);
     let workers = rtp_net::Config {
@@ -254,7 +253,7 @@ fn build(
     };
     let rtp = RtpNet::start(&workers, Arc::new(events))?;
     let addresses = sip.addresses();
-    let node = Node::new(config.clone(), prompts, registrars, addresses, seed()?, clock::now());
+    let node = Node::new(config.clone(), prompts, addresses, seed()?, clock::now());
     let event_loop = EventLoop {
         node,
         sip,
@@ -298,22 +297,6 @@ async fn listen_ari(
         tokio::spawn(http::serve_tls(listener, Arc::clone(&links), door));
     }
     Ok((links, address))
-}
-
-/// Registrars as addresses: a name with several addresses is several nodes of the list.
-fn resolve(registrars: &[String]) -> io::Result<Vec<SocketAddr>> {
-    let mut found = Vec::new();
-    for registrar in registrars {
-        let resolved = registrar
-            .to_socket_addrs()
-            .map_err(|error| named("pbx.registrars", registrar, &error))?;
-        for address in resolved {
-            if !found.contains(&address) {
-                found.push(address);
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// An unguessable generator: tags, Call-IDs and Contact secrets come from it.

@@ -2,7 +2,8 @@
 //!
 //! Each socket has a task that reads into one bounded channel; a full channel drops the newest
 //! datagram, counts it, and the far end sends it again (RFC 3261 section 17). Writing never waits:
-//! a datagram that the kernel does not take is a lost datagram.
+//! a datagram that the kernel does not take is a lost datagram. Names of the PBX are resolved by
+//! the system's resolver, which may block for long, on a thread of its own.
 
 #![expect(clippy::disallowed_types, reason = "the driver owns the sockets")]
 
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, UdpSocket, lookup_host};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -48,6 +49,8 @@ pub struct SipNet {
     claims: Arc<Claims>,
     inputs: mpsc::Sender<Received>,
     dropped: Arc<AtomicU64>,
+    /// Entries of `pbx.registrars`.
+    registrars: Vec<String>,
 }
 
 /// What the tasks of the sockets hand over.
@@ -76,6 +79,7 @@ impl SipNet {
             claims: Arc::default(),
             inputs,
             dropped: Arc::new(AtomicU64::new(0)),
+            registrars: config.pbx.registrars.clone(),
         };
         for address in local_addresses(config)? {
             let awaited = config.is_service_address(address.ip());
@@ -147,8 +151,20 @@ impl SipNet {
             Output::StreamClose { stream } => {
                 self.streams.remove(&stream);
             }
+            Output::Resolve { entry } => self.resolve(entry),
             Output::Event(_) => {}
         }
+    }
+
+    fn resolve(&self, entry: usize) {
+        let Some(name) = self.registrars.get(entry).cloned() else { return };
+        let inputs = self.inputs.clone();
+        tokio::spawn(async move {
+            let found = lookup_host(name).await.map(Iterator::collect);
+            let found = found.map_err(|error| error.to_string());
+            // Fails only when the event loop has stopped.
+            drop(inputs.send(Received::Input(Input::Resolved { entry, found })).await);
+        });
     }
 
     fn bind(&mut self, transport: Transport, address: SocketAddr, awaited: bool) -> io::Result<()> {

@@ -422,19 +422,18 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node whose ports begin to register at once. `registrars` are the configured ones,
-    /// resolved; `sockets` the local SIP addresses by [`sip::SocketId`].
+    /// A node whose ports begin to register at once. `sockets`: the local SIP addresses by
+    /// [`sip::SocketId`].
     pub fn new(
         config: Arc<Config>,
         prompts: Arc<Prompts>,
-        registrars: Vec<SocketAddr>,
         sockets: Vec<SocketAddr>,
         mut rng: ids::Rng,
         now: Instant,
     ) -> Self {
         let call_ids = CallIds::new(&mut rng);
         let endpoint_rng = ids::fork(&mut rng);
-        let sip = sip::Endpoint::new(config.clone(), registrars, sockets, endpoint_rng, call_ids);
+        let sip = sip::Endpoint::new(config.clone(), sockets, endpoint_rng, call_ids);
         let on_call = config.control.as_ref().map(|control| control.on_call.clone());
         let alerts = AlertCalls::new(on_call.unwrap_or_default());
         let asks = config.cluster.rehearsal == Rehearsal::Query;

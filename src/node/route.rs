@@ -107,6 +107,7 @@ impl Node {
                 self.tell_readiness(now);
             }
             sip::Event::Answers { any } => self.pbx_answers(now, any),
+            sip::Event::Named { entry, why } => self.pbx_named(now, entry, why),
             sip::Event::Outranked { epoch } => {
                 self.member_input(now, member::Input::Outranked(epoch));
             }

@@ -126,6 +126,8 @@ pub enum RegistrationState {
     Refused,
     /// No registrar answers.
     Unreachable,
+    /// The name of the PBX does not resolve.
+    Unresolved,
 }
 
 /// One call.

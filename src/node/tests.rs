@@ -195,8 +195,8 @@ impl Bench {
         let addresses = vec![([10, 0, 0, 5], 5060).into()];
         let shares = config.service_address().is_some();
         let sockets = shares.then(|| config.sip_addresses()).flatten();
-        let sockets = sockets.unwrap_or_else(|| addresses.clone());
-        let node = Node::new(config, Arc::new(prompts), addresses, sockets, rng, now);
+        let sockets = sockets.unwrap_or(addresses);
+        let node = Node::new(config, Arc::new(prompts), sockets, rng, now);
         let mut bench = Self {
             node,
             now,

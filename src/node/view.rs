@@ -72,7 +72,7 @@ impl Node {
     }
 
     fn registration_view(&self, port: PortId) -> Registration {
-        let registrar = |node: usize| self.config.pbx.registrars.get(node).cloned();
+        let registrar = |node: usize| self.sip.registrar(node).map(str::to_owned);
         let of = |state, detail: String| Registration { state, detail, ..Default::default() };
         match self.registrations[usize::from(port.0)] {
             sip::RegistrationState::Off => of(RegistrationState::Off, String::new()),
@@ -93,6 +93,9 @@ impl Node {
                     |status| format!("no registrar grants it, the last try ended with {status}"),
                 );
                 of(RegistrationState::Unreachable, detail)
+            }
+            sip::RegistrationState::Unresolved => {
+                of(RegistrationState::Unresolved, "PBX name does not resolve".to_owned())
             }
         }
     }

@@ -159,15 +159,9 @@ impl World {
         let accounts = site::accounts().map(|(name, word)| (name, Redacted::new(word)));
         let accounts = accounts.collect();
         let pbx = Pbx::new(site::pbx_address(), accounts, setup.manner, fork(&mut rng));
-        let (registrars, sockets) = (vec![site::pbx_address()], vec![site::node_address()]);
-        let node = Node::new(
-            config.clone(),
-            site::prompts(),
-            registrars,
-            sockets,
-            fork(&mut rng),
-            Instant::ZERO,
-        );
+        let sockets = vec![site::node_address()];
+        let node =
+            Node::new(config.clone(), site::prompts(), sockets, fork(&mut rng), Instant::ZERO);
         let mut link = || Lossy::new(Dice::new(fork(&mut rng)));
         let (sip_to_node, sip_to_pbx, rtp) = (link(), link(), link());
         let mut world = Self {

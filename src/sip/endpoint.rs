@@ -14,6 +14,7 @@ mod claims;
 mod client;
 mod companions;
 mod credentials;
+mod names;
 mod query;
 mod receive;
 mod recovery;
@@ -38,6 +39,7 @@ use crate::ids::{CallId, CallIds, Epoch, PortId, Rng, fork};
 use crate::sip::deadlines::Deadlines;
 use crate::sip::message::NameAddr;
 use crate::sip::pacing::Pacing;
+use crate::sip::registrars::Registrars;
 use crate::sip::session::ServerId;
 use crate::sip::sources::Sources;
 use crate::sip::transport::{self, Transport};
@@ -56,13 +58,14 @@ enum TimerKey {
     Registration(PortId),
     Pacing(usize),
     Watch(usize),
+    Names,
 }
 
 /// The user agent. A machine: it reads no clock and owns no socket.
 #[derive(Debug)]
 pub struct Endpoint {
     config: Arc<Config>,
-    registrars: Vec<SocketAddr>,
+    registrars: Registrars,
     sockets: Vec<SocketAddr>,
     rng: Rng,
     ids: CallIds,
@@ -97,34 +100,30 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// `registrars`: `pbx.registrars`, resolved, in the same order. `sockets`: local addresses by
-    /// [`SocketId`], one when shared, else one for each port.
-    pub fn new(
-        config: Arc<Config>,
-        registrars: Vec<SocketAddr>,
-        sockets: Vec<SocketAddr>,
-        mut rng: Rng,
-        ids: CallIds,
-    ) -> Self {
+    /// `sockets`: local addresses by [`SocketId`], one when shared, else one for each port.
+    pub fn new(config: Arc<Config>, sockets: Vec<SocketAddr>, mut rng: Rng, ids: CallIds) -> Self {
         let pbx = &config.pbx;
         let sockets: Vec<_> = sockets.into_iter().map(|s| named(s, pbx.local_address)).collect();
-        let known = registrars.iter().map(SocketAddr::ip).chain(pbx.sources.iter().copied());
+        let registrars = Registrars::new(&pbx.registrars, pbx.local_address);
+        let known = registrars.addresses().map(|a| a.ip()).chain(pbx.sources.iter().copied());
         let sources = Sources::new(known);
-        let accounts = account::all(&config, &sockets, registrars.len(), &mut rng);
+        let accounts = account::all(&config, &sockets, &registrars.listed(), &mut rng);
         let pacing = || Pacing::new(pbx.register_rate, pbx.register_window);
         let mut deadlines = Deadlines::new();
         let clustered = config.cluster.profile != ClusterProfile::Single;
         let reach = clustered.then_some(watch::REACH_INTERVAL);
         if let Some(interval) = pbx.options_interval.or(reach) {
             let first = Instant::ZERO + interval;
-            (0..registrars.len())
-                .for_each(|node| deadlines.set(TimerKey::Watch(node), Some(first)));
+            for node in registrars.listed() {
+                deadlines.set(TimerKey::Watch(node), Some(first));
+            }
         }
+        deadlines.set(TimerKey::Names, registrars.poll_timeout());
         Self {
             transport: Transport::new(pbx.transport, sockets.clone()),
             directory: Directory::new(&config, &accounts),
-            pacing: registrars.iter().map(|_| pacing()).collect(),
-            watches: registrars.iter().map(|_| Watch::new()).collect(),
+            pacing: (0..registrars.len()).map(|_| pacing()).collect(),
+            watches: (0..registrars.len()).map(|_| Watch::new()).collect(),
             rng: fork(&mut rng),
             config,
             registrars,
@@ -161,13 +160,14 @@ impl Endpoint {
         match input {
             Input::Datagram { socket, from, bytes } => self.datagram(now, socket, from, bytes),
             Input::StreamUp { stream, peer, local } => {
-                let welcome = self.sources.knows(peer.ip());
+                let welcome = self.hears(peer.ip());
                 if !self.transport.stream_up(stream, peer, local, welcome) {
                     self.counters.refused_connections += 1;
                 }
             }
             Input::StreamData { stream, bytes } => self.stream_data(now, stream, &bytes),
             Input::StreamDown { stream } => self.stream_down(now, stream),
+            Input::Resolved { entry, found } => self.resolved(now, entry, found),
             Input::Command(command) => self.command(now, command),
         }
         self.pump_moves(now);
@@ -216,6 +216,7 @@ impl Endpoint {
                 TimerKey::Registration(port) => self.registration_timeout(now, port),
                 TimerKey::Pacing(node) => self.pump_pacing(now, node),
                 TimerKey::Watch(node) => self.watch_timeout(now, node),
+                TimerKey::Names => self.names_timeout(now),
             }
         }
         self.pump_moves(now);

@@ -10,6 +10,7 @@ pub mod endpoint;
 mod ident;
 pub mod message;
 mod pacing;
+mod registrars;
 mod registration;
 mod session;
 mod sources;
@@ -73,6 +74,13 @@ pub enum Input {
         /// Which.
         stream: StreamId,
     },
+    /// What became of a `Resolve`.
+    Resolved {
+        /// The entry of `pbx.registrars`.
+        entry: usize,
+        /// Its addresses, or why there are none.
+        found: Result<Vec<SocketAddr>, String>,
+    },
     /// An order of the node.
     Command(Command),
 }
@@ -114,6 +122,11 @@ pub enum Output {
     StreamClose {
         /// Which.
         stream: StreamId,
+    },
+    /// Resolve an entry of `pbx.registrars`. Answered by `Resolved`.
+    Resolve {
+        /// Its place in the list.
+        entry: usize,
     },
     /// Something that the node wants to know.
     Event(Event),
@@ -299,6 +312,8 @@ pub enum RegistrationState {
         /// lost and for what could not be sent; `None`: not one of them is there.
         status: Option<u16>,
     },
+    /// No name of the registrar list resolves: there is nobody to ask. Goes on by itself.
+    Unresolved,
 }
 
 /// Why a call ended.
@@ -341,6 +356,13 @@ pub enum Event {
     Answers {
         /// One does.
         any: bool,
+    },
+    /// A name of the registrar list does not resolve, or does again.
+    Named {
+        /// Its place in the list.
+        entry: usize,
+        /// Why not; `None`: it does.
+        why: Option<String>,
     },
     /// What became of a `Query`.
     Queried {
@@ -431,6 +453,7 @@ impl Event {
             Self::Registration { .. }
             | Self::Outranked { .. }
             | Self::Answers { .. }
+            | Self::Named { .. }
             | Self::Queried { .. }
             | Self::Alarm { .. }
             | Self::AlarmOver { .. } => None,

@@ -9,14 +9,17 @@
 //! (403, 404 and their like): a person must act, tried again in ten minutes. *Password refused*
 //! (401, 407): stop, for a PBX locks an account that keeps guessing.
 //!
+//! While no node of the list has an address there is nobody to ask: the port waits until one has.
+//!
 //! A port goes back to a better node only without a live call, because a PBX that moves a binding
 //! may drop the dialogs of the old one.
 
+mod nodes;
 mod outcome;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use rand_core::RngCore;
 use serde::{Deserialize, Serialize};
@@ -54,6 +57,11 @@ pub(crate) enum Input {
     Reconnect { node: usize },
     /// The node does not answer any more: go on to the next without waiting for half time.
     NodeDown { node: usize },
+    /// Which nodes have an address from here on. Those that `changed` have another one than before,
+    /// or none any more; whoever waits to ask one of them asks after `delay`.
+    Nodes { nodes: BTreeSet<usize>, changed: BTreeSet<usize>, delay: Duration },
+    /// No node has an address, and the names of the list do not resolve.
+    Nameless,
 }
 
 /// What a final answer says.
@@ -116,6 +124,8 @@ enum State {
     Off,
     /// Wanted, held back for a moment so that a pool does not start as one.
     Delayed { ask_at: Instant },
+    /// Wanted, but no node has an address.
+    Nowhere,
     /// Waits for the pacing.
     Queued { round: Round },
     /// A REGISTER is out. `leave`: it was overtaken by a wish to take the binding away.
@@ -159,7 +169,10 @@ struct Bound {
 #[derive(Clone, Debug)]
 pub(crate) struct Registration {
     rng: Rng,
-    nodes: usize,
+    /// Those that have an address.
+    nodes: BTreeSet<usize>,
+    /// None ever had: the names of the list do not resolve.
+    nameless: bool,
     /// Seconds to ask for.
     expires: u32,
     cseq: u32,
@@ -177,12 +190,13 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// `nodes` registrars, `expires` seconds to ask for.
-    pub(crate) fn new(mut rng: Rng, nodes: usize, expires: u32) -> Self {
+    /// `nodes` registrars that have an address, `expires` seconds to ask for.
+    pub(crate) fn new(mut rng: Rng, nodes: BTreeSet<usize>, expires: u32) -> Self {
         let cseq = rng.next_u32() >> 12;
         Self {
             rng,
-            nodes: nodes.max(1),
+            nodes,
+            nameless: false,
             expires,
             cseq,
             state: State::Off,
@@ -225,6 +239,16 @@ impl Registration {
             }
             Input::Reconnect { node } => self.refresh_at(now, node),
             Input::NodeDown { node } => self.node_down(now, node),
+            Input::Nodes { nodes, changed, delay } => {
+                (self.nodes, self.nameless) = (nodes, false);
+                self.nodes_changed(&changed, now + delay);
+            }
+            Input::Nameless => {
+                self.nameless = true;
+                if matches!(self.state, State::Nowhere) {
+                    self.report(RegistrationState::Unresolved);
+                }
+            }
         }
     }
 
@@ -240,6 +264,7 @@ impl Registration {
             }
             State::Pending { ref mut leave, .. } => *leave = false,
             State::Delayed { .. }
+            | State::Nowhere
             | State::Queued { .. }
             | State::Registered { .. }
             | State::Backoff { .. } => {}
@@ -256,6 +281,7 @@ impl Registration {
                 self.leave();
             }
             State::Delayed { .. }
+            | State::Nowhere
             | State::Registered { .. }
             | State::Refused { .. }
             | State::Backoff { .. } => self.leave(),
@@ -270,6 +296,7 @@ impl Registration {
             State::LeaveQueued => self.withdraw(),
             State::Off
             | State::Delayed { .. }
+            | State::Nowhere
             | State::Pending { .. }
             | State::Registered { .. }
             | State::Refused { .. }
@@ -321,6 +348,7 @@ impl Registration {
             }
             State::Off
             | State::Delayed { .. }
+            | State::Nowhere
             | State::Pending { .. }
             | State::Registered { .. }
             | State::Refused { .. }
@@ -341,46 +369,11 @@ impl Registration {
         self.cseq
     }
 
-    fn return_to_better(&mut self, now: Instant) {
-        let Some(Bound { node }) = self.bound else { return };
-        if let State::Registered { ref mut refresh_at } = self.state
-            && !self.live
-            && self.preferred < node
-        {
-            *refresh_at = now;
-        }
-    }
-
     fn refresh_at(&mut self, now: Instant, node: usize) {
         if let State::Registered { ref mut refresh_at } = self.state
             && self.bound == Some(Bound { node })
         {
             *refresh_at = now;
-        }
-    }
-
-    fn node_down(&mut self, now: Instant, node: usize) {
-        if self.nodes < 2 {
-            return;
-        }
-        match self.state {
-            State::Queued { round } if round.node == node => {
-                self.outputs.push_back(Output::Withdraw { node });
-                self.node_failed(now, round, None, None);
-            }
-            State::Registered { .. } if self.bound == Some(Bound { node }) => {
-                let next = (node + 1) % self.nodes;
-                self.ask(self.walk(next, 1, 0));
-            }
-            State::Off
-            | State::Delayed { .. }
-            | State::Queued { .. }
-            | State::Pending { .. }
-            | State::Registered { .. }
-            | State::Refused { .. }
-            | State::Backoff { .. }
-            | State::LeaveQueued
-            | State::Leaving { .. } => {}
         }
     }
 
@@ -393,17 +386,7 @@ impl Registration {
             return;
         }
         let attempt = if let State::Backoff { attempt, .. } = self.state { attempt } else { 0 };
-        let node = self.first_node();
-        self.ask(self.walk(node, 0, attempt));
-    }
-
-    /// Where the next walk begins.
-    fn first_node(&self) -> usize {
-        match self.bound {
-            Some(Bound { node }) if self.live => node,
-            Some(Bound { node }) => node.min(self.preferred),
-            None => self.preferred.min(self.nodes - 1),
-        }
+        self.begin_walk(attempt);
     }
 
     fn ask(&mut self, round: Round) {
@@ -438,6 +421,7 @@ impl Registration {
             State::Refused { retry_at } => retry_at,
             State::Backoff { retry_at, .. } => Some(retry_at),
             State::Off
+            | State::Nowhere
             | State::Queued { .. }
             | State::Pending { .. }
             | State::LeaveQueued

@@ -19,6 +19,8 @@ const BURST: u32 = 400;
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     pbx: BTreeSet<IpAddr>,
+    /// Were among them once.
+    former: BTreeSet<IpAddr>,
     /// When the bucket will be full again.
     full_at: Instant,
 }
@@ -26,12 +28,29 @@ pub(crate) struct Sources {
 impl Sources {
     /// `pbx`: every address that may send requests.
     pub(crate) fn new(pbx: impl IntoIterator<Item = IpAddr>) -> Self {
-        Self { pbx: pbx.into_iter().map(canonical).collect(), full_at: Instant::ZERO }
+        let pbx = pbx.into_iter().map(canonical).collect();
+        Self { pbx, former: BTreeSet::new(), full_at: Instant::ZERO }
+    }
+
+    /// Others may send requests from here on; of those before them, `stays` says who is remembered.
+    pub(crate) fn replace(
+        &mut self,
+        pbx: impl IntoIterator<Item = IpAddr>,
+        stays: impl Fn(&IpAddr) -> bool,
+    ) {
+        self.former.append(&mut self.pbx);
+        self.former.retain(stays);
+        self.pbx.extend(pbx.into_iter().map(canonical));
     }
 
     /// Whether requests of this address are heard.
     pub(crate) fn knows(&self, address: IpAddr) -> bool {
         self.pbx.contains(&canonical(address))
+    }
+
+    /// Whether requests of this address were heard before.
+    pub(crate) fn knew(&self, address: IpAddr) -> bool {
+        self.former.contains(&canonical(address))
     }
 
     /// Takes a token for a new transaction, if there is one.

@@ -76,6 +76,30 @@ fn an_unreachable_pbx_is_one_alarm_for_all_ports() {
     assert_eq!(stand.page("/livez").0, 200, "the node itself is well");
 }
 
+#[test]
+fn a_pbx_name_that_does_not_resolve_ends_no_node_and_is_told_everywhere() {
+    let registrar = Some("pbx.invalid".to_owned());
+    let stand = Wish { registrar, ..Wish::at(free_tcp_port()) }.start();
+    is_told(&stand, "pbx_name_unknown", &["PBX name does not resolve: pbx.invalid:5060"]);
+    assert_eq!(stand.json("status")["registrations"]["unresolved"], 2);
+    assert_eq!(stand.metric("portkeeper_registrations{state=\"unresolved\"}"), 2.0);
+    assert!(stand.metric("portkeeper_name_lookups_failed_total") >= 1.0);
+    assert!(stand.said(&["ports"]).contains("PBX name does not resolve"));
+    let (ready, why) = stand.page("/readyz");
+    assert_eq!((ready, why.contains("PBX name does not resolve")), (503, true), "{why}");
+    assert_eq!(stand.page("/livez").0, 200, "the node itself is well");
+}
+
+#[test]
+fn a_pbx_by_name_is_resolved_and_its_ports_register() {
+    let pbx = pbx(&["6001", "6002"]);
+    let name = format!("localhost:{}", pbx.address.port());
+    let stand = Wish { registrar: Some(name.clone()), ..Wish::at(pbx.address) }.start();
+    stand.registered(2);
+    let ports = stand.json("ports");
+    assert!(ports.to_string().contains(&name), "{ports}");
+}
+
 /// Some prompts of the repository in a directory of their own.
 fn some_prompts(names: &[&str]) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a temporary directory");

@@ -77,6 +77,8 @@ pub fn pbx(extensions: &[&str]) -> PbxNet {
 pub struct Wish {
     /// Where its PBX is.
     pub pbx: SocketAddr,
+    /// Its name, in the place of its address.
+    pub registrar: Option<String>,
     /// `udp` or `tcp`.
     pub transport: &'static str,
     /// TOML list or string.
@@ -106,6 +108,7 @@ impl Wish {
     pub fn at(pbx: SocketAddr) -> Self {
         Self {
             pbx,
+            registrar: None,
             transport: "udp",
             extensions: "\"6001-6002\"",
             password: PASSWORD,
@@ -158,7 +161,7 @@ listen = "{observe}"
 [log]
 {log}
 "#,
-            pbx = self.pbx,
+            pbx = self.registrar.clone().unwrap_or_else(|| self.pbx.to_string()),
             transport = self.transport,
             extensions = self.extensions,
             password = self.password,

@@ -247,7 +247,9 @@ impl Node {
         }) {
             return Some(true);
         }
-        let unreachable = any(|s| matches!(s, RegistrationState::Unreachable { .. }));
+        let unreachable = any(|s| {
+            matches!(s, RegistrationState::Unreachable { .. } | RegistrationState::Unresolved)
+        });
         unreachable.then_some(false).or(self.pbx_answers)
     }
 

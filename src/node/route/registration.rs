@@ -28,13 +28,27 @@ impl Node {
             }
             RegistrationState::Off
             | RegistrationState::Pending
-            | RegistrationState::Unreachable { .. } => {}
+            | RegistrationState::Unreachable { .. }
+            | RegistrationState::Unresolved => {}
         }
         self.pbx_reachable(now);
         self.end_silent_calls(now);
         self.tell_pbx(now);
         self.tell_beat(now);
         self.outage_may_end(now);
+    }
+
+    /// A name of the registrar list does not resolve, or does again.
+    pub(super) fn pbx_named(&mut self, now: Instant, entry: usize, why: Option<String>) {
+        let Some(registrar) = self.config.pbx.registrars.get(entry).cloned() else { return };
+        self.alarms.clear(|kind| {
+            matches!(kind, AlarmKind::PbxNameUnknown { registrar: r, why: w }
+                if *r == registrar && Some(w) != why.as_ref())
+        });
+        if let Some(why) = why {
+            self.counters.name_lookups_failed_total += 1;
+            self.alarms.raise(AlarmKind::PbxNameUnknown { registrar, why }, now);
+        }
     }
 
     /// What OPTIONS tell of the PBX counts where no registration does: at a backup without a

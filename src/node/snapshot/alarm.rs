@@ -36,6 +36,13 @@ pub enum AlarmKind {
         /// How many ports are without a binding.
         ports: u32,
     },
+    /// A name of `pbx.registrars` does not resolve.
+    PbxNameUnknown {
+        /// The entry.
+        registrar: String,
+        /// What the resolver says.
+        why: String,
+    },
     /// A UDP port of the configured range belongs to another program.
     UdpPortInUse {
         /// Its number.
@@ -101,9 +108,10 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// Every name that [`Self::name`] gives.
-    pub const NAMES: [&str; 13] = [
+    pub const NAMES: [&str; 14] = [
         "pbx_refused",
         "pbx_unreachable",
+        "pbx_name_unknown",
         "udp_port_in_use",
         "no_instance",
         "prompt_missing",
@@ -122,6 +130,7 @@ impl AlarmKind {
         match self {
             Self::PbxRefused { .. } => "pbx_refused",
             Self::PbxUnreachable { .. } => "pbx_unreachable",
+            Self::PbxNameUnknown { .. } => "pbx_name_unknown",
             Self::UdpPortInUse { .. } => "udp_port_in_use",
             Self::NoInstance { .. } => "no_instance",
             Self::PromptMissing { .. } => "prompt_missing",
@@ -155,6 +164,12 @@ impl fmt::Display for AlarmKind {
                 f,
                 "the PBX at {registrars} does not answer, or not with a binding: {ports} ports are \
                  not registered and get no calls; check the network, the PBX and pbx.registrars"
+            ),
+            Self::PbxNameUnknown { registrar, why } => write!(
+                f,
+                "PBX name does not resolve: {registrar} ({why}); it is asked again until it does, \
+                 and ports without another registrar get no calls meanwhile; correct \
+                 pbx.registrars, or this machine's name service"
             ),
             Self::UdpPortInUse { udp_port } => write!(
                 f,

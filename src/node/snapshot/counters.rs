@@ -45,6 +45,8 @@ pub struct Counters {
     pub facts_refused_total: u64,
     /// Messages refused, by kind: `sip_malformed`, `sdp`, `ari_json`, ...
     pub refused_messages_total: BTreeMap<&'static str, u64>,
+    /// Lookups of a name of `pbx.registrars` that found no address.
+    pub name_lookups_failed_total: u64,
     /// Datagrams from sources that are not ours to answer.
     pub unknown_sources_total: u64,
     /// Requests from the PBX whose Request-URI is none of our Contacts.

@@ -42,10 +42,9 @@ impl World {
         host.ledger = Default::default();
         let local = host.clock.local(now);
         let config = site::config(at, self.site);
-        let (registrars, sockets) =
-            (vec![crate::sim::site::pbx_address()], vec![site::sip_address(at)]);
+        let sockets = vec![site::sip_address(at)];
         let prompts = crate::sim::site::prompts();
-        let mut node = Node::new(config, prompts, registrars, sockets, rng, local);
+        let mut node = Node::new(config, prompts, sockets, rng, local);
         let unix_ms = NOON + now.as_nanos() / 1_000_000;
         node.handle_input(local, Input::Wall { unix_ms });
         node.join(local, &loaded);

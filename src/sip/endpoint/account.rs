@@ -4,7 +4,7 @@
 //! merely knows an extension reaches a port. Where a PBX would not return it (`none`), the source
 //! address is the only check.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub(super) struct Account {
 pub(super) fn all(
     config: &Config,
     sockets: &[SocketAddr],
-    nodes: usize,
+    nodes: &BTreeSet<usize>,
     rng: &mut Rng,
 ) -> Vec<Account> {
     let pbx = &config.pbx;
@@ -58,7 +58,7 @@ pub(super) fn all(
         let aor = Uri::sip(Some(&port.extension), pbx.domain.as_str());
         Account {
             local: Arc::new(Local { port: id, aor, contact, timer: policy }),
-            registration: Registration::new(fork(rng), nodes, pbx.expires),
+            registration: Registration::new(fork(rng), nodes.clone(), pbx.expires),
             call_id: token(rng),
             tag: token(rng),
             realm: None,

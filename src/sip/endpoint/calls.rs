@@ -160,8 +160,10 @@ impl Endpoint {
 
     /// The node of the PBX that a port speaks with.
     fn pbx_address(&self, port: PortId) -> Option<SocketAddr> {
-        let node = self.account(port).and_then(|a| a.registration.bound_node()).unwrap_or(0);
-        self.registrars.get(node).or_else(|| self.registrars.first()).copied()
+        let bound = self.account(port).and_then(|a| a.registration.bound_node());
+        let bound = bound.filter(|node| self.registrars.lists(*node));
+        let address = bound.and_then(|node| self.registrars.address(node));
+        address.or_else(|| self.registrars.addresses().next())
     }
 
     pub(super) fn call_command(&mut self, now: Instant, call: CallId, command: Command) {

@@ -15,7 +15,9 @@ use crate::timers::Instant;
 impl Endpoint {
     /// [`super::Command::Query`].
     pub(super) fn query(&mut self, now: Instant, port: PortId) {
-        let Some(&address) = self.registrars.get(self.best_node) else { return };
+        let Some(address) = self.registrars.address(self.best_node) else {
+            return self.event(Event::Queried { port, queried: Queried::Silent });
+        };
         let Some(request) = self.question(port) else { return };
         let flow = self.transport.flow_to(now, self.asking_socket(port), address);
         self.send_request(now, Owner::Query(port), flow, request, 0);

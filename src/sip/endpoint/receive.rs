@@ -31,7 +31,7 @@ impl Endpoint {
         from: SocketAddr,
         bytes: Bytes,
     ) {
-        let known = self.sources.knows(from.ip());
+        let known = self.hears(from.ip());
         if !known && !bytes.starts_with(b"SIP/2.0 ") {
             self.counters.unknown_sources += 1;
             return;

@@ -32,7 +32,7 @@ impl Endpoint {
 
     /// Chance within the time that the whole pool needs at its rate, two seconds at most: nodes
     /// that start together after a power cut must not knock together.
-    fn start_delay(&mut self) -> Duration {
+    pub(super) fn start_delay(&mut self) -> Duration {
         let Some(rate) = self.config.pbx.register_rate else { return Duration::ZERO };
         let ports = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
         let spread = (Duration::from_secs(1) * ports / rate.max(1)).min(START_SPREAD);
@@ -110,7 +110,7 @@ impl Endpoint {
     }
 
     fn send_register(&mut self, now: Instant, port: PortId, node: usize, expires: u32, cseq: u32) {
-        let Some(&address) = self.registrars.get(node) else { return };
+        let Some(address) = self.registrars.address(node) else { return };
         let Some(request) = self.register_request(port, expires, cseq) else { return };
         let flow = self.transport.flow_to(now, self.socket_of(port), address);
         self.counters.registers_sent += 1;
@@ -159,6 +159,8 @@ impl Endpoint {
         };
         let node = self.pacing_done(now, port, outcome);
         let failed = answer.status == 408 || answer.status >= 500;
+        // A refusal may be that of another PBX, which has the address by now.
+        let refused = answer.status >= 400 && !matches!(answer.status, 401 | 407 | 423);
         let granted = answer.status < 300 && answer.granted > 0;
         self.registration_input(now, port, Input::Answer(answer));
         if let Some(node) = node.filter(|_| granted) {
@@ -166,6 +168,9 @@ impl Endpoint {
         }
         if let Some(node) = node.filter(|_| failed) {
             self.node_fails(now, node, false);
+        }
+        if let Some(node) = node.filter(|_| refused) {
+            self.doubt(now, node);
         }
     }
 
@@ -179,6 +184,7 @@ impl Endpoint {
         self.registration_input(now, port, Input::Failed { status });
         if let Some(node) = node.filter(|_| why.was_sent()) {
             self.node_fails(now, node, why.is_silence());
+            self.doubt(now, node);
         }
     }
 
@@ -200,7 +206,7 @@ impl Endpoint {
 
     /// A connection that carried bindings is gone.
     pub(super) fn reregister_over(&mut self, now: Instant, lost: Flow) {
-        let Some(node) = self.registrars.iter().position(|r| *r == lost.peer) else { return };
+        let Some(node) = self.registrars.at(lost.peer) else { return };
         for index in 0..self.accounts.len() {
             let port = PortId(u16::try_from(index).unwrap_or(u16::MAX));
             if self.socket_of(port) == lost.socket {

@@ -105,6 +105,11 @@ impl Endpoint {
         self.registration_state(port)
     }
 
+    /// What the configuration calls a node of the registrar list.
+    pub fn registrar(&self, node: usize) -> Option<&str> {
+        self.registrars.written(node)
+    }
+
     /// A call as plain data: all that another node needs to carry it on.
     pub fn call_snapshot(&self, now: Instant, call: CallId) -> Option<Snapshot> {
         let entry = self.calls.get(&call)?;

@@ -104,7 +104,7 @@ impl Endpoint {
         if let Some(watch) = self.watches.get_mut(node) {
             watch.left = false;
         }
-        if self.watches.len() == 1 {
+        if self.registrars.count() == 1 {
             self.node_works(now, node);
         }
     }
@@ -122,7 +122,7 @@ impl Endpoint {
 
     /// A REGISTER failed at a node: `silent`, or by a 5xx that may concern its port alone.
     pub(super) fn node_fails(&mut self, now: Instant, node: usize, silent: bool) {
-        if self.watches.len() < 2 {
+        if self.registrars.count() < 2 {
             return;
         }
         let Some(watch) = self.watches.get_mut(node) else { return };
@@ -140,9 +140,11 @@ impl Endpoint {
     }
 
     /// Tells the ports which node works best.
-    fn nodes_changed(&mut self, now: Instant) {
-        let works = |w: &Watch| !matches!(w.state, State::Down { .. });
-        if let Some(best) = self.watches.iter().position(works)
+    pub(super) fn nodes_changed(&mut self, now: Instant) {
+        let works = |(node, watch): &(usize, &Watch)| {
+            self.registrars.lists(*node) && !matches!(watch.state, State::Down { .. })
+        };
+        if let Some((best, _)) = self.watches.iter().enumerate().find(works)
             && best != self.best_node
         {
             self.best_node = best;
@@ -159,7 +161,8 @@ impl Endpoint {
             (None, State::Down { .. }) => Some(RETURN_INTERVAL),
             (None, State::Unknown | State::Up) => None,
         };
-        let at = every.filter(|_| !watch.asking).map(|every| now + every);
+        let asks = self.registrars.lists(node) && !watch.asking;
+        let at = every.filter(|_| asks).map(|every| now + every);
         self.deadlines.set(TimerKey::Watch(node), at);
     }
 
@@ -182,7 +185,7 @@ impl Endpoint {
     }
 
     pub(super) fn watch_timeout(&mut self, now: Instant, node: usize) {
-        let Some(&address) = self.registrars.get(node) else { return };
+        let Some(address) = self.registrars.address(node) else { return };
         if let Some(watch) = self.watches.get_mut(node) {
             watch.asking = true;
         }
@@ -228,8 +231,9 @@ impl Endpoint {
         self.tell_answers();
         self.nodes_changed(now);
         if died {
+            self.doubt(now, node);
             self.node_down(now, node);
-            if self.watches.len() == 1 {
+            if self.registrars.count() == 1 {
                 self.renew_one(now, node);
             }
         }
@@ -251,7 +255,8 @@ impl Endpoint {
             RegistrationState::Off
             | RegistrationState::Pending
             | RegistrationState::Refused { .. }
-            | RegistrationState::Unreachable { .. } => false,
+            | RegistrationState::Unreachable { .. }
+            | RegistrationState::Unresolved => false,
         };
         let idle = self.accounts.iter().find(|a| a.live == 0 && worse(a.registration.reported()));
         if let Some(port) = idle.map(|a| a.local.port) {

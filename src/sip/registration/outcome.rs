@@ -35,6 +35,7 @@ impl Registration {
             // Nothing is out.
             State::Off
             | State::Delayed { .. }
+            | State::Nowhere
             | State::Queued { .. }
             | State::Registered { .. }
             | State::Refused { .. }
@@ -145,6 +146,7 @@ impl Registration {
             State::Pending { round, leave: false } => self.node_failed(now, round, status, None),
             State::Off
             | State::Delayed { .. }
+            | State::Nowhere
             | State::Queued { .. }
             | State::Registered { .. }
             | State::Refused { .. }
@@ -162,8 +164,8 @@ impl Registration {
     ) {
         let failed = round.failed + 1;
         let status = status.or(round.status);
-        if failed < self.nodes {
-            let node = (round.node + 1) % self.nodes;
+        let next = self.next_after(round.node).filter(|_| failed < self.nodes.len());
+        if let Some(node) = next {
             self.ask(Round { status, ..self.walk(node, failed, round.attempt) });
             return;
         }

@@ -9,7 +9,7 @@ fn secs(seconds: u64) -> Instant {
 }
 
 fn new(nodes: usize) -> Registration {
-    let mut registration = Registration::new(Rng::seed_from_u64(1), nodes, 300);
+    let mut registration = Registration::new(Rng::seed_from_u64(1), (0..nodes).collect(), 300);
     registration.handle_input(Instant::ZERO, Input::Start { delay: Duration::ZERO });
     registration.handle_timeout(Instant::ZERO);
     registration

@@ -87,8 +87,6 @@ impl Bench {
 
     pub(super) fn with(base: &str, changes: &[(&str, &str)]) -> Self {
         let config = config(base, changes);
-        let registrars = config.pbx.registrars.iter().map(|r| r.parse().expect("address"));
-        let registrars = registrars.collect();
         let address = config.pbx.local_address;
         let sockets = match config.pbx.sip_ports {
             crate::config::SipPorts::Shared { .. } => vec![SocketAddr::new(address, 5070)],
@@ -101,7 +99,7 @@ impl Bench {
         let ids = CallIds::new(&mut rng);
         let start = Instant::ZERO + Duration::from_secs(1000);
         Self {
-            endpoint: Endpoint::new(Arc::new(config), registrars, sockets, rng, ids),
+            endpoint: Endpoint::new(Arc::new(config), sockets, rng, ids),
             now: start,
             start,
             sent: VecDeque::new(),

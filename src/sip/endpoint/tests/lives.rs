@@ -128,6 +128,7 @@ impl Life {
             Event::Registration { .. }
             | Event::Outranked { .. }
             | Event::Answers { .. }
+            | Event::Named { .. }
             | Event::Queried { .. }
             | Event::Alarm { .. }
             | Event::AlarmOver { .. } => return,

@@ -14,6 +14,7 @@ mod early;
 mod far_end;
 mod in_dialog;
 mod lives;
+mod names;
 mod nodes;
 mod recovery;
 mod registration;
