@@ -159,7 +159,9 @@ fn check_applications(reader: &mut Reader<'_>, config: &Config) {
             let text = "no user of [ari.users] may serve it: no instance can connect";
             reader.warning(&path, text);
         }
-        if application.queue_ring > application.queue_max {
+        let keys = ["queue_ring", "queue_max"].map(|key| format!("{path}.{key}"));
+        let both = !keys.iter().any(|key| reader.is_faulty(key));
+        if both && application.queue_ring > application.queue_max {
             let text = "is longer than queue_max: the call would end before it is answered";
             reader.error(&format!("{path}.queue_ring"), text);
         }

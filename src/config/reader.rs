@@ -84,6 +84,11 @@ impl<'t> Reader<'t> {
         self.faults.iter().any(|fault| fault.severity == Severity::Error)
     }
 
+    /// Whether something is wrong with a key: what stands in for its value says nothing then.
+    pub(super) fn is_faulty(&self, key: &str) -> bool {
+        self.faults.iter().any(|fault| fault.severity == Severity::Error && fault.key == key)
+    }
+
     /// All faults, by line, and every key that exists.
     pub(super) fn into_faults(mut self) -> (Vec<Fault>, BTreeSet<String>) {
         self.faults.sort_by_key(|fault| fault.line);

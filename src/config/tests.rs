@@ -57,6 +57,18 @@ fn a_file_with_an_error_gives_no_configuration() {
 }
 
 #[test]
+fn a_value_that_is_not_allowed_is_one_fault_and_its_stand_in_none() {
+    let with = |lines: &str| {
+        let text = GOOD.replace("[applications.main]\n", &format!("[applications.main]\n{lines}"));
+        parsed(&text).faults.into_iter().map(|fault| fault.key).collect::<Vec<_>>()
+    };
+    let ring = "applications.main.queue_ring";
+    assert_eq!(with("queue_ring = \"2h\"\nqueue_max = \"1s\"\n"), [ring]);
+    assert_eq!(with("queue_ring = \"3s\"\nqueue_max = \"1h\"\n"), Vec::<String>::new());
+    assert_eq!(with("queue_ring = \"3s\"\nqueue_max = \"2s\"\n"), [ring]);
+}
+
+#[test]
 fn a_good_file_has_no_faults_and_every_default() {
     let parsed = parsed(GOOD);
     assert_eq!(parsed.faults, []);

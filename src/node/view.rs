@@ -55,6 +55,15 @@ impl Node {
         })
     }
 
+    /// Whether an application has an instance that gets calls, or may again in a moment: one that
+    /// is only late is no reason to call anybody.
+    pub(super) fn may_serve(&self, application: &str) -> bool {
+        self.pool.instances().any(|status| {
+            matches!(status.health, pool::Health::Healthy | pool::Health::Suspect)
+                && status.applications.iter().any(|name| name == application)
+        })
+    }
+
     fn port_view(&self, now: Instant, status: pool::PortStatus) -> Port {
         let port = &self.config.ports[usize::from(status.port.0)];
         Port {

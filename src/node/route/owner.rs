@@ -123,7 +123,7 @@ impl Node {
             return self.alarms.clear(|kind| matches!(kind, AlarmKind::NoInstance { .. }));
         }
         for name in self.config.clone().applications.keys() {
-            let served = self.serves(name);
+            let served = self.may_serve(name);
             if served {
                 self.alarms.clear(|kind| {
                     matches!(kind, AlarmKind::NoInstance { application, .. } if application == name)

@@ -22,6 +22,29 @@ fn an_application_that_asks_for_any_prompts_hides_no_other_alarm_and_is_forgotte
     assert!(!names(&bench).contains(&"prompt_missing"), "{:?}", names(&bench));
 }
 
+#[test]
+fn an_instance_that_is_only_late_is_no_alarm_and_one_that_hangs_is() {
+    let mut bench = Bench::new();
+    bench.connect(FIRST);
+    bench.connect(SECOND);
+    bench.run(Duration::from_secs(60));
+    let told = |bench: &Bench| names(bench).contains(&"no_instance");
+    for instance in [FIRST, SECOND] {
+        bench.frozen.insert(instance);
+    }
+    let mut late = 0;
+    let any = |bench: &Bench, health| bench.node.pool().instances().any(|i| i.health == health);
+    for _ in 0..100 {
+        bench.run(Duration::from_millis(10));
+        let suspect = any(&bench, crate::pool::Health::Suspect);
+        if suspect && !any(&bench, crate::pool::Health::Healthy) {
+            late += 1;
+            assert!(!told(&bench), "{:?}", names(&bench));
+        }
+    }
+    assert!(late > 0 && told(&bench), "{late} {:?}", names(&bench));
+}
+
 fn next_register(bench: &mut Bench) -> String {
     loop {
         let made = bench.run(Duration::from_secs(10));
