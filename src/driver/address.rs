@@ -5,7 +5,8 @@
 //! seconds that reaches beyond that moment, so that the kernel takes it from a host whose processes
 //! are frozen, and it is deleted at that moment by whoever is not. Whoever comes to it is told by
 //! gratuitous ARP: at once and often, then each second for a while, and whenever another host says
-//! that the address is its own.
+//! that the address is its own; never closer than in quick succession, or two that hold it would
+//! answer each other without end.
 //!
 //! What belongs to a node that is gone is deleted before the others hear of its end.
 
@@ -56,6 +57,8 @@ struct Hold {
 struct Announces {
     quick: u8,
     at: Option<Instant>,
+    /// Not before.
+    rests_until: Instant,
     ends_at: Instant,
 }
 
@@ -124,18 +127,15 @@ impl Keeper {
         let Some(hold) = &mut self.held else { return std::future::pending().await };
         let at = hold.announces.at.map_or(hold.until, |at| at.min(hold.until));
         let wait = at.saturating_duration_since(clock::now());
-        let foreign = tokio::select! {
-            () = tokio::time::sleep(wait) => false,
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
             from = hold.arp.foreign(self.service.address, &hold.card) => {
-                warn!(address = %self.service.address, ?from, "another host says that it has it");
-                true
+                if hold.announces.hurry(clock::now()) {
+                    warn!(address = %self.service.address, ?from, "another host says it has it");
+                }
             }
-        };
-        let now = clock::now();
-        if foreign {
-            hold.announces.at = Some(now);
         }
-        self.step(now);
+        self.step(clock::now());
     }
 
     /// What is due.
@@ -154,7 +154,17 @@ impl Keeper {
 
 impl Announces {
     fn new(now: Instant) -> Self {
-        Self { quick: QUICK, at: Some(now), ends_at: now + SLOW_FOR }
+        Self { quick: QUICK, at: Some(now), rests_until: now, ends_at: now + SLOW_FOR }
+    }
+
+    /// The next one comes as soon as it may. Whether that changes anything.
+    fn hurry(&mut self, now: Instant) -> bool {
+        let soon = now.max(self.rests_until);
+        let sooner = self.at.is_none_or(|at| soon < at);
+        if sooner {
+            self.at = Some(soon);
+        }
+        sooner
     }
 
     /// Whether one is due; plans the next.
@@ -162,6 +172,7 @@ impl Announces {
         if self.at.is_none_or(|at| now < at) {
             return false;
         }
+        self.rests_until = now + QUICK_EVERY;
         self.quick = self.quick.saturating_sub(1);
         let pause = if self.quick > 0 { QUICK_EVERY } else { SLOW_EVERY };
         self.at = Some(now + pause).filter(|at| *at < self.ends_at);
@@ -220,6 +231,24 @@ mod tests {
         }
         assert_eq!(at[..6], [0, 100, 200, 300, 400, 1_400]);
         assert_eq!((at.len(), at.last()), (34, Some(&29_400)));
+    }
+
+    #[test]
+    fn who_claims_the_address_a_thousand_times_is_answered_ten_times_a_second() {
+        let start = Instant::from_nanos(1);
+        let mut announces = Announces::new(start);
+        let minute = start + Duration::from_secs(60);
+        while announces.at.is_some_and(|at| at < minute) {
+            announces.is_due(announces.at.expect("due"));
+        }
+        let (mut sent, mut told) = (0, 0);
+        for ms in 0..1_000 {
+            let now = minute + Duration::from_millis(ms);
+            told += u32::from(announces.hurry(now));
+            sent += u32::from(announces.is_due(now));
+        }
+        // The eleventh word is of one that is due when the second is over.
+        assert_eq!((sent, told), (10, 11));
     }
 
     #[test]
