@@ -32,6 +32,8 @@ const INPUTS_MAX: usize = 4_096;
 const STREAM_SENDS_MAX: usize = 256;
 /// The largest datagram that can be a message: one that is longer is cut and refused.
 const DATAGRAM_MAX: usize = 65_535;
+/// How many ports the system may choose before none is free for UDP and TCP.
+const CHOSEN_PORTS_MAX: u32 = 16;
 /// Class selector 3 for signalling, as a TOS byte.
 const TOS_CS3: u32 = 0x60;
 /// The kernel's queue of one socket: a registration storm of a thousand ports fits.
@@ -169,14 +171,20 @@ impl SipNet {
 
     fn bind(&mut self, transport: Transport, address: SocketAddr, awaited: bool) -> io::Result<()> {
         let id = SocketId(u16::try_from(self.senders.len()).unwrap_or(u16::MAX));
-        let socket = udp_socket(address, awaited)?;
-        let local = socket.local_addr()?;
-        self.addresses.push(local);
+        let (socket, listener) = until_free(address.port(), || {
+            let socket = udp_socket(address, awaited)?;
+            let listener = match transport {
+                Transport::Udp => None,
+                Transport::Tcp => Some(tcp_listener(socket.local_addr()?)?),
+            };
+            Ok((socket, listener))
+        })?;
+        self.addresses.push(socket.local_addr()?);
         self.senders.push(socket.try_clone()?);
         let socket = UdpSocket::from_std(socket)?;
         tokio::spawn(read_datagrams(id, socket, self.inputs.clone(), Arc::clone(&self.dropped)));
-        if transport == Transport::Tcp {
-            let listener = TcpListener::from_std(tcp_listener(local)?)?;
+        if let Some(listener) = listener {
+            let listener = TcpListener::from_std(listener)?;
             let claims = Arc::clone(&self.claims);
             tokio::spawn(accept_streams(id, listener, self.inputs.clone(), claims));
         }
@@ -207,6 +215,18 @@ fn local_addresses(config: &Config) -> io::Result<Vec<SocketAddr>> {
         let text = "pbx.sip_port: the range runs past 65535; begin lower";
         io::Error::new(io::ErrorKind::InvalidInput, text)
     })
+}
+
+/// Binds, and again while a port that the system chose (0) turns out to be taken for the other
+/// transport: it knows only that the port was free for the first.
+fn until_free<T>(port: u16, mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..CHOSEN_PORTS_MAX {
+        match bind() {
+            Err(error) if port == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound,
+        }
+    }
+    bind()
 }
 
 /// `awaited`: the address may come later, and go.

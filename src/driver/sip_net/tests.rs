@@ -122,6 +122,29 @@ async fn a_range_that_runs_past_the_last_port_is_refused_with_what_to_change() {
     assert!(error.to_string().contains("pbx.sip_port"), "{error}");
 }
 
+#[test]
+fn a_port_that_the_system_chose_is_chosen_again_when_it_is_taken_for_the_other_transport() {
+    let in_use = || io::Error::from(io::ErrorKind::AddrInUse);
+    let mut taken = 3;
+    let mut chosen = || {
+        taken -= 1;
+        if taken > 0 { Err(in_use()) } else { Ok("bound") }
+    };
+    assert_eq!(until_free(0, &mut chosen).expect("the third is free"), "bound");
+    let mut tries = 0;
+    let mut never = || -> io::Result<()> {
+        tries += 1;
+        Err(in_use())
+    };
+    assert!(until_free(5060, &mut never).is_err());
+    assert!(until_free(0, &mut never).is_err());
+    assert_eq!(
+        tries,
+        1 + CHOSEN_PORTS_MAX,
+        "a port by name is tried once, and no search is endless"
+    );
+}
+
 #[tokio::test]
 async fn a_socket_that_is_taken_is_named() {
     let (net, _receiver) = shared(Transport::Udp);
