@@ -30,7 +30,7 @@ fn config(ports: u16) -> Arc<Config> {
     );
     let read_file = |_: &Path| Err(std::io::Error::other("no files here"));
     let base = Path::new("/");
-    let parsed = parse(Source { text: &text, base, read_file: &read_file, exists: &|_| true });
+    let parsed = parse(Source { text: &text, base, read_file: &read_file, fault_of: &|_| None });
     Arc::new(parsed.config.expect("a good configuration"))
 }
 

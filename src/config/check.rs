@@ -9,8 +9,12 @@ use super::section_admin::check_admin;
 use super::section_pbx::{NO_ADDRESS, host_of};
 use super::{ClusterProfile, Config, DigestAlgorithm, Entry, Overflow, SipPorts, Transport};
 
-/// Checks a configuration as a whole. `exists` tells whether a file is there.
-pub(super) fn check(reader: &mut Reader<'_>, config: &Config, exists: &dyn Fn(&Path) -> bool) {
+/// Checks a configuration as a whole. `fault_of` tells what is wrong with a file.
+pub(super) fn check(
+    reader: &mut Reader<'_>,
+    config: &Config,
+    fault_of: &dyn Fn(&Path) -> Option<String>,
+) {
     check_ports(reader, config);
     check_udp_ports(reader, config);
     check_sip_ports(reader, config);
@@ -20,7 +24,7 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &Config, exists: &dyn Fn(&P
     check_listeners(reader, config);
     check_admin(reader, config);
     check_outbound(reader, config);
-    check_prompts(reader, config, exists);
+    check_prompts(reader, config, fault_of);
 }
 
 /// Strength of a secret against guessing, from its length and the kinds of its characters.
@@ -127,10 +131,10 @@ fn check_addresses(reader: &mut Reader<'_>, config: &Config) {
     if local == NO_ADDRESS {
         return;
     }
-    for (n, registrar) in config.pbx.registrars.iter().enumerate() {
+    let registrars = &config.pbx.registrars;
+    let keys = reader.readable("pbx.registrars", registrars.len());
+    for (registrar, at) in registrars.iter().zip(keys) {
         let Ok(remote) = host_of(registrar).parse::<IpAddr>() else { continue };
-        let at = format!("pbx.registrars[{n}]");
-        let at = if reader.written(&at) { at } else { "pbx.registrars".to_owned() };
         if remote.is_ipv4() != local.is_ipv4() {
             let text = format!("is of another IP version than pbx.local_address {local}");
             reader.error(&at, text);
@@ -216,22 +220,24 @@ fn check_outbound(reader: &mut Reader<'_>, config: &Config) {
     }
 }
 
-fn check_prompts(reader: &mut Reader<'_>, config: &Config, exists: &dyn Fn(&Path) -> bool) {
-    for (path, prompt) in prompts(config) {
+fn check_prompts(
+    reader: &mut Reader<'_>,
+    config: &Config,
+    fault_of: &dyn Fn(&Path) -> Option<String>,
+) {
+    for (path, prompt) in prompts(reader, config) {
         let file = config.media.prompts.join(format!("{prompt}.wav"));
-        if !exists(&file) {
-            let text = format!("there is no {}: callers would hear silence", file.display());
-            reader.warning(&path, text);
+        if let Some(fault) = fault_of(&file) {
+            reader.warning(&path, format!("{fault}: callers would hear silence"));
         }
     }
 }
 
 /// Every prompt that the configuration names, with the key that names it.
-fn prompts(config: &Config) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for (n, prompt) in config.announce.prompts.iter().enumerate() {
-        found.push((format!("announce.prompts[{n}]"), prompt.clone()));
-    }
+fn prompts(reader: &Reader<'_>, config: &Config) -> Vec<(String, String)> {
+    let announced = config.announce.prompts.clone();
+    let keys = reader.readable("announce.prompts", announced.len());
+    let mut found: Vec<_> = keys.into_iter().zip(announced).collect();
     for (name, application) in &config.applications {
         let named = [
             ("hold_prompt", &application.hold_prompt),

@@ -7,11 +7,11 @@ use super::{
     Cluster, ClusterProfile, Config, Member, MemberRole, Promotion, SipPorts, Takeover, Transport,
 };
 
-/// Checks the cluster as a whole. `exists` tells whether a file is there.
+/// Checks the cluster as a whole. `fault_of` tells what is wrong with a file.
 pub(super) fn check_cluster(
     reader: &mut Reader<'_>,
     config: &Config,
-    exists: &dyn Fn(&Path) -> bool,
+    fault_of: &dyn Fn(&Path) -> Option<String>,
 ) {
     let cluster = &config.cluster;
     if cluster.profile == ClusterProfile::Single {
@@ -24,7 +24,7 @@ pub(super) fn check_cluster(
     check_promotion(reader, cluster);
     check_takeover(reader, config);
     check_no_address(reader, config);
-    check_credentials(reader, cluster, exists);
+    check_credentials(reader, cluster, fault_of);
     check_control(reader, config);
 }
 
@@ -207,10 +207,14 @@ fn check_no_address(reader: &mut Reader<'_>, config: &Config) {
     }
 }
 
-fn check_credentials(reader: &mut Reader<'_>, cluster: &Cluster, exists: &dyn Fn(&Path) -> bool) {
+fn check_credentials(
+    reader: &mut Reader<'_>,
+    cluster: &Cluster,
+    fault_of: &dyn Fn(&Path) -> Option<String>,
+) {
     let missing: Vec<_> = ["ca.pem", "node.pem", "node.key"]
         .into_iter()
-        .filter(|file| !exists(&cluster.credentials.join(file)))
+        .filter(|file| fault_of(&cluster.credentials.join(file)).is_some())
         .collect();
     if !missing.is_empty() && reader.written("cluster.credentials") {
         let text = format!(

@@ -33,8 +33,9 @@ pub struct Source<'a> {
     pub base: &'a Path,
     /// Reads a file that the text names (`password_file`).
     pub read_file: &'a dyn Fn(&Path) -> io::Result<String>,
-    /// Whether a file is there (prompts).
-    pub exists: &'a dyn Fn(&Path) -> bool,
+    /// What is wrong with a file that the text names and nobody reads yet, as a sentence that
+    /// begins with its path: it is not there, or is no prompt.
+    pub fault_of: &'a dyn Fn(&Path) -> Option<String>,
 }
 
 /// What became of a configuration.
@@ -102,8 +103,8 @@ fn read_config<'t>(
         admin,
         log,
     };
-    check::check(reader, &config, source.exists);
-    check_cluster(reader, &config, source.exists);
+    check::check(reader, &config, source.fault_of);
+    check_cluster(reader, &config, source.fault_of);
     config
 }
 

@@ -89,6 +89,16 @@ impl<'t> Reader<'t> {
         self.faults.iter().any(|fault| fault.severity == Severity::Error && fault.key == key)
     }
 
+    /// The keys of the values of a list, which lacks those that could not be read; a single value
+    /// is written without brackets.
+    pub(super) fn readable(&self, list: &str, count: usize) -> Vec<String> {
+        let elements = (0_usize..).map(|n| format!("{list}[{n}]"));
+        let readable = elements.filter(|element| !self.is_faulty(element)).take(count);
+        let written =
+            |element: String| if self.written(&element) { element } else { list.to_owned() };
+        readable.map(written).collect()
+    }
+
     /// All faults, by line, and every key that exists.
     pub(super) fn into_faults(mut self) -> (Vec<Fault>, BTreeSet<String>) {
         self.faults.sort_by_key(|fault| fault.line);

@@ -76,9 +76,10 @@ fn check_applications(
     user: &AriUser,
     applications: &BTreeMap<String, Application>,
 ) {
-    for (n, name) in user.applications.iter().enumerate() {
+    let keys = reader.readable(path, user.applications.len());
+    for (name, at) in user.applications.iter().zip(keys) {
         if !applications.contains_key(name) {
-            reader.error(&format!("{path}[{n}]"), no_such_application(name, applications));
+            reader.error(&at, no_such_application(name, applications));
         }
     }
 }

@@ -19,7 +19,7 @@ fn read_file(path: &Path) -> io::Result<String> {
 
 fn parsed(text: &str) -> Parsed {
     let base = Path::new("/etc/pk");
-    parse(Source { text, base, read_file: &read_file, exists: &|_| true })
+    parse(Source { text, base, read_file: &read_file, fault_of: &|_| None })
 }
 
 fn report(text: &str) -> String {
@@ -263,7 +263,8 @@ fn a_path_that_no_unix_socket_can_have_is_refused_with_its_length() {
 fn a_missing_prompt_is_warned_of_with_its_path() {
     let text = format!("{GOOD}\n[announce]\nprompts = [\"closed\"]");
     let base = Path::new("/etc/pk");
-    let parsed = parse(Source { text: &text, base, read_file: &read_file, exists: &|_| false });
+    let fault_of = |path: &Path| Some(format!("there is no {}", path.display()));
+    let parsed = parse(Source { text: &text, base, read_file: &read_file, fault_of: &fault_of });
     let report = Report { file: "x.toml", faults: &parsed.faults }.to_string();
     assert!(
         report.contains("announce.prompts[0] = \"closed\": there is no /etc/pk/prompts/closed.wav")

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::{fmt, fs, io};
 
-use super::{admin_socket, log, notify, run, supervised, supervisor};
+use super::{admin_socket, log, notify, prompts, run, supervised, supervisor};
 use crate::admin::{Reply, Request};
 use crate::config::{self, ClusterProfile, Config, Report};
 
@@ -67,8 +67,8 @@ pub fn load_config(path: &Path) -> Result<Loaded, Failure> {
     let text = read_file(path)
         .map_err(|error| Failure::Configuration(format!("{file}: cannot be read: {error}")))?;
     let base = path.parent().unwrap_or(Path::new(""));
-    let exists = |path: &Path| path.exists();
-    let source = config::Source { text: &text, base, read_file: &read_file, exists: &exists };
+    let fault_of = &prompts::fault_of;
+    let source = config::Source { text: &text, base, read_file: &read_file, fault_of };
     let parsed = config::parse(source);
     let report = Report { file: &file, faults: &parsed.faults }.to_string();
     match parsed.config {

@@ -71,11 +71,24 @@ fn read_directory(
     Ok(())
 }
 
+/// What is wrong with a file that the configuration names: it is not there, or is to be a prompt
+/// and cannot be played.
+pub fn fault_of(path: &Path) -> Option<String> {
+    if !path.exists() {
+        return Some(format!("there is no {}", path.display()));
+    }
+    let is_prompt = path.extension().is_some_and(|ending| ending == "wav");
+    let read = if is_prompt { samples(path).err() } else { None };
+    read.map(|error| format!("{} {error}", path.display()))
+}
+
+fn samples(path: &Path) -> Result<Vec<i16>, String> {
+    let file = fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
+    wav::load(io::BufReader::new(file)).map_err(|error| error.to_string())
+}
+
 fn prompt(path: &Path) -> Option<Arc<Prompt>> {
-    let samples = fs::read(path)
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| wav::load(io::Cursor::new(bytes)).map_err(|error| error.to_string()));
-    match samples {
+    match samples(path) {
         Ok(samples) => Some(Arc::new(encode(&samples))),
         Err(error) => {
             warn!(file = %path.display(), error, "not a prompt");

@@ -90,8 +90,12 @@ allow = ["7XXX"]
 
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     let nothing = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
-    let source =
-        config::Source { text: TEXT, base: Path::new("/"), read_file: &nothing, exists: &|_| true };
+    let source = config::Source {
+        text: TEXT,
+        base: Path::new("/"),
+        read_file: &nothing,
+        fault_of: &|_| None,
+    };
     // The text is a constant; its test is below.
     config::parse(source).config.expect("the site's configuration has no error")
 });

@@ -139,7 +139,7 @@ fn parsed(text: &str) -> Parsed {
         text,
         base: Path::new("/etc/portkeeper"),
         read_file: &read_file,
-        exists: &|_| true,
+        fault_of: &|_| None,
     };
     config::parse(source)
 }

@@ -93,7 +93,7 @@ fn parsed(index: usize, site: Site) -> Arc<Config> {
         text: &text,
         base: Path::new("/"),
         read_file: &nothing,
-        exists: &|_| true,
+        fault_of: &|_| None,
     };
     // The text is a constant; its test is below.
     Arc::new(config::parse(source).config.expect("the site's configuration has no error"))

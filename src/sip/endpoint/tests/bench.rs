@@ -50,7 +50,7 @@ pub(super) fn config(base: &str, changes: &[(&str, &str)]) -> Config {
     }
     let read_file = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
     let source =
-        Source { text: &text, base: Path::new("/"), read_file: &read_file, exists: &|_| true };
+        Source { text: &text, base: Path::new("/"), read_file: &read_file, fault_of: &|_| None };
     let parsed = parse(source);
     let faults = format!("{:?}", parsed.faults);
     parsed.config.expect(&faults)
