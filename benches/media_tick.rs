@@ -43,6 +43,7 @@ fn answered(detect_tones: bool, now: Instant, remote: SocketAddr) -> MediaPort {
         Input::Command(Command::Play(Playback {
             id: MediaId(1),
             pieces: vec![music],
+            parts: Vec::new(),
             offset: Duration::ZERO,
             skip: Duration::ZERO,
             repeat: true,

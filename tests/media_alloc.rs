@@ -18,12 +18,12 @@ use portkeeper::codecs::tone::Generator;
 use portkeeper::driver::rtp_net::{self, Report, RtpNet};
 use portkeeper::ids::{CallId, MediaId, PortId};
 use portkeeper::media::{
-    self, Command, DigitSet, Event, Input, MediaPort, Output, Playback, Prompt, Recording,
-    SourcePolicy, StreamStart,
+    self, Command, DigitSet, Event, IfExists, Input, MediaPort, Output, Playback, Prompt,
+    Recording, SourcePolicy, StreamStart,
 };
 use portkeeper::sdp::{Codec, Direction, Negotiated};
 use portkeeper::timers::{Duration, Instant};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -55,6 +55,7 @@ fn music() -> Command {
     Command::Play(Playback {
         id: MediaId(1),
         pieces: vec![prompt_of(130), prompt_of(77)],
+        parts: Vec::new(),
         offset: Duration::ZERO,
         skip: Duration::ZERO,
         repeat: true,
@@ -88,7 +89,7 @@ fn drain(port: &mut MediaPort) -> (usize, usize) {
 
 /// A minute of a call in virtual time: music out; sound, tones and keys in; recorded; lost packets,
 /// late workers, reports.
-fn run_machine() {
+fn run_machine() -> Stats {
     let remote = SocketAddr::from(([192, 0, 2, 1], 4_000));
     let mut now = Instant::from_nanos(5_000_000_000);
     let mut port = MediaPort::new(Arc::new(media::Config::default()), Duration::ZERO);
@@ -100,6 +101,7 @@ fn run_machine() {
         Input::Command(Command::Record(Recording {
             id: MediaId(2),
             name: "x".into(),
+            if_exists: IfExists::Fail,
             max_duration: None,
             max_silence: Some(Duration::from_secs(3_600)),
             terminate_on: DigitSet::NONE,
@@ -151,7 +153,7 @@ fn run_machine() {
     }
     let change = region.change();
     assert!(packets > 2_900 && pieces > 2_900, "{packets} packets, {pieces} pieces");
-    assert_eq!((change.allocations, change.reallocations), (0, 0), "{change:?}");
+    change
 }
 
 /// Opens a port's call on a free pair of UDP ports.
@@ -177,7 +179,7 @@ fn open_call(
 }
 
 /// Calls on loopback sockets, long enough for every branch of the loop but the slow reports.
-fn run_worker() {
+fn run_worker() -> Stats {
     let (sender, mut events) = tokio::sync::mpsc::channel(256);
     let config = rtp_net::Config {
         ports: 8,
@@ -216,12 +218,20 @@ fn run_worker() {
     let region = Region::new(ALLOCATOR);
     exchange(10, 100);
     let change = region.change();
-    assert_eq!((change.allocations, change.reallocations), (0, 0), "{change:?}");
     assert!(net.counters().sent >= 800);
+    change
+}
+
+/// The whole process is counted, and the thread that runs the tests may do something beside: who
+/// allocates in the loop does so every time.
+fn allocates_nothing(run: impl Fn() -> Stats) {
+    let changes: Vec<_> = (0..3).map(|_| run()).collect();
+    let is_nothing = |change: &Stats| (change.allocations, change.reallocations) == (0, 0);
+    assert!(changes.iter().any(is_nothing), "{changes:?}");
 }
 
 #[test]
 fn a_media_thread_allocates_nothing_while_calls_run() {
-    run_machine();
-    run_worker();
+    allocates_nothing(run_machine);
+    allocates_nothing(run_worker);
 }

@@ -247,6 +247,7 @@ fn music(prompt: &Arc<Prompt>) -> Playback {
     Playback {
         id: MediaId(1),
         pieces: vec![Arc::clone(prompt)],
+        parts: Vec::new(),
         offset: Duration::ZERO,
         skip: Duration::ZERO,
         repeat: true,

@@ -22,7 +22,7 @@ use super::clock;
 use super::mailbox::{Inbound, Mailbox, Message, Outbound, outbound};
 use super::rtp_net::{EventSink, Report};
 use crate::ids::{CallId, MediaId, PortId};
-use crate::media::{Event, RecordingEnd};
+use crate::media::{Event, IfExists, RecordingEnd};
 use crate::timers::Duration;
 
 /// Things that wait from one worker: 100 ms of 800 recordings. Beyond it sound is lost and counted.
@@ -45,6 +45,7 @@ pub(super) enum Item {
         port: PortId,
         id: RecordingId,
         name: Arc<str>,
+        if_exists: IfExists,
     },
     Sound {
         port: PortId,
@@ -168,8 +169,8 @@ impl Writer {
 
     fn handle(&mut self, worker: usize, item: Item) {
         match item {
-            Item::Begin { port, id, name } => {
-                let file = File::create(&self.directory, &name, port, clock::now());
+            Item::Begin { port, id, name, if_exists } => {
+                let file = File::create(&self.directory, &name, if_exists, port, clock::now());
                 self.keep(worker, port, id, file);
             }
             Item::Sound { port, id, samples } => {

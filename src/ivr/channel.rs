@@ -71,6 +71,8 @@ pub(super) struct Channel {
 pub(super) enum PlaybackState {
     Queued,
     Playing,
+    /// A further URI sounds.
+    Continuing,
     Done,
     Failed,
 }
@@ -79,7 +81,10 @@ pub(super) enum PlaybackState {
 pub(super) struct Playback {
     pub id: String,
     pub media: MediaId,
-    pub uri: String,
+    /// What it plays, one after the other.
+    pub uris: Vec<String>,
+    /// Which of them sounds, or will.
+    pub part: usize,
     pub language: String,
     pub state: PlaybackState,
 }
@@ -268,12 +273,14 @@ impl Playback {
     pub(super) fn view<'a>(&'a self, channel_id: &'a str) -> PlaybackView<'a> {
         PlaybackView {
             id: &self.id,
-            media_uri: &self.uri,
+            media_uri: self.uris.get(self.part).map_or("", String::as_str),
+            next_media_uri: self.uris.get(self.part + 1).map(String::as_str),
             target_uri: TargetUri(channel_id),
             language: &self.language,
             state: match self.state {
                 PlaybackState::Queued => "queued",
                 PlaybackState::Playing => "playing",
+                PlaybackState::Continuing => "continuing",
                 PlaybackState::Done => "done",
                 PlaybackState::Failed => "failed",
             },

@@ -65,6 +65,9 @@ pub(super) enum Body<'a> {
     PlaybackStarted {
         playback: PlaybackView<'a>,
     },
+    PlaybackContinuing {
+        playback: PlaybackView<'a>,
+    },
     PlaybackFinished {
         playback: PlaybackView<'a>,
     },

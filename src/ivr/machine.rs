@@ -138,6 +138,9 @@ impl Ivr {
             }
             Input::Hold { call, on } => self.held(now, call, on),
             Input::PlaybackStarted { call, id } => self.playback_started(now, call, id),
+            Input::PlaybackContinuing { call, id, part } => {
+                self.playback_continuing(now, call, id, part);
+            }
             Input::PlaybackFinished { call, id, failed } => {
                 self.playback_finished(now, call, id, failed);
             }

@@ -154,6 +154,15 @@ pub enum Input {
         /// Which.
         id: MediaId,
     },
+    /// A further URI of a playback sounds.
+    PlaybackContinuing {
+        /// The call.
+        call: CallId,
+        /// Which.
+        id: MediaId,
+        /// Its place in the list.
+        part: usize,
+    },
     /// A playback ended; `failed`: its media could not be found.
     PlaybackFinished {
         /// The call.
@@ -324,6 +333,8 @@ pub enum ChannelCommand {
         id: MediaId,
         /// File name without ending; checked for path characters.
         name: String,
+        /// What becomes of a file of that name.
+        if_exists: IfExists,
         /// Seconds; `None`: no limit.
         max_duration: Option<Duration>,
         /// Seconds; `None`: no limit.
@@ -396,6 +407,17 @@ pub enum ChannelCommand {
         /// Audio from the caller; `None`: unchanged.
         inbound: Option<bool>,
     },
+}
+
+/// What a recording does when a file of its name is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfExists {
+    /// It fails.
+    Fail,
+    /// It takes its place once it is whole.
+    Overwrite,
+    /// It goes on where that one ends.
+    Append,
 }
 
 /// Operations on a playback.

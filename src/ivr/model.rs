@@ -75,6 +75,8 @@ pub(super) struct ChannelView<'a> {
 pub(super) struct PlaybackView<'a> {
     pub id: &'a str,
     pub media_uri: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_media_uri: Option<&'a str>,
     pub target_uri: TargetUri<'a>,
     pub language: &'a str,
     pub state: &'static str,

@@ -28,6 +28,11 @@ impl Stored {
         self.by_name.contains_key(name)
     }
 
+    /// The application that made it.
+    pub(super) fn maker(&self, name: &str) -> Option<&str> {
+        self.by_name.get(name).map(String::as_str)
+    }
+
     fn add(&mut self, name: String, application: String) {
         if self.by_name.insert(name.clone(), application).is_none() {
             self.by_age.push_back(name);

@@ -5,6 +5,7 @@
 //! requests after a socket error.
 
 use super::ChannelCommand;
+use super::IfExists;
 use super::channel::{Playback, PlaybackState, Recording, RecordingState};
 use super::events::Body;
 use super::fault::{Fault, Outcome, Reply};
@@ -45,7 +46,7 @@ impl Ivr {
         let offset = ask.params.millis("offsetms", 0, OFFSET_MAX)?;
         let skip = ask.params.millis("skipms", SKIP_DEFAULT, OFFSET_MAX)?;
         self.answer(call)?;
-        let (id, body) = self.queue_playback(call, wanted, uris[0], &language)?;
+        let (id, body) = self.queue_playback(call, wanted, &uris, &language)?;
         self.order(call, ChannelCommand::Play { id, media, language, offset, skip });
         Ok(Reply::created(body))
     }
@@ -77,7 +78,7 @@ impl Ivr {
         &mut self,
         call: CallId,
         wanted: Option<&str>,
-        uri: &str,
+        uris: &[&str],
         language: &str,
     ) -> Result<(MediaId, String), Fault> {
         let channel = self.channels.get_mut(&call).ok_or_else(Fault::no_channel)?;
@@ -90,7 +91,8 @@ impl Ivr {
         let playback = Playback {
             id: id.clone(),
             media,
-            uri: uri.to_owned(),
+            uris: uris.iter().map(|uri| (*uri).to_owned()).collect(),
+            part: 0,
             language: language.to_owned(),
             state: PlaybackState::Queued,
         };
@@ -110,7 +112,7 @@ impl Ivr {
         let max_silence = seconds(ask, "maxSilenceSeconds")?;
         let terminate_on = terminators(ask.params.get("terminateOn").unwrap_or("none"))?;
         let beep = ask.params.flag("beep")?;
-        self.free_for_recording(call, ask, &name)?;
+        let if_exists = self.free_for_recording(call, ask, &name)?;
         self.answer(call)?;
         let channel = self.channels.get_mut(&call).ok_or_else(Fault::no_channel)?;
         let id = channel.next_media();
@@ -121,27 +123,45 @@ impl Ivr {
         self.live_recordings.insert(name.clone(), (call, id));
         self.order(
             call,
-            ChannelCommand::Record { id, name, max_duration, max_silence, terminate_on, beep },
+            ChannelCommand::Record {
+                id,
+                name,
+                if_exists,
+                max_duration,
+                max_silence,
+                terminate_on,
+                beep,
+            },
         );
         self.tell_recording(ask.now, call, id, |recording| Body::RecordingStarted { recording });
         Ok(Reply::created(body))
     }
 
     /// Whether a recording of this name may begin: one runs on a channel at a time, and a name is
-    /// used once unless the request says `overwrite`.
-    fn free_for_recording(&self, call: CallId, ask: &Ask<'_>, name: &str) -> Result<(), Fault> {
+    /// used once unless the request says `overwrite` or `append`.
+    fn free_for_recording(
+        &self,
+        call: CallId,
+        ask: &Ask<'_>,
+        name: &str,
+    ) -> Result<IfExists, Fault> {
         let channel = self.channels.get(&call).ok_or_else(Fault::no_channel)?;
         if channel.recordings.iter().any(|r| !r.inherited) {
             return Err(Fault::conflict("This channel is being recorded already"));
         }
         let running = self.live_recordings.get(name).is_some_and(|(other, _)| *other != call);
         let exists = self.stored.contains(name) || self.live_recordings.contains_key(name);
-        match ask.params.get("ifExists").unwrap_or("fail") {
-            "overwrite" if !running => Ok(()),
-            "fail" if !exists => Ok(()),
-            "fail" | "overwrite" => Err(Fault::conflict("A recording of this name exists")),
-            _ => Err(Fault::bad("Parameter ifExists must be fail or overwrite")),
+        let if_exists = match ask.params.get("ifExists").unwrap_or("fail") {
+            "fail" => IfExists::Fail,
+            "overwrite" => IfExists::Overwrite,
+            "append" => IfExists::Append,
+            _ => return Err(Fault::bad("Parameter ifExists must be fail, overwrite or append")),
+        };
+        let theirs = self.stored.maker(name).is_some_and(|maker| !ask.user.serves(maker));
+        if running || theirs || (exists && if_exists == IfExists::Fail) {
+            return Err(Fault::conflict("A recording of this name exists"));
         }
+        Ok(if_exists)
     }
 }
 
@@ -151,7 +171,20 @@ impl Ivr {
         let channel = self.channels.get_mut(&call);
         let Some(playback) = channel.and_then(|c| c.playback(id)) else { return };
         playback.state = PlaybackState::Playing;
-        self.tell_playback(now, call, id, false);
+        self.tell_playback(now, call, id);
+    }
+
+    pub(super) fn playback_continuing(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        id: MediaId,
+        part: usize,
+    ) {
+        let channel = self.channels.get_mut(&call);
+        let Some(playback) = channel.and_then(|c| c.playback(id)) else { return };
+        (playback.state, playback.part) = (PlaybackState::Continuing, part);
+        self.tell_playback(now, call, id);
     }
 
     pub(super) fn playback_finished(
@@ -164,20 +197,22 @@ impl Ivr {
         let channel = self.channels.get_mut(&call);
         let Some(playback) = channel.and_then(|c| c.playback(id)) else { return };
         playback.state = if failed { PlaybackState::Failed } else { PlaybackState::Done };
-        self.tell_playback(now, call, id, true);
+        self.tell_playback(now, call, id);
         let Some(channel) = self.channels.get_mut(&call) else { return };
         for id in channel.forget_finished() {
             self.playback_ids.remove(&id);
         }
     }
 
-    fn tell_playback(&mut self, now: Instant, call: CallId, id: MediaId, finished: bool) {
+    fn tell_playback(&mut self, now: Instant, call: CallId, id: MediaId) {
         let Some(channel) = self.channels.get(&call) else { return };
         let Some(playback) = channel.playbacks.iter().rfind(|p| p.media == id) else { return };
-        let playback = playback.view(&channel.id);
-        let body = match finished {
-            false => Body::PlaybackStarted { playback },
-            true => Body::PlaybackFinished { playback },
+        let (state, playback) = (playback.state, playback.view(&channel.id));
+        let body = match state {
+            PlaybackState::Queued => return,
+            PlaybackState::Playing => Body::PlaybackStarted { playback },
+            PlaybackState::Continuing => Body::PlaybackContinuing { playback },
+            PlaybackState::Done | PlaybackState::Failed => Body::PlaybackFinished { playback },
         };
         let audience = self.audience(channel);
         self.out.event(now, &audience, &channel.application, &body);

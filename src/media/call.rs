@@ -381,7 +381,11 @@ impl Call {
 
     /// Begins a recording; one at a time on a port.
     fn record(&mut self, now: Instant, recording: Recording, out: &mut Out<'_>) {
-        let started = Pending::RecordingStarted(recording.id, Arc::clone(&recording.name));
+        let started = Pending::RecordingStarted(
+            recording.id,
+            Arc::clone(&recording.name),
+            recording.if_exists,
+        );
         let recorder = Recorder::new(now, recording);
         if self.recorder.is_some() {
             out.events.push(recorder.finished(RecordingEnd::Failed));

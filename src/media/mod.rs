@@ -155,6 +155,8 @@ pub struct Playback {
     pub id: MediaId,
     /// The pieces.
     pub pieces: Vec<Arc<Prompt>>,
+    /// The pieces with which a further part begins; each is told when it does.
+    pub parts: Vec<usize>,
     /// Where to begin, from the start of the first piece.
     pub offset: Duration,
     /// How far `forward` and `reverse` move.
@@ -184,6 +186,18 @@ pub enum PlaybackControl {
     Stop,
 }
 
+/// What a recording does when a file of its name is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfExists {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It takes its place once it is whole.
+    Overwrite,
+    /// It goes on where that one ends.
+    Append,
+}
+
 /// A recording of what the caller says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
@@ -191,6 +205,8 @@ pub struct Recording {
     pub id: MediaId,
     /// Name of its file below the directory of recordings, without `.wav`.
     pub name: Arc<str>,
+    /// What becomes of a file of that name.
+    pub if_exists: IfExists,
     /// End after this much; `None`: no limit.
     pub max_duration: Option<Duration>,
     /// End after this much silence; `None`: never.
@@ -323,6 +339,13 @@ pub enum Event {
     PlaybackStarted {
         /// Which.
         id: MediaId,
+    },
+    /// Another part of a playback began to leave, or was jumped to.
+    PlaybackContinuing {
+        /// Which.
+        id: MediaId,
+        /// The part: 0 is the first.
+        part: usize,
     },
     /// Digits of `SendDigits`, which came one after the other.
     Keyed {

@@ -63,6 +63,8 @@ struct Running {
     position: u64,
     stage: Stage,
     paused: bool,
+    /// The part that the node knows of.
+    part: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +141,11 @@ impl Player {
             running.stage = Stage::Started;
             events.push(Event::PlaybackStarted { id: running.playback.id });
         }
+        let part = running.part_that_left();
+        if part != running.part {
+            running.part = part;
+            events.push(Event::PlaybackContinuing { id: running.playback.id, part });
+        }
         if running.is_over() {
             self.end_running(PlaybackEnd::Completed, events);
         }
@@ -187,7 +194,7 @@ impl Running {
             position %= length;
         }
         let position = position.min(length);
-        Self { playback, length, position, stage: Stage::New, paused: false }
+        Self { playback, length, position, stage: Stage::New, paused: false, part: 0 }
     }
 
     fn is_over(&self) -> bool {
@@ -224,6 +231,18 @@ impl Running {
             filled += count;
             self.position += count as u64;
         }
+    }
+
+    /// The part of the last sample that left.
+    fn part_that_left(&self) -> usize {
+        let parts = &self.playback.parts;
+        let mut end = 0;
+        let ends = self.playback.pieces.iter().map(|piece| {
+            end += piece.len() as u64;
+            end
+        });
+        let piece = ends.take_while(|&end| end < self.position).count();
+        parts.iter().take_while(|&&first| first <= piece).count()
     }
 
     /// From the position to the end of its piece; empty past the last one.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::call::{Call, Opening};
 use super::events::Events;
 use super::stream::Punctuality;
-use super::{Command, Config, Event, Playback, PlaybackEnd, RecordingEnd, Statistics};
+use super::{Command, Config, Event, IfExists, Playback, PlaybackEnd, RecordingEnd, Statistics};
 use crate::ids::{CallId, MediaId};
 use crate::timers::{Duration, Instant};
 
@@ -86,6 +86,8 @@ pub enum Output<'a> {
         id: MediaId,
         /// The name of its file, without `.wav`.
         name: Arc<str>,
+        /// What becomes of a file of that name.
+        if_exists: IfExists,
     },
     /// 20 ms of a recording: 160 samples, 8,000 a second.
     Recorded {
@@ -109,7 +111,7 @@ pub(super) enum Pending {
     Restrict(Option<SocketAddr>),
     Rtp(SocketAddr),
     Rtcp(SocketAddr),
-    RecordingStarted(MediaId, Arc<str>),
+    RecordingStarted(MediaId, Arc<str>, IfExists),
     Recorded(MediaId),
     Release,
 }
@@ -199,7 +201,9 @@ impl MediaPort {
         Some(match pending {
             Pending::Bind(udp_port) => Output::Bind { udp_port },
             Pending::Restrict(source) => Output::Restrict(source),
-            Pending::RecordingStarted(id, name) => Output::RecordingStarted { call, id, name },
+            Pending::RecordingStarted(id, name, if_exists) => {
+                Output::RecordingStarted { call, id, name, if_exists }
+            }
             Pending::Rtp(to) => Output::Rtp { to, packet: self.state.call()?.packet() },
             Pending::Rtcp(to) => Output::Rtcp { to, packet: self.state.call()?.rtcp_packet() },
             Pending::Recorded(id) => {

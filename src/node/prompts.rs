@@ -29,6 +29,8 @@ pub struct Prompts {
 pub struct Row {
     /// The pieces.
     pub pieces: Vec<Arc<Prompt>>,
+    /// The pieces with which a further URI begins, for who wants to hear of it.
+    pub parts: Vec<usize>,
     /// A tone goes on until it is stopped.
     pub repeat: bool,
 }
@@ -91,7 +93,7 @@ impl Prompts {
 
     /// The sounds of a row of URIs.
     pub fn row(&self, media: &[MediaUri], language: &str) -> Result<Row, Gap> {
-        let mut row = Row { pieces: Vec::new(), repeat: false };
+        let mut row = Row { pieces: Vec::new(), parts: Vec::new(), repeat: false };
         for uri in media {
             match uri {
                 MediaUri::Sound(name) => row.pieces.push(self.named(name, language)?),

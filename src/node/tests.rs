@@ -180,7 +180,7 @@ impl Bench {
         assert!(parsed.config.is_some(), "{:?}", parsed.faults);
         let config = Arc::new(parsed.config.expect("checked"));
         let mut prompts = Prompts::default();
-        for name in ["menu", "moh", "hold", "bridge", "sorry", "later"] {
+        for name in ["menu", "moh", "hold", "bridge", "sorry", "later", "digits/star"] {
             let bytes = || Bytes::from_static(&[0; 1_600]);
             let prompt = media::Prompt { pcmu: bytes(), pcma: bytes() };
             prompts.sounds.insert(name.to_owned(), Arc::new(prompt));

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use hound::{SampleFormat, WavSpec, WavWriter};
 
 use crate::ids::PortId;
+use crate::media::IfExists;
 use crate::timers::{Duration, Instant};
 
 /// How often the header is brought up to date.
@@ -30,6 +31,8 @@ pub(super) struct File {
     writer: Option<WavWriter<BufWriter<fs::File>>>,
     /// The same file, to synchronise it.
     file: fs::File,
+    /// It takes the place of a file of its name.
+    replaces: bool,
     directory: PathBuf,
     hidden: PathBuf,
     named: PathBuf,
@@ -37,29 +40,30 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Creates it. An error means that the name is no plain name or taken, or that the disk
-    /// refuses.
+    /// Creates it. An error means that the name is no plain name or taken, that what is to be
+    /// appended to is no recording, or that the disk refuses.
     pub(super) fn create(
         directory: &Path,
         name: &str,
+        if_exists: IfExists,
         port: PortId,
         now: Instant,
     ) -> io::Result<Self> {
         let named = directory.join(format!("{}.wav", plain(name)?));
-        if named.try_exists()? {
+        let exists = named.try_exists()?;
+        if exists && if_exists == IfExists::Fail {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let hidden = directory.join(format!(".{port}-{}.part", now.as_nanos()));
         let file = fs::OpenOptions::new().write(true).create_new(true).open(&hidden)?;
-        let writer = file
-            .try_clone()
-            .and_then(|file| WavWriter::new(BufWriter::new(file), SPEC).map_err(io_error));
-        let writer = writer.inspect_err(|_| {
+        let before = (exists && if_exists == IfExists::Append).then_some(&*named);
+        let writer = begin(&file, &hidden, before).inspect_err(|_| {
             let _ = fs::remove_file(&hidden);
         })?;
         Ok(Self {
             writer: Some(writer),
             file,
+            replaces: if_exists != IfExists::Fail,
             directory: directory.to_owned(),
             hidden,
             named,
@@ -85,9 +89,13 @@ impl File {
             writer.finalize().map_err(io_error)?;
         }
         self.file.sync_all()?;
-        // A link does not replace a file of that name, as a rename would.
-        fs::hard_link(&self.hidden, &self.named)?;
-        fs::remove_file(&self.hidden)?;
+        if self.replaces {
+            fs::rename(&self.hidden, &self.named)?;
+        } else {
+            // A link does not replace a file of that name, as a rename would.
+            fs::hard_link(&self.hidden, &self.named)?;
+            fs::remove_file(&self.hidden)?;
+        }
         fs::OpenOptions::new().read(true).open(&self.directory)?.sync_all()
     }
 }
@@ -96,6 +104,24 @@ impl Drop for File {
     fn drop(&mut self) {
         // Gone already after `finish`.
         let _ = fs::remove_file(&self.hidden);
+    }
+}
+
+/// Begins empty, or with what an earlier recording holds. That one stays as it is until this one
+/// is whole.
+fn begin(
+    file: &fs::File,
+    hidden: &Path,
+    before: Option<&Path>,
+) -> io::Result<WavWriter<BufWriter<fs::File>>> {
+    let Some(before) = before else {
+        return WavWriter::new(BufWriter::new(file.try_clone()?), SPEC).map_err(io_error);
+    };
+    fs::copy(before, hidden)?;
+    let writer = WavWriter::append(hidden).map_err(io_error)?;
+    match writer.spec() {
+        SPEC => Ok(writer),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "not of 16 bits at 8,000 Hz, mono")),
     }
 }
 

@@ -11,7 +11,7 @@ fn at(ms: u64) -> crate::timers::Instant {
 }
 
 fn file(directory: &Path, name: &str) -> io::Result<File> {
-    File::create(directory, name, PortId(3), at(0))
+    File::create(directory, name, IfExists::Fail, PortId(3), at(0))
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -66,11 +66,41 @@ fn names_that_leave_the_directory_or_are_taken_are_refused() {
 #[test]
 fn two_recordings_of_one_name_do_not_overwrite_each_other() {
     let directory = tempfile::tempdir().expect("a directory");
-    let first = File::create(directory.path(), "same", PortId(1), at(0)).expect("created");
-    let second = File::create(directory.path(), "same", PortId(2), at(0)).expect("created");
+    let create = |port| File::create(directory.path(), "same", IfExists::Fail, port, at(0));
+    let first = create(PortId(1)).expect("created");
+    let second = create(PortId(2)).expect("created");
     assert!(first.finish().is_ok());
     assert!(second.finish().is_err());
     assert_eq!(names(directory.path()), ["same.wav"]);
+}
+
+/// Writes 20 ms of one level under a name that may be taken; what the file of that name holds.
+fn again(directory: &Path, if_exists: IfExists, level: i16) -> io::Result<Vec<i16>> {
+    let mut file = File::create(directory, "same", if_exists, PortId(3), at(0))?;
+    file.write(&[level; SAMPLES], at(20))?;
+    file.finish()?;
+    let read = hound::WavReader::open(directory.join("same.wav")).expect("a WAV file");
+    Ok(read.into_samples().map(|sample| sample.expect("a sample")).collect())
+}
+
+#[test]
+fn a_recording_takes_the_place_of_an_older_one_or_goes_on_where_it_ends() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path();
+    assert_eq!(again(path, IfExists::Append, 1).expect("the first"), [1; SAMPLES]);
+    let both = [[1; SAMPLES], [2; SAMPLES]].concat();
+    assert_eq!(again(path, IfExists::Append, 2).expect("appended"), both);
+    assert_eq!(again(path, IfExists::Overwrite, 3).expect("replaced"), [3; SAMPLES]);
+    let dropped = File::create(path, "same", IfExists::Append, PortId(3), at(0));
+    drop(dropped.expect("created"));
+    assert_eq!(names(path), ["same.wav"], "one that fails leaves the older as it was");
+    assert_eq!(
+        again(path, IfExists::Fail, 4).expect_err("taken").to_string(),
+        "entity already exists"
+    );
+    fs::write(path.join("same.wav"), b"no sound").expect("written");
+    assert!(again(path, IfExists::Append, 5).is_err(), "there is nothing to append to");
+    assert_eq!(names(path), ["same.wav"]);
 }
 
 /// Records 20 ms that end in this way; the file names that are left when the node hears of it.
@@ -87,7 +117,10 @@ fn recorded(end: RecordingEnd) -> Vec<String> {
         recorder.thread().unpark();
     };
     let queue = &mut queues[0];
-    push(queue, Item::Begin { port, id: (call, id), name: "hello".into() });
+    push(
+        queue,
+        Item::Begin { port, id: (call, id), name: "hello".into(), if_exists: IfExists::Fail },
+    );
     push(queue, Item::Sound { port, id: (call, id), samples: [5; SAMPLES] });
     let event = Event::RecordingFinished { id, end, duration_ms: 20 };
     push(queue, Item::End(Report { port, call, at: at(0), event: event.clone() }));
@@ -114,7 +147,9 @@ fn a_directory_that_is_missing_fails_the_recording_and_tells_the_port() {
     let (recorder, mut queues) =
         Recorder::start(missing, &[Arc::clone(&mailbox)], Arc::new(sender)).expect("a thread");
     let (port, call, id) = (PortId(5), CallId(9), MediaId(1));
-    queues[0].push(Item::Begin { port, id: (call, id), name: "hello".into() }).expect("room");
+    queues[0]
+        .push(Item::Begin { port, id: (call, id), name: "hello".into(), if_exists: IfExists::Fail })
+        .expect("room");
     let event = Event::RecordingFinished { id, end: RecordingEnd::Stopped, duration_ms: 20 };
     queues[0].push(Item::End(Report { port, call, at: at(0), event })).expect("room");
     recorder.thread().unpark();

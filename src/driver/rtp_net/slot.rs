@@ -127,10 +127,10 @@ impl Slot {
                         Shared::add(&world.shared.recorder_full, 1);
                     }
                 }
-                Output::RecordingStarted { call, id, name } => {
+                Output::RecordingStarted { call, id, name, if_exists } => {
                     // When there is no room, its end reports that it failed.
                     let (port, id) = (self.id, (call, id));
-                    let _ = world.outbound.push(Item::Begin { port, id, name });
+                    let _ = world.outbound.push(Item::Begin { port, id, name, if_exists });
                     world.recorder.unpark();
                 }
                 Output::Restrict(source) => {

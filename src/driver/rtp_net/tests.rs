@@ -12,7 +12,9 @@ use tokio::sync::mpsc::{Receiver, channel};
 use super::*;
 use crate::codecs::Digit;
 use crate::ids::MediaId;
-use crate::media::{DigitSet, Playback, PlaybackEnd, Prompt, Recording, SourcePolicy, StreamStart};
+use crate::media::{
+    DigitSet, IfExists, Playback, PlaybackEnd, Prompt, Recording, SourcePolicy, StreamStart,
+};
 use crate::sdp::{Codec, Direction, Negotiated};
 use crate::timers::Duration;
 
@@ -105,6 +107,7 @@ impl Rig {
         self.command(Command::Play(Playback {
             id: MediaId(id),
             pieces: vec![Arc::new(Prompt { pcma: pcmu.clone(), pcmu })],
+            parts: Vec::new(),
             offset: Duration::ZERO,
             skip: Duration::ZERO,
             repeat: false,
@@ -290,6 +293,7 @@ fn a_recording_becomes_a_file() {
     rig.command(Command::Record(Recording {
         id: MediaId(3),
         name: "voice".into(),
+        if_exists: IfExists::Fail,
         max_duration: Some(Duration::from_millis(200)),
         max_silence: None,
         terminate_on: DigitSet::NONE,

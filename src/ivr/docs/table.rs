@@ -64,7 +64,7 @@ const RECORD: &[Param] = &[
     text("format", "wav").required(),
     int("maxDurationSeconds", "End after this; 0: no limit"),
     int("maxSilenceSeconds", "End after this much silence; 0: no limit"),
-    text("ifExists", "fail or overwrite"),
+    text("ifExists", "fail, overwrite or append"),
     boolean("beep", "Sound a beep first"),
     text("terminateOn", "Key that ends it: none, any, * or #"),
 ];

@@ -29,6 +29,7 @@ fn every_event() -> Vec<Value> {
     }
     let id = MediaId(0x1_0001);
     outputs.extend(bench.input(Input::PlaybackStarted { call: CALL, id }));
+    outputs.extend(bench.input(Input::PlaybackContinuing { call: CALL, id, part: 0 }));
     outputs.extend(bench.input(Input::PlaybackFinished { call: CALL, id, failed: false }));
     let (id, duration_ms) = (MediaId(0x1_0002), 4200);
     for failed in [false, true] {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::IfExists;
 use super::*;
 
 const HEAD: &str = "channels/000000aa-1.1";
@@ -61,6 +62,38 @@ fn playbacks_are_controlled_while_they_sound() {
 }
 
 #[test]
+fn each_uri_of_a_playback_is_told_with_the_one_after_it() {
+    let mut bench = Bench::with_call();
+    let uris = "media=sound:menu,digits:12,sound:bye";
+    let (_, queued, commands) = bench.ask("POST", &format!("{HEAD}/play/p1?{uris}"));
+    let Some(&ChannelCommand::Play { id, .. }) = commands.first() else {
+        panic!("{commands:?}");
+    };
+    let mut told = vec![queued];
+    let inputs = [
+        Input::PlaybackStarted { call: CALL, id },
+        Input::PlaybackContinuing { call: CALL, id, part: 1 },
+        Input::PlaybackContinuing { call: CALL, id, part: 2 },
+        Input::PlaybackFinished { call: CALL, id, failed: false },
+    ];
+    for input in inputs {
+        told.push(texts(&bench.input(input))[0].1["playback"].clone());
+    }
+    let told = told.iter().map(|p| (&p["state"], &p["media_uri"], &p["next_media_uri"]));
+    let expected = [
+        ("queued", "sound:menu", Some("digits:12")),
+        ("playing", "sound:menu", Some("digits:12")),
+        ("continuing", "digits:12", Some("sound:bye")),
+        ("continuing", "sound:bye", None),
+        ("done", "sound:bye", None),
+    ];
+    let expected = expected.map(|(state, uri, next)| (json!(state), json!(uri), json!(next)));
+    assert!(told.eq(expected.iter().map(|(state, uri, next)| (state, uri, next))));
+    let late = bench.input(Input::PlaybackContinuing { call: CALL, id, part: 1 });
+    assert!(texts(&late).is_empty(), "it is over");
+}
+
+#[test]
 fn a_playback_without_media_fails_by_event() {
     let mut bench = Bench::with_call();
     let id = bench.play("p1");
@@ -104,16 +137,43 @@ fn a_recording_is_stopped_or_thrown_away() {
 }
 
 #[test]
-fn a_name_is_recorded_once_unless_the_request_says_overwrite() {
+fn a_name_is_recorded_once_unless_the_request_says_what_becomes_of_the_first() {
     let mut bench = Bench::with_call();
     let record = format!("{HEAD}/record?name=msg&format=wav");
     bench.ask("POST", &record);
     let id = MediaId(0x1_0001);
     bench.input(Input::RecordingFinished { call: CALL, id, duration_ms: 1, failed: false });
     assert_eq!(bench.status("POST", &record), 409);
-    assert_eq!(bench.status("POST", &format!("{record}&ifExists=append")), 400);
-    assert_eq!(bench.status("POST", &format!("{record}&ifExists=overwrite")), 201);
+    assert_eq!(bench.status("POST", &format!("{record}&ifExists=keep")), 400);
     assert_eq!(bench.status("POST", &format!("{HEAD}/record?name=a&format=gsm")), 422);
+    for (n, word, expected) in
+        [(2, "overwrite", IfExists::Overwrite), (3, "append", IfExists::Append)]
+    {
+        let (status, _, commands) = bench.ask("POST", &format!("{record}&ifExists={word}"));
+        let [ChannelCommand::Record { if_exists, .. }] = commands[..] else {
+            panic!("{status}: {commands:?}");
+        };
+        assert_eq!((status, if_exists), (201, expected));
+        let id = MediaId(0x1_0000 + n);
+        bench.input(Input::RecordingFinished { call: CALL, id, duration_ms: 1, failed: false });
+    }
+}
+
+#[test]
+fn a_recording_of_an_application_that_one_may_not_serve_is_neither_replaced_nor_added_to() {
+    let mut bench = Bench::with_call();
+    bench.ask("POST", &format!("{HEAD}/record?name=msg&format=wav"));
+    let id = MediaId(0x1_0001);
+    bench.input(Input::RecordingFinished { call: CALL, id, duration_ms: 1, failed: false });
+    let call = CallId(9);
+    bench.input(Input::Offer(Offer { call, application: "side".into(), ..offer(1, SECOND) }));
+    bench.input(Input::State { call, state: ChannelState::Up });
+    for (name, word, status) in
+        [("msg", "overwrite", 409), ("msg", "append", 409), ("own", "append", 201)]
+    {
+        let path = format!("channels/00000000-9.1/record?name={name}&format=wav&ifExists={word}");
+        assert_eq!(bench.ask_as("other:sesame2", "POST", &path).0, status, "{name} {word}");
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn playback(id: u32, pieces: &[Arc<Prompt>]) -> Playback {
     Playback {
         id: MediaId(id),
         pieces: pieces.to_vec(),
+        parts: Vec::new(),
         offset: Duration::ZERO,
         skip: Duration::from_millis(1),
         repeat: false,
@@ -70,6 +71,26 @@ fn pieces_follow_each_other_without_a_gap() {
     assert_eq!(heard[..11], [1, 2, 3, 4, 5, 21, 22, 23, 24, 25, 26]);
     assert_eq!(heard[11..], [0xff; 5], "silence fills the last frame");
     assert_eq!(events, [started(1), ended(1, PlaybackEnd::Completed, 1)]);
+}
+
+#[test]
+fn each_part_is_told_when_its_first_sound_has_left() {
+    let pieces = [prompt(1, 5), prompt(11, 3), prompt(21, 8), prompt(31, 9), prompt(41, 7)];
+    let parts = vec![2, 4];
+    let mut player = start(Playback { parts, ..playback(1, &pieces) });
+    let continues = |part| Event::PlaybackContinuing { id: MediaId(1), part };
+    assert_eq!(play_out(&mut player, 1).1, [started(1)], "the first part has two pieces");
+    assert_eq!(play_out(&mut player, 1).1, [continues(1)]);
+    assert_eq!(play_out(&mut player, 1).1, []);
+    let mut events = of_a_call();
+    player.control(MediaId(1), PlaybackControl::Restart, &mut events);
+    assert_eq!(play_out(&mut player, 1).1, [continues(0)], "it was jumped to");
+    let last = [continues(1), continues(2), ended(1, PlaybackEnd::Completed, 4)];
+    assert_eq!(play_out(&mut player, 4).1, last);
+
+    let offset = Duration::from_millis(2);
+    let mut player = start(Playback { parts: vec![2, 4], offset, ..playback(1, &pieces) });
+    assert_eq!(play_out(&mut player, 1).1, [started(1), continues(1)]);
 }
 
 #[test]

@@ -47,6 +47,9 @@ impl Node {
                 self.digit(now, call, digit, duration_ms);
             }
             media::Event::PlaybackStarted { id } => self.playback_started(now, call, id, at),
+            media::Event::PlaybackContinuing { id, part } => {
+                self.ivr.handle_input(now, ivr::Input::PlaybackContinuing { call, id, part });
+            }
             media::Event::PlaybackFinished { id, end, .. } => {
                 self.playback_finished(now, call, id, end);
             }

@@ -113,6 +113,7 @@ impl Node {
         let playback = media::Playback {
             id,
             pieces,
+            parts: Vec::new(),
             offset: Duration::ZERO,
             skip: Duration::ZERO,
             repeat,

@@ -77,8 +77,9 @@ impl Node {
 
     /// The sounds of a play, recordings that were read among them.
     fn row_of(&self, play: &WaitingPlay) -> Result<Row, Gap> {
-        let mut row = Row { pieces: Vec::new(), repeat: false };
-        for uri in &play.media {
+        let mut row = Row { pieces: Vec::new(), parts: Vec::new(), repeat: false };
+        for (n, uri) in play.media.iter().enumerate() {
+            row.parts.extend((n > 0).then_some(row.pieces.len()));
             if let ivr::MediaUri::Recording(name) = uri {
                 let Some((_, loaded)) = play.loaded.iter().find(|(n, _)| n == name) else {
                     return Err(Gap::Recording(name.clone()));
@@ -109,6 +110,7 @@ impl Node {
         Some(media::Playback {
             id,
             pieces: row.pieces,
+            parts: row.parts,
             offset,
             skip,
             repeat: row.repeat,
@@ -192,8 +194,15 @@ impl Node {
     }
 
     pub(super) fn record(&mut self, now: Instant, call: CallId, command: ChannelCommand) {
-        let ChannelCommand::Record { id, name, max_duration, max_silence, terminate_on, beep } =
-            command
+        let ChannelCommand::Record {
+            id,
+            name,
+            if_exists,
+            max_duration,
+            max_silence,
+            terminate_on,
+            beep,
+        } = command
         else {
             return;
         };
@@ -216,6 +225,7 @@ impl Node {
             media::Command::Record(media::Recording {
                 id,
                 name,
+                if_exists: if_exists_of(if_exists),
                 max_duration,
                 max_silence,
                 terminate_on,
@@ -264,6 +274,14 @@ fn control_of(control: ivr::PlaybackControl) -> media::PlaybackControl {
         ivr::PlaybackControl::Reverse => media::PlaybackControl::Reverse,
         ivr::PlaybackControl::Forward => media::PlaybackControl::Forward,
         ivr::PlaybackControl::Stop => media::PlaybackControl::Stop,
+    }
+}
+
+fn if_exists_of(if_exists: ivr::IfExists) -> media::IfExists {
+    match if_exists {
+        ivr::IfExists::Fail => media::IfExists::Fail,
+        ivr::IfExists::Overwrite => media::IfExists::Overwrite,
+        ivr::IfExists::Append => media::IfExists::Append,
     }
 }
 

@@ -146,6 +146,7 @@ impl Node {
         Some(media::Playback {
             id: sound.id,
             pieces: row.pieces,
+            parts: Vec::new(),
             offset,
             skip: sound.skip,
             repeat: sound.repeat,

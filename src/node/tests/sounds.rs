@@ -46,3 +46,14 @@ fn a_caller_on_his_way_to_somebody_else_is_not_left_alone_until_the_transfer_fai
     bench.node.referred(bench.now, call, 486);
     assert!(!is_kept(&mut bench));
 }
+
+#[test]
+fn an_application_is_told_which_uri_of_its_list_sounds() {
+    let mut bench = Bench::with_call();
+    let made = bench.post(FIRST, "channels/{id}/play?media=digits:**,sound:menu,sound:later");
+    let [playback] = made.played()[..] else { panic!("{made:?}") };
+    assert_eq!((playback.pieces.len(), &playback.parts[..]), (4, &[2, 3][..]));
+    let (id, part) = (playback.id, 2);
+    let made = bench.media(media::Event::PlaybackContinuing { id, part });
+    assert_eq!(made.event("PlaybackContinuing")["playback"]["media_uri"], "sound:later");
+}

@@ -8,8 +8,8 @@ use crate::codecs::Digit;
 use crate::codecs::telephone_event::{PAYLOAD_LEN, Payload, Receiver};
 use crate::ids::{CallId, MediaId};
 use crate::media::{
-    Command, Config, DigitSet, Event, Input, MediaPort, Output, Playback, Prompt, Recording,
-    SourcePolicy, StreamStart,
+    Command, Config, DigitSet, Event, IfExists, Input, MediaPort, Output, Playback, Prompt,
+    Recording, SourcePolicy, StreamStart,
 };
 use crate::sdp::{Codec, Direction, Negotiated};
 use crate::timers::{Duration, Instant};
@@ -146,6 +146,7 @@ fn music() -> Playback {
     Playback {
         id: MediaId(1),
         pieces: vec![Arc::new(Prompt { pcma: pcmu.clone(), pcmu })],
+        parts: Vec::new(),
         offset: Duration::ZERO,
         skip: Duration::from_secs(3),
         repeat: true,
@@ -158,6 +159,7 @@ fn recording() -> Recording {
     Recording {
         id: MediaId(2),
         name: "fuzz".into(),
+        if_exists: IfExists::Fail,
         max_duration: None,
         max_silence: Some(Duration::from_secs(3_600)),
         terminate_on: DigitSet::NONE,

@@ -82,6 +82,7 @@ pub(super) fn playback(id: u32, byte: u8, ms: usize) -> Playback {
     Playback {
         id: MediaId(id),
         pieces: vec![prompt(byte, ms)],
+        parts: Vec::new(),
         offset: Duration::ZERO,
         skip: Duration::from_secs(3),
         repeat: false,

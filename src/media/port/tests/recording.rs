@@ -3,13 +3,14 @@
 use super::harness::{CALL, Rig, digit};
 use crate::codecs::g711::Law;
 use crate::ids::MediaId;
-use crate::media::{Command, DigitSet, Event, Input, Recording, RecordingEnd};
+use crate::media::{Command, DigitSet, Event, IfExists, Input, Recording, RecordingEnd};
 use crate::timers::Duration;
 
 fn recording(id: u32) -> Recording {
     Recording {
         id: MediaId(id),
         name: "hello".into(),
+        if_exists: IfExists::Fail,
         max_duration: None,
         max_silence: None,
         terminate_on: DigitSet::NONE,

@@ -294,6 +294,7 @@ fn a_port_without_a_call_answers_what_waits_for_an_answer() {
     rig.command(Command::PlayAll(vec![playback(8, 1, 10)]));
     rig.command(Command::Play(Playback {
         pieces: vec![prompt(1, 10)],
+        parts: Vec::new(),
         barge_in: DigitSet::NONE,
         ..playback(9, 1, 10)
     }));
