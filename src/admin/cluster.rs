@@ -121,7 +121,7 @@ pub fn role_reply(answer: role::Answer) -> Reply {
         role::Answer::Done => Reply::Ok(json!("done")),
         role::Answer::Refused { reasons, may_force } => {
             let hint = if may_force { " (--force would do it all the same)" } else { "" };
-            Reply::Error(format!("{}{hint}", reasons.join("; ")))
+            Reply::Error(format!("{}{hint}", role::sentence(&reasons)))
         }
         role::Answer::Unknown => Reply::Error(
             "no answer in time: it may still happen; see `portkeeper status`".to_owned(),
@@ -166,10 +166,8 @@ facts      1 not acknowledged, acknowledged by this node alone
     #[test]
     fn a_refusal_says_whether_force_would_help() {
         let refused = |may_force| {
-            role_reply(role::Answer::Refused {
-                reasons: vec!["a is primary".to_owned()],
-                may_force,
-            })
+            let reasons = vec![role::Reason::IsPrimary { node: "a".to_owned() }];
+            role_reply(role::Answer::Refused { reasons, may_force })
         };
         assert_eq!(refused(false), Reply::Error("a is primary".to_owned()));
         let forced = "a is primary (--force would do it all the same)";

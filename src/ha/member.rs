@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fact_ship::{self, FactShip, Token};
 use super::peer::{self, Beat, Refusal};
-use super::role::{Answer, Event, Order, Settings};
+use super::role::{Answer, Event, Lack, Order, Settings};
 use super::{Ha, Role};
 use crate::config::{Cluster, ClusterProfile, MemberRole, Takeover};
 use crate::ids::{Epoch, NodeId, RequestId, Rng};
@@ -86,8 +86,8 @@ pub enum Input<C> {
     },
     /// Whether this node reaches its PBX.
     Pbx(bool),
-    /// Everything that stands against this node as primary, as sentences.
-    Against(Vec<String>),
+    /// What this node lacks to serve as primary.
+    Lacks(Vec<Lack>),
     /// Ports and calls are taken over.
     TakenOver,
     /// A process of this node ended of this cause before this start.
@@ -236,7 +236,7 @@ impl<C> Member<C> {
                 self.facts(now, fact_ship::Input::Append { token, unix_ms, body });
             }
             Input::Pbx(reachable) => self.ha.handle_input(now, super::Input::Pbx(reachable)),
-            Input::Against(why) => self.ha.handle_input(now, super::Input::Against(why)),
+            Input::Lacks(lacks) => self.ha.handle_input(now, super::Input::Lacks(lacks)),
             Input::TakenOver => self.ha.handle_input(now, super::Input::TakenOver),
             Input::Crashed(cause) => self.ha.handle_input(now, super::Input::Crashed(cause)),
             Input::Outranked(epoch) => self.ha.handle_input(now, super::Input::Outranked(epoch)),

@@ -30,7 +30,7 @@ use crate::store::{Lane, Loaded, Record, Ticket};
 use crate::timers::{Instant, earliest};
 
 use lease::{End, Lease};
-use role::{Answer, Event, Order, Roles, Settings, View};
+use role::{Answer, Event, Lack, Order, Roles, Settings, View};
 
 /// Between the machines of two nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +84,8 @@ pub enum Input {
     },
     /// Whether this node reaches its PBX.
     Pbx(bool),
-    /// Everything that stands against this node as primary, as sentences.
-    Against(Vec<String>),
+    /// What this node lacks to serve as primary.
+    Lacks(Vec<Lack>),
     /// The extension that only a primary registers has been dead for longer than it lasts.
     SentinelDead(bool),
     /// The answer to [`Output::Settle`]: up to where the facts of each lane were acknowledged.
@@ -220,7 +220,7 @@ impl Ha {
                 self.tell(now, role::Input::PeerPbx(node, reachable));
             }
             Input::Pbx(reachable) => self.tell(now, role::Input::Pbx(reachable)),
-            Input::Against(reasons) => self.tell(now, role::Input::Against(reasons)),
+            Input::Lacks(lacks) => self.tell(now, role::Input::Lacks(lacks)),
             Input::SentinelDead(dead) => self.tell(now, role::Input::SentinelDead(dead)),
             Input::Settled(marks) => self.tell(now, role::Input::Settled(marks)),
             Input::FactsPulled => self.tell(now, role::Input::FactsPulled),

@@ -13,6 +13,7 @@
 mod auto;
 mod leave;
 mod orders;
+mod reason;
 mod types;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,6 +23,7 @@ use super::lease::{self, End, Mode, Vacancy};
 use crate::ids::{Epoch, NodeId};
 use crate::timers::{Duration, Instant, earliest};
 
+pub use reason::{Lack, Reason, sentence};
 pub use types::{Answer, Event, Input, Message, Order, Output, Pause, Settings, View};
 
 use leave::Leaving;
@@ -92,7 +94,7 @@ pub struct Roles {
     decided_at: Instant,
     peers: BTreeMap<NodeId, Peer>,
     pbx: Option<bool>,
-    against: Vec<String>,
+    lacks: Vec<Lack>,
     sentinel_dead: bool,
     store_failed: bool,
     gone: Option<Gone>,
@@ -130,7 +132,7 @@ impl Roles {
             decided_at: now,
             peers,
             pbx: None,
-            against: Vec::new(),
+            lacks: Vec::new(),
             sentinel_dead: false,
             store_failed: false,
             gone: None,
@@ -162,7 +164,7 @@ impl Roles {
                 }
             }
             Input::Pbx(reachable) => self.pbx = Some(reachable),
-            Input::Against(against) => self.against = against,
+            Input::Lacks(lacks) => self.lacks = lacks,
             Input::SentinelDead(dead) => self.sentinel_dead = dead,
             Input::Received(from, message) => self.received(now, from, message),
             Input::Order(id, order) => self.ordered(now, orders::Source::Here(id), order),
@@ -327,13 +329,14 @@ impl Roles {
         self.out.push_back(Output::Lease(lease::Input::Behind));
         self.out.push_back(Output::Lease(lease::Input::Release(End::Unused)));
         self.turn(State::Backup { rests_until: Some(now + FACTS_WAIT) });
-        let reason = self.behind_text();
-        self.promotion_failed(reason.clone());
-        self.refuse_promotion(vec![reason], true);
+        self.fail_promotion(self.is_behind(), true);
     }
 
-    fn promotion_failed(&mut self, why: String) {
-        self.event(Event::PromotionFailed { epoch: self.view.vote.promised, why });
+    /// What was tried has failed.
+    fn fail_promotion(&mut self, reason: Reason, may_force: bool) {
+        let (epoch, why) = (self.view.vote.promised, reason.to_string());
+        self.event(Event::PromotionFailed { epoch, why });
+        self.refuse_promotion(reason, may_force);
     }
 
     fn taken_over(&mut self) {
@@ -345,18 +348,14 @@ impl Roles {
     }
 
     fn lost(&mut self, epoch: Epoch, outranked: bool) {
-        let why = if outranked {
-            "another node has a higher epoch".to_owned()
-        } else {
-            "its lease ran out: too few voters answered in time".to_owned()
-        };
+        let reason = if outranked { Reason::Outranked } else { Reason::LeaseLost };
         if matches!(self.state, State::Promoting { .. }) {
-            self.event(Event::PromotionFailed { epoch, why: why.clone() });
+            self.event(Event::PromotionFailed { epoch, why: reason.to_string() });
         }
         if !matches!(self.state, State::Backup { .. }) {
             self.turn(State::Fenced { sent_away: outranked });
         }
-        self.refuse_promotion(vec![why], false);
+        self.refuse_promotion(reason, false);
         self.close_orders(Open::leaves, &Answer::Unknown);
     }
 
@@ -378,16 +377,14 @@ impl Roles {
             let rests_until = Some(now + self.settings.site.timers.ttl);
             let rests_until = rests_until.filter(|_| self.mode() == Mode::Pair);
             self.turn(State::Backup { rests_until });
-            let reason = format!("{} has the lease; switch over from it", self.name(by));
-            self.refuse_promotion(vec![reason], true);
+            self.refuse_promotion(Reason::Beaten { by: self.name(by) }, true);
         }
     }
 
     fn unanswered(&mut self) {
         if self.store_failed {
             self.turn(State::Backup { rests_until: None });
-            let reason = self.store_text();
-            self.refuse_promotion(vec![reason], false);
+            self.refuse_promotion(self.disk_failed(), false);
         }
     }
 

@@ -5,10 +5,11 @@
 //! down and has other digits; three end the call.
 
 use super::agent_rules::random_digits;
-use super::evidence::{Candidate, obstacles};
+use super::evidence::Candidate;
 use super::keypad::{Keypad, Step};
 use super::login::Purpose;
 use super::machine::{Menu, State};
+use super::obstacle::obstacles;
 use super::voice::Speech;
 use super::{Order, Output, words};
 use crate::redact::Redacted;

@@ -1,6 +1,7 @@
 //! What the menu says of the cluster, so that a person can decide: who is primary, seen or silent
 //! since when, live calls, ports proven and why not the rest, age of the data, what alarms.
 
+use super::obstacle::Obstacle;
 use super::voice::{Since, Speech};
 use super::words::{self, Prompt};
 use crate::ids::NodeId;
@@ -112,33 +113,6 @@ pub enum Alarm {
     OnBackup,
 }
 
-/// Why a promotion is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Obstacle {
-    /// The primary answers.
-    PrimaryAnswers,
-    /// No majority would grant the lease.
-    NoMajority,
-    /// The candidate lacks facts that were acknowledged.
-    Behind,
-    /// The candidate does not reach the PBX.
-    PbxUnreachable,
-    /// The primary's sentinel extension answers through the PBX.
-    SentinelAnswers,
-    /// Too few ports are proven.
-    NotReady,
-    /// Promotion is paused for maintenance.
-    Paused,
-    /// The candidate is primary already.
-    PrimaryAlready,
-    /// The nodes have different configurations.
-    ConfigurationsDiffer,
-    /// The candidate's disk cannot be written.
-    DiskFails,
-    /// A promotion is under way.
-    UnderWay,
-}
-
 /// A forced promotion that waits for a second agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
@@ -243,27 +217,4 @@ impl Alarm {
         };
         Speech::of(words::AN_ALARM).say(word)
     }
-}
-
-impl Obstacle {
-    const fn word(self) -> Prompt {
-        match self {
-            Self::PrimaryAnswers => words::PRIMARY_ANSWERS,
-            Self::NoMajority => words::NO_MAJORITY,
-            Self::Behind => words::BEHIND,
-            Self::PbxUnreachable => words::PBX_UNREACHABLE,
-            Self::SentinelAnswers => words::SENTINEL_ANSWERS,
-            Self::NotReady => words::NOT_READY,
-            Self::Paused => words::PAUSED,
-            Self::PrimaryAlready => words::PRIMARY_ALREADY,
-            Self::ConfigurationsDiffer => words::CONFIGURATIONS_DIFFER,
-            Self::DiskFails => words::DISK_FAILS,
-            Self::UnderWay => words::UNDER_WAY,
-        }
-    }
-}
-
-/// Why a promotion is refused, one after the other.
-pub(super) fn obstacles(obstacles: &[Obstacle]) -> Speech {
-    obstacles.iter().fold(Speech::default(), |speech, obstacle| speech.say(obstacle.word()))
 }

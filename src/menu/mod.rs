@@ -25,6 +25,7 @@ mod evidence;
 mod keypad;
 mod login;
 mod machine;
+mod obstacle;
 mod promotion;
 mod verdict;
 mod voice;
@@ -32,8 +33,9 @@ pub mod words;
 
 pub use agent_rules::{NumberFault, PinFault, check_number, check_pin, generate_pin};
 pub use alert::{AlertCalls, AlertInput, AlertOutput};
-pub use evidence::{Alarm, Candidate, DataAge, Evidence, Obstacle, Primary, Proposal, Unproven};
+pub use evidence::{Alarm, Candidate, DataAge, Evidence, Primary, Proposal, Unproven};
 pub use machine::Menu;
+pub use obstacle::Obstacle;
 pub use verdict::{Verdict, Why, judge};
 pub use voice::{Clock, Since, Speech, Zone};
 
@@ -157,22 +159,12 @@ pub enum Promotion {
         of: u32,
     },
     /// It was tried and did not succeed: for certain.
-    Failed(Failure),
+    Failed {
+        /// Why.
+        obstacles: Vec<Obstacle>,
+    },
     /// Nobody can say what becomes of it: it may still take place.
     Unknown,
-}
-
-/// Why a promotion failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// No majority granted the lease.
-    NoMajority,
-    /// The lease was lost on the way.
-    LeaseLost,
-    /// The promise could not be made durable.
-    Disk,
-    /// The PBX took no port.
-    NoPort,
 }
 
 /// What the menu wants done.

@@ -4,11 +4,12 @@
 //! a minute is *unknown*: it may still take place, and the caller hears just that.
 
 use super::confirm::What;
-use super::evidence::{Candidate, Obstacle, obstacles};
+use super::evidence::Candidate;
 use super::login::Purpose;
 use super::machine::{Menu, State, Turn};
+use super::obstacle::{Obstacle, obstacles};
 use super::voice::Speech;
-use super::{Failure, Order, Output, Promotion, words};
+use super::{Order, Output, Promotion, words};
 use crate::timers::{Duration, Instant};
 
 /// Without any news.
@@ -66,8 +67,8 @@ impl Menu {
                 let speech = Speech::of(words::PROMOTED).of_all(ports, of);
                 self.finish(now, speech.say(words::PORTS_IN_SERVICE));
             }
-            Promotion::Failed(failure) => {
-                self.finish(now, Speech::of(words::PROMOTION_FAILED).say(failure.word()));
+            Promotion::Failed { obstacles: why } => {
+                self.finish(now, Speech::of(words::PROMOTION_FAILED).then(obstacles(&why)));
             }
             Promotion::Unknown => self.finish(now, Speech::of(words::PROMOTION_UNKNOWN)),
         }
@@ -185,16 +186,5 @@ impl Menu {
         };
         let waits = matches!(self.state, State::Following { .. }) && self.turn == Turn::Waiting;
         Some(if waits && ports != said { *report_at } else { *unknown_at })
-    }
-}
-
-impl Failure {
-    const fn word(self) -> words::Prompt {
-        match self {
-            Self::NoMajority => words::NO_MAJORITY,
-            Self::LeaseLost => words::LEASE_LOST,
-            Self::Disk => words::DISK_FAILS,
-            Self::NoPort => words::NO_PORT,
-        }
     }
 }

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 
 use crate::ha::peer::{Sound, Unproven};
+use crate::ha::role::Lack;
 use crate::ids::PortId;
 use crate::sip::Queried;
 use crate::timers::{Duration, Instant};
@@ -42,8 +43,8 @@ pub struct Readiness {
     /// It is heard.
     primary_answers: bool,
     disk_full: bool,
-    /// Sentences that stand as alarms.
-    pub alarmed: Vec<String>,
+    /// What stands as alarms.
+    pub alarmed: Vec<Lack>,
 }
 
 /// What is missing for all ports of a backup.
@@ -153,41 +154,22 @@ impl Readiness {
         (proven, unproven)
     }
 
-    /// What a person has to see to before this node is made primary; each says who must do what.
-    /// `udp_ports`: how many are free.
-    pub fn against(&self, udp_ports: usize) -> Vec<String> {
+    /// What a person has to see to before this node is made primary. `udp_ports`: how many are
+    /// free.
+    pub fn against(&self, udp_ports: usize) -> Vec<Lack> {
         let (_, unproven) = self.counts(udp_ports);
         let lacks = self.lacks();
         let (refused, asks) = (unproven.refused, self.note().is_none());
-        let mut against = Vec::new();
-        if refused > 0 && asks {
-            against.push(format!(
-                "the PBX refuses the passwords of {refused} ports to this node: see pbx.log and \
-                 [[ports]], or force the promotion and serve without them"
-            ));
-        }
-        if udp_ports < self.ports.len() {
-            against.push(
-                "fewer UDP ports are free than there are voice ports: widen media.udp_ports"
-                    .to_owned(),
-            );
-        }
-        if lacks.disk {
-            let text = "less than 1 GiB is free where facts are stored: make room on this disk";
-            against.push(text.to_owned());
-        }
-        if lacks.prompts && self.primary_answers {
-            against.push(
-                "its prompts are missing or differ from the primary's: copy media.prompts to it \
-                 and restart it, or force the promotion"
-                    .to_owned(),
-            );
-        }
-        if lacks.codecs && self.primary_answers {
-            let text = "the primary speaks a codec that this node does not: make pbx.codecs equal";
-            against.push(text.to_owned());
-        }
-        against
+        [
+            (refused > 0 && asks, Lack::Passwords { ports: refused }),
+            (udp_ports < self.ports.len(), Lack::UdpPorts),
+            (lacks.disk, Lack::Disk),
+            (lacks.prompts && self.primary_answers, Lack::Prompts),
+            (lacks.codecs && self.primary_answers, Lack::Codecs),
+        ]
+        .into_iter()
+        .filter_map(|(lacks, lack)| lacks.then_some(lack))
+        .collect()
     }
 
     /// Why passwords are not proven, in a sentence; `None`: they are being asked for, in turn.
@@ -264,7 +246,7 @@ mod tests {
         assert_eq!(readiness.counts(3), (3, Unproven::default()));
         assert!(readiness.primary(Some(Sound { prompts: 8, ..SOUND })));
         assert_eq!(readiness.counts(3), (0, Unproven { prompts: 3, ..Unproven::default() }));
-        assert!(readiness.against(3)[0].contains("media.prompts"));
+        assert_eq!(readiness.against(3), [Lack::Prompts]);
         assert!(readiness.primary(None));
         assert_eq!(readiness.counts(3).0, 0);
         assert!(readiness.against(3).is_empty(), "it is the only one that is left");
@@ -293,10 +275,10 @@ mod tests {
     fn ports_without_a_udp_port_and_a_full_disk_are_told() {
         let mut readiness = proven();
         assert_eq!(readiness.counts(1), (1, Unproven { udp_ports: 2, ..Unproven::default() }));
-        assert!(readiness.against(1)[0].contains("media.udp_ports"));
+        assert_eq!(readiness.against(1), [Lack::UdpPorts]);
         assert!(!readiness.disk(DISK_FREE_MIN) && readiness.disk(DISK_FREE_MIN - 1));
         assert_eq!(readiness.counts(3), (0, Unproven { disk: 3, ..Unproven::default() }));
-        assert!(readiness.against(3)[0].contains("1 GiB"));
+        assert_eq!(readiness.against(3), [Lack::Disk]);
     }
 
     const PORT: PortId = PortId(0);

@@ -34,6 +34,7 @@ mod owner;
 mod play;
 mod ready;
 mod recovery;
+mod refusal;
 mod registration;
 mod roles;
 

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::config::Promotion;
 use crate::ha::Role;
 use crate::ha::member;
-use crate::ha::role::{Answer, Order};
+use crate::ha::role::{self, Answer, Order};
 use crate::ids::{CallId, NodeId, RequestId};
 use crate::node::{Asked, Node, Output};
 use crate::sip;
@@ -116,13 +116,13 @@ impl Node {
                 self.phase = Phase::HandedOver { give_up_at: now + TAKEN_WITHIN };
             }
             (Phase::HandingOver { .. }, Answer::Refused { reasons, .. }) => {
-                warn!(reasons = reasons.join("; "), "the role is not handed over: calls end");
+                warn!(reasons = role::sentence(reasons), "the role is not handed over: calls end");
                 self.end_calls(now);
             }
             (Phase::HandingOver { .. }, Answer::Unknown) => self.end_calls(now),
             (Phase::Releasing { .. }, answer) => {
                 if let Answer::Refused { reasons, .. } = answer {
-                    warn!(reasons = reasons.join("; "), "the role is given up");
+                    warn!(reasons = role::sentence(reasons), "the role is given up");
                 }
                 self.stopped();
             }

@@ -1,6 +1,6 @@
 //! What a node does by itself, and what stands against it.
 
-use super::{Gone, Mode, Output, Roles, State};
+use super::{Gone, Mode, Output, Reason, Roles, State};
 use crate::config::Promotion;
 use crate::ha::lease::{self, NEVER};
 use crate::ids::Epoch;
@@ -50,7 +50,7 @@ impl Roles {
         if self.mode() != Mode::Single {
             against.extend(self.not_allowed(now));
         }
-        against.extend(self.unfit());
+        against.extend(self.unfit().iter().map(Reason::to_string));
         against
     }
 
@@ -76,27 +76,24 @@ impl Roles {
                          start another node"
                     .to_owned(),
             }),
-            Mode::Pair => self.no_proof(),
+            Mode::Pair => self.no_proof().map(|reason| reason.to_string()),
         }
     }
 
     /// Why nothing proves that the other node of a pair does not act.
-    pub(super) fn no_proof(&self) -> Option<String> {
+    pub(super) fn no_proof(&self) -> Option<Reason> {
         let other = self.other()?;
-        let name = self.name(other);
+        let node = self.name(other);
         if self.is_up(other) && self.view.holder.is_some_and(|(node, _)| node == other) {
-            return Some(format!("{name} is primary"));
+            return Some(Reason::IsPrimary { node });
         }
         if self.settings.site.other_pbx {
-            return self.is_up(other).then(|| format!("{name} is there, at its own PBX"));
+            return self.is_up(other).then_some(Reason::OwnPbx { node });
         }
         if self.view.vote.is_released() || self.is_last() && self.is_up(other) {
             return None;
         }
-        Some(format!(
-            "{name} has not released its role: whoever knows that it is halted must say so with \
-             `promote --force`, or start it"
-        ))
+        Some(Reason::NotReleased { node })
     }
 
     /// This node was primary last, or is the first of a cluster that never had one.
@@ -155,45 +152,41 @@ impl Roles {
     }
 
     /// What this node's own state has against it.
-    fn unfit(&self) -> Vec<String> {
+    fn unfit(&self) -> Vec<Reason> {
         let mut against = Vec::new();
         if self.view.vote.behind {
-            against.push(self.behind_text());
+            against.push(self.is_behind());
         }
         if self.store_failed && self.mode() != Mode::Single {
-            against.push(self.store_text());
+            against.push(self.disk_failed());
         }
         let peer = self.other().and_then(|other| self.peers.get(&other));
         if self.pbx == Some(false) && peer.is_some_and(|peer| peer.up && peer.pbx == Some(true)) {
-            against.push(self.pbx_text());
+            against.push(self.no_pbx());
         }
         against
     }
 
     /// What stands against a promotion that a person wants.
-    pub(super) fn not_ready(&self) -> Vec<String> {
+    pub(super) fn not_ready(&self) -> Vec<Reason> {
         let mut against = self.unfit();
-        if self.pbx == Some(false) && !against.contains(&self.pbx_text()) {
-            against.push(self.pbx_text());
+        if self.pbx == Some(false) && !against.contains(&self.no_pbx()) {
+            against.push(self.no_pbx());
         }
-        against.extend(self.against.iter().cloned());
+        against.extend(self.lacks.iter().cloned().map(Reason::Lacks));
         against
     }
 
-    pub(super) fn behind_text(&self) -> String {
-        let other = self.other().map_or_else(String::new, |other| self.name(other));
-        format!(
-            "{other} may have acknowledged facts that are not here: start it, or force the \
-             promotion and lose them"
-        )
+    pub(super) fn is_behind(&self) -> Reason {
+        Reason::Behind { other: self.other().map_or_else(String::new, |other| self.name(other)) }
     }
 
-    pub(super) fn store_text(&self) -> String {
-        format!("the disk of {} failed: replace it and restart the node", self.name(self.me()))
+    pub(super) fn disk_failed(&self) -> Reason {
+        Reason::DiskFailed { node: self.name(self.me()) }
     }
 
-    fn pbx_text(&self) -> String {
-        format!("{} does not reach its PBX", self.name(self.me()))
+    fn no_pbx(&self) -> Reason {
+        Reason::NoPbx { node: self.name(self.me()) }
     }
 
     /// When time alone may change what this node does.

@@ -3,7 +3,7 @@
 //! It goes on serving while it asks and while it ships what it acknowledged; the release is the
 //! last step, and names the successor, which takes the role whatever its policy says.
 
-use super::{Answer, Message, Mode, Open, Output, Roles, State};
+use super::{Answer, Message, Mode, Open, Output, Reason, Roles, State, sentence};
 use crate::ha::lease::{self, End};
 use crate::ids::{Epoch, NodeId};
 use crate::store::Lane;
@@ -90,7 +90,7 @@ impl Roles {
     }
 
     /// The successor answered.
-    pub(super) fn prepared(&mut self, now: Instant, from: NodeId, number: u64, no: Vec<String>) {
+    pub(super) fn prepared(&mut self, now: Instant, from: NodeId, number: u64, no: Vec<Reason>) {
         let Some(leaving) = self.leaving() else { return };
         let Some(Leaving::Asked { to, number: asked, forced, .. }) = *leaving else { return };
         if (to, asked) != (from, number) {
@@ -149,13 +149,10 @@ impl Roles {
     /// The other node did not say so in time, or is not there.
     pub(super) fn expire_stored(&mut self, now: Instant) {
         if self.orders.iter().any(|open| open.is_unstored(now)) {
-            let name = self.other().map_or_else(String::new, |other| self.name(other));
-            let text = format!(
-                "this node gave its role up, but {name} has not said that it stored that: to \
-                 promote {name} may need --force"
-            );
-            self.out.push_back(Output::Alarm(text.clone()));
-            let answer = Answer::Refused { reasons: vec![text], may_force: false };
+            let node = self.other().map_or_else(String::new, |other| self.name(other));
+            let reason = Reason::ReleaseUnstored { node };
+            self.out.push_back(Output::Alarm(reason.to_string()));
+            let answer = Answer::Refused { reasons: vec![reason], may_force: false };
             self.close_orders(|open| open.is_unstored(now), &answer);
         }
     }
@@ -167,12 +164,11 @@ impl Roles {
         }
         match *leaving {
             Leaving::Asked { to, forced: false, .. } => {
-                let reason = format!("{} does not answer: check the link to it", self.name(to));
+                let reason = Reason::Silent { node: self.name(to) };
                 self.stay(now, vec![reason]);
             }
             Leaving::Settling { forced: false, .. } => {
-                let reason = "what was acknowledged could not be copied to the other node in time";
-                self.stay(now, vec![reason.to_owned()]);
+                self.stay(now, vec![Reason::NotCopied]);
             }
             Leaving::Asked { to, .. } => self.settle(now, Some(to), true),
             Leaving::Settling { to, forced, .. } => {
@@ -186,11 +182,11 @@ impl Roles {
     }
 
     /// The switch is off.
-    fn stay(&mut self, now: Instant, reasons: Vec<String>) {
+    fn stay(&mut self, now: Instant, reasons: Vec<Reason>) {
         let leaving = self.leaving().and_then(Option::take);
         if matches!(leaving, Some(Leaving::Asked { yields: true, .. })) {
             self.yields_from = Some(now + YIELD_RETRY);
-            self.keep_role(reasons.join("; "));
+            self.keep_role(sentence(&reasons));
         }
         let answer = Answer::Refused { reasons, may_force: true };
         self.close_orders(Open::leaves, &answer);
@@ -226,7 +222,7 @@ impl Roles {
         if !self.store_failed || self.kept_because.as_ref() == Some(&why) {
             return;
         }
-        let text = format!("{}, and it keeps the role of primary: {why}", self.store_text());
+        let text = format!("{}, and it keeps the role of primary: {why}", self.disk_failed());
         self.out.push_back(Output::Alarm(text));
         self.kept_because = Some(why);
     }

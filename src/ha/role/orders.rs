@@ -1,6 +1,6 @@
 //! Orders of people: each is answered once, by what it led to.
 
-use super::{Answer, Message, Mode, Order, Output, Pause, Roles, State};
+use super::{Answer, Message, Mode, Order, Output, Pause, Reason, Roles, State};
 use crate::ha::lease;
 use crate::ids::{Epoch, NodeId, RequestId};
 use crate::timers::{Duration, Instant};
@@ -67,8 +67,8 @@ impl Open {
     }
 }
 
-fn refused(reason: impl Into<String>) -> Answer {
-    Answer::Refused { reasons: vec![reason.into()], may_force: false }
+fn refused(reason: Reason) -> Answer {
+    Answer::Refused { reasons: vec![reason], may_force: false }
 }
 
 impl Roles {
@@ -96,7 +96,7 @@ impl Roles {
 
     pub(super) fn ordered(&mut self, now: Instant, source: Source, order: Order) {
         if self.orders.len() >= ORDERS_MAX {
-            return self.answer(source, refused("too many orders wait: ask again in a minute"));
+            return self.answer(source, refused(Reason::Busy));
         }
         match order {
             Order::Promote { node, .. } if node != self.me() => {
@@ -115,8 +115,8 @@ impl Roles {
     /// To the node that it concerns; only what was ordered here, so that none runs in circles.
     fn pass_on(&mut self, now: Instant, source: Source, to: NodeId, order: Order) {
         if matches!(source, Source::Node(..)) {
-            let text = format!("give the order at {}", self.name(to));
-            return self.answer(source, refused(text));
+            let node = self.name(to);
+            return self.answer(source, refused(Reason::Elsewhere { node }));
         }
         self.forward(now, source, to, order, Awaits::Answer);
     }
@@ -130,9 +130,8 @@ impl Roles {
         awaits: fn(NodeId, u64) -> Awaits,
     ) {
         if !self.is_up(to) {
-            let name = self.name(to);
-            let text = format!("there is no link to {name}: give the order at {name}");
-            return self.answer(source, refused(text));
+            let node = self.name(to);
+            return self.answer(source, refused(Reason::NoLink { node }));
         }
         self.numbers += 1;
         let number = self.numbers;
@@ -142,9 +141,7 @@ impl Roles {
 
     fn order_promotion(&mut self, now: Instant, source: Source) {
         match self.state {
-            State::Witness => {
-                return self.answer(source, refused("a witness is never primary"));
-            }
+            State::Witness => return self.answer(source, refused(Reason::Witness)),
             State::Primary { .. } => return self.answer(source, Answer::Done),
             State::Promoting { .. } | State::Asking | State::Fetching { .. } => {
                 return self.open(now, source, Awaits::Promotion);
@@ -160,8 +157,7 @@ impl Roles {
         if self.mode() == Mode::Trio
             && let Some(primary) = holder
         {
-            let name = self.name(primary);
-            reasons.push(format!("{name} still has the lease, and there is no link to it"));
+            reasons.push(Reason::HasLease { node: self.name(primary) });
         }
         let proof = self.no_proof().filter(|_| self.mode() == Mode::Pair && !self.may_ask_pair());
         let sentinel = self.sentinel_dead && self.pbx == Some(true);
@@ -186,10 +182,10 @@ impl Roles {
 
     fn order_force(&mut self, now: Instant, source: Source, words: &str) {
         if words.trim().is_empty() {
-            return self.answer(source, refused("say in words why nobody else is primary"));
+            return self.answer(source, refused(Reason::NoWords));
         }
         match self.state {
-            State::Witness => self.answer(source, refused("a witness is never primary")),
+            State::Witness => self.answer(source, refused(Reason::Witness)),
             State::Primary { .. } => self.answer(source, Answer::Done),
             State::Fetching { .. } => {
                 // A person decided that the facts of the other node may be lost.
@@ -198,8 +194,8 @@ impl Roles {
             }
             State::Promoting { .. } => self.open(now, source, Awaits::Promotion),
             State::Backup { .. } | State::Asking | State::Fenced { .. } if self.store_failed => {
-                let text = self.store_text();
-                self.answer(source, refused(text));
+                let reason = self.disk_failed();
+                self.answer(source, refused(reason));
             }
             State::Backup { .. } | State::Asking | State::Fenced { .. } => {
                 self.open(now, source, Awaits::Promotion);
@@ -223,31 +219,29 @@ impl Roles {
             return self.pass_on(now, source, primary, order);
         }
         if self.settings.site.other() != Some(to) {
-            return self.answer(source, refused("only the other data node can take over"));
+            return self.answer(source, refused(Reason::NotData));
         }
-        let name = self.name(to);
+        let node = self.name(to);
         match self.state {
             State::Primary { .. } if self.is_leaving() => {
-                self.answer(source, refused("a switch is under way"));
+                self.answer(source, refused(Reason::Switching));
             }
             State::Primary { .. } if !self.is_up(to) => {
-                let text = format!("there is no link to {name}: a switch needs both nodes");
-                self.answer(source, refused(text));
+                self.answer(source, refused(Reason::NoLinkToSwitch { node }));
             }
             State::Primary { .. } => {
                 self.open(now, source, Awaits::Successor(Some(to)));
                 self.ask_successor(now, to, forced, false);
             }
             State::Promoting { .. } => {
-                self.answer(source, refused("a promotion is under way: wait for its end"));
+                self.answer(source, refused(Reason::Promoting));
             }
             State::Witness
             | State::Backup { .. }
             | State::Asking
             | State::Fetching { .. }
             | State::Fenced { .. } => {
-                let text = format!("nobody is primary: `promote` {name} instead");
-                self.answer(source, refused(text));
+                self.answer(source, refused(Reason::NoPrimary { to: node }));
             }
         }
     }
@@ -292,7 +286,7 @@ impl Roles {
             | State::Asking
             | State::Fetching { .. }
             | State::Promoting { .. }
-            | State::Primary { .. } => self.answer(source, refused("this node is not fenced")),
+            | State::Primary { .. } => self.answer(source, refused(Reason::NotFenced)),
         }
     }
 
@@ -303,12 +297,12 @@ impl Roles {
                 // An orderly end is not held up: what cannot be shipped in time stays here.
                 self.settle(now, None, true);
             }
-            State::Primary { .. } => self.answer(source, refused("a switch is under way")),
+            State::Primary { .. } => self.answer(source, refused(Reason::Switching)),
             State::Promoting { .. } | State::Fetching { .. } | State::Asking => {
                 let end = lease::End::Controlled { marks: Vec::new(), to: None };
                 self.out.push_back(Output::Lease(lease::Input::Release(end)));
                 self.turn(State::Fenced { sent_away: true });
-                self.refuse_promotion(vec!["the role was given up by order".into()], false);
+                self.refuse_promotion(Reason::GivenUp, false);
                 self.answer(source, Answer::Done);
             }
             State::Witness | State::Backup { .. } | State::Fenced { .. } => {
@@ -337,16 +331,15 @@ impl Roles {
         }
     }
 
-    pub(super) fn refuse_promotion(&mut self, reasons: Vec<String>, may_force: bool) {
-        let answer = Answer::Refused { reasons, may_force };
+    pub(super) fn refuse_promotion(&mut self, reason: Reason, may_force: bool) {
+        let answer = Answer::Refused { reasons: vec![reason], may_force };
         self.close_orders(Open::waits_for_promotion, &answer);
     }
 
     pub(super) fn expire_orders(&mut self, now: Instant) {
         // A switch that led back to this node did not lead to the other one.
         if matches!(self.state, State::Primary { leaving: None, .. }) {
-            let text = "the other node did not take over, and this one is primary again";
-            self.close_orders(Open::leaves, &refused(text));
+            self.close_orders(Open::leaves, &refused(Reason::NotTaken));
         }
         let late = |open: &Open| now >= open.give_up_at;
         if matches!(self.state, State::Asking)
@@ -355,9 +348,7 @@ impl Roles {
             // Called off, so that it does not come when nobody expects it any more.
             self.out.push_back(Output::Lease(lease::Input::Release(lease::End::Unused)));
             self.turn(State::Backup { rests_until: None });
-            let text = "too few voters answered: start the other node or the witness, or force it";
-            self.promotion_failed(text.to_owned());
-            self.refuse_promotion(vec![text.to_owned()], true);
+            self.fail_promotion(Reason::FewVoters, true);
         }
         self.expire_stored(now);
         self.close_orders(late, &Answer::Unknown);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::BOOT_WAIT;
+use super::{BOOT_WAIT, Lack, Reason};
 use crate::config::{Cluster, Promotion};
 use crate::ha::Role;
 use crate::ha::lease::{self, Site};
@@ -73,8 +73,8 @@ pub enum Answer {
     Done,
     /// It is not, and will not be.
     Refused {
-        /// Why, and who must do what; never empty.
-        reasons: Vec<String>,
+        /// Why; never empty.
+        reasons: Vec<Reason>,
         /// A forced order would be carried out.
         may_force: bool,
     },
@@ -96,8 +96,8 @@ pub enum Message {
     Prepared {
         /// Of the question.
         number: u64,
-        /// Nothing, or sentences.
-        against: Vec<String>,
+        /// Nothing, or why not.
+        against: Vec<Reason>,
     },
     /// Somebody ordered this at the sender.
     Do {
@@ -143,9 +143,8 @@ pub enum Input {
     PeerPbx(NodeId, Option<bool>),
     /// Whether this node reaches its PBX.
     Pbx(bool),
-    /// Everything that stands against this node as primary, as sentences: ports whose password is
-    /// not proven, prompts that are missing, a full disk.
-    Against(Vec<String>),
+    /// What this node lacks to serve as primary.
+    Lacks(Vec<Lack>),
     /// The extension that only a primary registers has been dead for longer than it lasts.
     SentinelDead(bool),
     /// Another node said something.

@@ -6,7 +6,7 @@ use crate::store::{Action, Agent, Audit, Body, Cdr, Outage, Pin, Standing, Who};
 
 /// The version, and every kind of fact under it. A node that lacks a kind cannot read a frame that
 /// carries it, and ends the link: whoever changes a line below raises [`PROTOCOL`] with it.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 const KINDS: &[&str] = &[
     r#"{"Promote":{"node":1,"forced":"x"}}"#,
     r#""Release""#,

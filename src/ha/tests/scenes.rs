@@ -8,7 +8,7 @@ mod start;
 use super::world::{A, B, Node, W, World, settings};
 use crate::ha::Role;
 use crate::ha::lease::Timers;
-use crate::ha::role::{Answer, Event, Order};
+use crate::ha::role::{Answer, Event, Order, sentence};
 use crate::ids::NodeId;
 
 /// A is primary, B and the witness follow.
@@ -61,7 +61,7 @@ fn switch(to: NodeId) -> Order {
 /// The reasons of a refusal, as one text.
 fn reasons(answer: Option<Answer>) -> String {
     match answer {
-        Some(Answer::Refused { reasons, .. }) => reasons.join("; "),
+        Some(Answer::Refused { reasons, .. }) => sentence(&reasons),
         other => panic!("not refused: {other:?}"),
     }
 }

@@ -332,7 +332,7 @@ fn a_release_that_nobody_stored_says_that_force_may_be_needed() {
     pair.cut();
     let answer = pair.order(A, Order::Release);
     let Some(Answer::Refused { reasons, .. }) = answer else { panic!("{answer:?}") };
-    assert!(reasons[0].contains("may need --force"), "{reasons:?}");
+    assert!(reasons[0].to_string().contains("may need --force"), "{reasons:?}");
     assert_eq!(pair.role(A), Some(Role::Fenced), "it gave its role up all the same");
 }
 

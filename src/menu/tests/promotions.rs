@@ -2,7 +2,7 @@
 
 use super::desk::{Desk, PIN, caller, evidence, who};
 use crate::ids::NodeId;
-use crate::menu::{Candidate, Config, Failure, Input, Obstacle, Order, Promotion};
+use crate::menu::{Candidate, Config, Input, Obstacle, Order, Promotion};
 use crate::store::Action;
 use crate::timers::Duration;
 
@@ -129,7 +129,7 @@ fn the_same_progress_is_not_told_twice() {
 #[test]
 fn a_failure_is_spoken_with_its_reason() {
     let mut desk = ordered();
-    desk.promotion(Promotion::Failed(Failure::LeaseLost));
+    desk.promotion(Promotion::Failed { obstacles: vec![Obstacle::LeaseLost] });
     assert_eq!(desk.last(), "The promotion failed. The lease was lost.");
 }
 
@@ -155,7 +155,7 @@ fn a_promotion_without_an_answer_is_unknown_and_never_called_a_failure() {
 #[test]
 fn a_refusal_is_spoken_with_its_reasons() {
     let mut desk = ordered();
-    let obstacles = vec![Obstacle::NoMajority, Obstacle::PbxUnreachable];
+    let obstacles = [Obstacle::NoMajority, Obstacle::PbxUnreachable, Obstacle::NoMajority].to_vec();
     desk.promotion(Promotion::Refused { obstacles, may_force: false });
     assert_eq!(
         desk.last(),

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::config::{ClusterProfile, PortKind};
 use crate::ha::fact_ship::{self, Token};
 use crate::ha::peer::{self, Beat};
-use crate::ha::role::{Answer, Event, Order};
+use crate::ha::role::{Answer, Event, Order, Reason, sentence};
 use crate::ha::{Role, member};
 use crate::ids::{CallId, RequestId};
 use crate::ivr;
@@ -270,14 +270,10 @@ impl Node {
     pub(in crate::node) fn role_order(&mut self, now: Instant, ordered: RoleOrder) {
         let RoleOrder { id, who, order } = ordered;
         if self.member.is_none() {
-            return self.refuse_role(
-                now,
-                id,
-                "this node is alone: its configuration has no [cluster]",
-            );
+            return self.refuse_role(now, id, Reason::Alone, false);
         }
         if self.role_orders.len() >= ROLE_ORDERS_MAX {
-            return self.refuse_role(now, id, "too many orders wait: try again in a moment");
+            return self.refuse_role(now, id, Reason::Busy, false);
         }
         let waits = matches!(order, Order::Promote { forced: None, .. }) && self.has_a_second();
         let token = waits.then(|| self.append_audit(now, who.clone(), &order, Ok(())));
@@ -296,10 +292,8 @@ impl Node {
         !pair || peers.is_some_and(|peers| peers.values().any(|peer| peer.up))
     }
 
-    fn refuse_role(&mut self, now: Instant, id: RequestId, why: &str) {
-        let reasons = vec![why.to_owned()];
-        let answer = Answer::Refused { reasons, may_force: false };
-        self.role_answer(now, id, answer);
+    fn refuse_role(&mut self, now: Instant, id: RequestId, reason: Reason, may_force: bool) {
+        self.role_answer(now, id, Answer::Refused { reasons: vec![reason], may_force });
     }
 
     /// A fact is stored on two nodes, or never will be.
@@ -325,17 +319,8 @@ impl Node {
         if stored {
             self.member_input(now, member::Input::Order { id, order });
         } else {
-            self.not_stored(now, id);
+            self.refuse_role(now, id, Reason::Unrecorded, true);
         }
-    }
-
-    fn not_stored(&mut self, now: Instant, id: RequestId) {
-        let reasons = vec![
-            "the record of this order could not be stored on a second node: see to the other \
-             nodes, or force it"
-                .to_owned(),
-        ];
-        self.role_answer(now, id, Answer::Refused { reasons, may_force: true });
     }
 
     /// An order waits for the other node of a pair to store its record, and that node is gone.
@@ -360,7 +345,7 @@ impl Node {
         let due = |asked: &Asked| asked.give_up_at.is_some_and(|at| at <= now);
         let late = self.role_orders.iter().find(|(_, asked)| due(asked)).map(|(&id, _)| id);
         if let Some(id) = late {
-            self.not_stored(now, id);
+            self.refuse_role(now, id, Reason::Unrecorded, true);
         }
     }
 
@@ -372,7 +357,7 @@ impl Node {
         if let Some(asked) = self.role_orders.remove(&id) {
             let result = match &answer {
                 Answer::Done => Ok(()),
-                Answer::Refused { reasons, .. } => Err(reasons.join("; ")),
+                Answer::Refused { reasons, .. } => Err(sentence(reasons)),
                 Answer::Unknown => Err("no answer in time: it may still happen".to_owned()),
             };
             self.append_audit(now, asked.who, &asked.order, result);

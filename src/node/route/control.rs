@@ -12,10 +12,11 @@ use crate::ids::{CallId, MediaId, PortId, RequestId};
 use crate::ivr;
 use crate::media::{self, DigitSet};
 use crate::menu::{
-    self, Alarm, AlertInput, Caller, Entry, Heard, Menu, Obstacle, Promotion, Proposal, judge,
+    self, Alarm, AlertInput, Caller, Entry, Heard, Menu, Promotion, Proposal, judge,
 };
 use crate::node::call::{Call, Leg};
 use crate::node::control::{Control, Controls, Purpose};
+use crate::node::route::refusal::refusal;
 use crate::node::{Node, Output, RoleOrder, Timer};
 use crate::redact::Redacted;
 use crate::sip;
@@ -385,13 +386,7 @@ impl Node {
         let (ports, of) = (evidence.ports_proven, evidence.ports);
         let news = match answer {
             Answer::Done => Promotion::Done { ports, of },
-            Answer::Refused { may_force, .. } => {
-                let mut obstacles = evidence.obstacles.clone();
-                if obstacles.is_empty() {
-                    obstacles.push(Obstacle::NoMajority);
-                }
-                Promotion::Refused { obstacles, may_force: *may_force }
-            }
+            Answer::Refused { reasons, may_force } => refusal(reasons, *may_force),
             Answer::Unknown => Promotion::Unknown,
         };
         self.menu_input(now, call, menu::Input::Evidence(evidence));

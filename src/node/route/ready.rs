@@ -2,6 +2,7 @@
 
 use crate::config::PortKind;
 use crate::ha::peer::Unproven;
+use crate::ha::role::Lack;
 use crate::ha::{Role, member};
 use crate::ids::PortId;
 use crate::menu;
@@ -39,22 +40,16 @@ impl Node {
     /// What was proven, and what stands against a promotion that a person wants. What a backup
     /// lacks is an alarm, too.
     pub(in crate::node) fn tell_readiness(&mut self, now: Instant) {
-        let against = match self.duty {
+        let lacks = match self.duty {
             Duty::Following => self.readiness.against(self.udp_ports.available()),
             Duty::Acting => Vec::new(),
         };
-        let before = std::mem::replace(&mut self.readiness.alarmed, against.clone());
-        self.alarms.clear(|kind| match kind {
-            AlarmKind::Other { extension: None, text } => {
-                before.contains(text) && !against.contains(text)
-            }
-            _ => false,
-        });
-        for text in &against {
-            let text = text.clone();
-            self.alarms.raise(AlarmKind::Other { extension: None, text }, now);
-        }
-        self.member_input(now, member::Input::Against(against));
+        let before = std::mem::replace(&mut self.readiness.alarmed, lacks.clone());
+        let alarm = |lack: &Lack| AlarmKind::Other { extension: None, text: lack.to_string() };
+        let over: Vec<_> = before.iter().filter(|lack| !lacks.contains(lack)).map(alarm).collect();
+        self.alarms.clear(|kind| over.contains(kind));
+        lacks.iter().for_each(|lack| self.alarms.raise(alarm(lack), now));
+        self.member_input(now, member::Input::Lacks(lacks));
         self.tell_beat(now);
     }
 

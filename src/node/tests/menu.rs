@@ -187,6 +187,23 @@ fn wrong_digits_or_a_wrong_pin_change_no_role() {
 }
 
 #[test]
+fn an_agent_hears_why_a_promotion_is_refused_and_that_it_can_be_forced() {
+    let mut trio = bereft();
+    trio.input(B, Input::Disk { free: 1_000_000 });
+    call(&mut trio);
+    log_in(&mut trio, true);
+    key(&mut trio, "1", false);
+    let asked = heard(&mut trio);
+    let digits: Vec<_> = asked.iter().filter_map(|word| word.strip_prefix("digits/")).collect();
+    key(&mut trio, &digits.concat(), false);
+    trio.run(Duration::from_secs(3));
+    let said = heard(&mut trio).join(" ");
+    let wanted = "portkeeper/promotion-refused portkeeper/disk-full portkeeper/may-force";
+    assert!(said.contains(wanted), "{said}");
+    assert_eq!(trio.role(B), Role::Backup);
+}
+
+#[test]
 fn keys_that_are_heard_as_tones_count_for_nothing() {
     let mut trio = bereft();
     call(&mut trio);

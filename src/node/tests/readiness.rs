@@ -3,7 +3,7 @@
 use super::cluster::{A, B, Trio, W};
 use super::*;
 use crate::ha::peer::Unproven;
-use crate::ha::role::Order;
+use crate::ha::role::{Lack, Order, Reason};
 
 /// Three nodes, of which the backup has another prompt than the primary.
 fn other_prompts() -> Trio {
@@ -56,7 +56,7 @@ fn a_switch_to_it_is_refused_with_the_reason_until_it_is_forced() {
     let Some(Answer::Refused { reasons, may_force: true }) = trio.made[A].answers.pop() else {
         panic!("{:?}", trio.made[A].answers);
     };
-    assert!(reasons[0].contains("prompts are missing or differ"), "{reasons:?}");
+    assert_eq!(reasons, [Reason::Lacks(Lack::Prompts)]);
     assert!(trio.role(A).acts());
     trio.order(A, Order::Switchover { to: NodeId(1), forced: true });
     trio.run(Duration::from_secs(2));

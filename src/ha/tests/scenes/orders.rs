@@ -2,7 +2,7 @@
 
 use super::super::world::{A, B, W};
 use super::{cut, down, events, force, order, promote, reasons, switch, trio, until_primary, why};
-use crate::ha::role::{Answer, Event, Order};
+use crate::ha::role::{Answer, Event, Lack, Order};
 use crate::ha::{Input, Role};
 
 #[test]
@@ -26,15 +26,15 @@ fn a_switchover_leaves_the_role_vacant_for_a_moment_only() {
 #[test]
 fn a_switchover_to_a_node_that_is_not_ready_is_refused_with_its_reasons() {
     let mut world = trio();
-    world.input(B, Input::Against(vec!["port 7: password not proven".into()]));
-    assert_eq!(reasons(order(&mut world, A, switch(B))), "port 7: password not proven");
+    world.input(B, Input::Lacks(vec![Lack::Disk]));
+    assert!(reasons(order(&mut world, A, switch(B))).contains("make room on this disk"));
     assert_eq!(world.primaries(), [A]);
 }
 
 #[test]
 fn a_forced_switchover_goes_to_a_node_that_is_not_ready() {
     let mut world = trio();
-    world.input(B, Input::Against(vec!["port 7: password not proven".into()]));
+    world.input(B, Input::Lacks(vec![Lack::Disk]));
     let forced = Order::Switchover { to: B, forced: true };
     assert_eq!(order(&mut world, A, forced), Some(Answer::Done));
     assert_eq!(world.primaries(), [B]);

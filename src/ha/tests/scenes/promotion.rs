@@ -3,7 +3,7 @@
 use super::super::world::{A, B, W, World};
 use super::{cut, down, events, order, promote, trio, until_primary, why};
 use crate::config::Promotion;
-use crate::ha::role::{Answer, Event, Order};
+use crate::ha::role::{Answer, Event, Lack, Order};
 use crate::ha::{Input, Role};
 use crate::ids::Epoch;
 use crate::timers::Duration;
@@ -273,8 +273,8 @@ fn a_primary_whose_disk_failed_and_that_cannot_hand_over_says_once_who_must_act(
     assert!(paused.len() == 1 && paused[0].contains("`resume`, or switch to b"), "{paused:?}");
     let lost = said(|world| world.crash(B, false, ""));
     assert!(lost.len() == 1 && lost[0].contains("b is not heard: start it"), "{lost:?}");
-    let unfit = said(|world| world.input(B, Input::Against(vec!["port 7: no password".into()])));
-    assert!(unfit.len() == 1 && unfit[0].contains("port 7: no password"), "{unfit:?}");
+    let unfit = said(|world| world.input(B, Input::Lacks(vec![Lack::Disk])));
+    assert!(unfit.len() == 1 && unfit[0].contains("make room on this disk"), "{unfit:?}");
 }
 
 #[test]
