@@ -336,10 +336,10 @@ struct Asked {
 }
 
 /// A call that is no longer ours, whose sound goes on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Orphan {
-    port: PortId,
-    udp_port: u16,
+    /// As it was when this node served it.
+    call: Box<Call>,
     until: Instant,
 }
 
@@ -561,7 +561,7 @@ impl Node {
             self.timers.pop_first();
             self.call_timer(now, call, timer);
         }
-        self.drop_orphans(now, |orphan| orphan.until <= now);
+        self.orphans_due(now);
         self.route(now);
         self.tell_copies(now);
     }

@@ -187,6 +187,11 @@ impl Replicas {
         }
     }
 
+    /// Whether the other node has this call, or somebody wrote its CDR.
+    pub fn knows(&self, call: CallId) -> bool {
+        self.theirs.contains_key(&call) || self.over.contains(&call)
+    }
+
     /// How many calls of the other node could be carried on.
     pub fn copies(&self) -> usize {
         self.theirs.len()

@@ -10,6 +10,7 @@ mod control;
 mod dead_pbx;
 mod digits;
 mod digits_out;
+mod fenced;
 mod full;
 mod incidents;
 mod menu;
@@ -73,7 +74,7 @@ struct Made {
     loads: usize,
     copies: Vec<CallChange>,
     alerts: Vec<crate::node::Incident>,
-    facts: Vec<store::Body>,
+    facts: Vec<store::Fact>,
     beats: Vec<crate::ha::peer::Beat>,
     /// To other nodes of the cluster.
     peers: Vec<(NodeId, member::Message<Vec<CallChange>>)>,
@@ -311,7 +312,7 @@ impl Bench {
                 }
                 Output::Persist { ticket, record } => {
                     if let store::Record::Fact(fact) | store::Record::Late(fact) = record {
-                        made.facts.push(fact.body);
+                        made.facts.push(*fact);
                     }
                     let durable = member::Input::Persisted(ticket);
                     self.node.handle_input(self.now, Input::Cluster(durable));

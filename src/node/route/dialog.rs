@@ -9,7 +9,6 @@ use crate::ivr::{self, ChannelState};
 use crate::media::{self, SourcePolicy, StreamStart};
 use crate::node::Node;
 use crate::node::call::{Call, Leg, Socket, Transfer};
-use crate::node::replicas::CallChange;
 use crate::pool;
 use crate::sdp::{Direction, LocalMedia, Negotiated};
 use crate::sip::{self, EndCause};
@@ -173,14 +172,13 @@ impl Node {
     /// The call is over: everybody forgets it.
     pub(in crate::node) fn ended(&mut self, now: Instant, call: CallId, cause: EndCause) {
         let Some(entry) = self.calls.remove(&call) else {
-            self.replicas.told(now, CallChange::Gone(call));
-            self.drop_orphan(now, call);
-            return;
+            return self.orphan_ended(now, call, cause);
         };
         let control = self.is_control_call(call);
         if !control {
             self.touch(now, call);
-            self.append_cdr(now, &entry, end_name(cause));
+            let cdr = self.cdr(now, &entry, cause);
+            self.append_cdr(now, cdr);
         }
         if let Some(takeover) = self.takeover.as_mut().filter(|_| entry.moving) {
             takeover.lost += 1;

@@ -7,12 +7,14 @@
 use std::net::IpAddr;
 
 use super::cluster::millis;
+use super::dialog::end_name;
 use crate::ha::fact_ship::{Refusal, Token};
 use crate::ha::member;
 use crate::mutants::{Mutant, mutant};
+use crate::node::Node;
 use crate::node::call::Call;
 use crate::node::snapshot::AlarmKind;
-use crate::node::{Duty, Node};
+use crate::sip::EndCause;
 use crate::store::{Action, Audit, Body, Cdr, Fact, FactId, Lane, Stream, Who};
 use crate::timers::Instant;
 
@@ -120,15 +122,12 @@ impl Node {
         self.append(now, Body::Audit(audit));
     }
 
-    /// A call is over: its CDR.
-    pub(super) fn append_cdr(&mut self, now: Instant, call: &Call, cause: &str) {
-        if self.member.is_none() || self.duty != Duty::Acting {
-            return;
-        }
+    /// What is written of a call that is over.
+    pub(super) fn cdr(&self, now: Instant, call: &Call, cause: EndCause) -> Cdr {
         let ms = |from: Instant, to: Instant| millis(to.saturating_duration_since(from));
         let port = &self.config.ports[usize::from(call.port.0)];
         let duration_ms = ms(call.began_at, now);
-        let cdr = Cdr {
+        Cdr {
             call: call.id,
             port: call.port,
             extension: port.extension.clone(),
@@ -137,12 +136,18 @@ impl Node {
             began_unix_ms: self.unix_ms(now).saturating_sub(duration_ms),
             answered_ms: call.answered_at.map(|at| ms(call.began_at, at)),
             duration_ms,
-            cause: cause.to_owned(),
+            cause: end_name(cause).to_owned(),
             rebinds: call.rebinds,
             takeovers: call.takeovers,
-        };
-        self.replicas.over(call.id);
-        self.append(now, Body::Cdr(cdr));
+        }
+    }
+
+    /// A call is over: nobody carries it on.
+    pub(super) fn append_cdr(&mut self, now: Instant, cdr: Cdr) {
+        if self.member.is_some() {
+            self.replicas.over(cdr.call);
+            self.append(now, Body::Cdr(cdr));
+        }
     }
 }
 

@@ -63,7 +63,7 @@ impl Node {
         }
     }
 
-    fn data_peer(&self) -> Option<&member::Peer> {
+    pub(super) fn data_peer(&self) -> Option<&member::Peer> {
         let node = self.config.cluster.data_peer()?;
         let copies = self.member.as_ref().filter(|member| member.ha().role() != Role::Witness);
         copies?.peers().get(&node.id)

@@ -12,10 +12,12 @@ use crate::config::PortKind;
 use crate::ha::member;
 use crate::ids::{CallId, PortId};
 use crate::mutants::{Mutant, mutant};
+use crate::node::call::Call;
 use crate::node::replicas::CallChange;
 use crate::node::snapshot::AlarmKind;
 use crate::node::snapshot::cluster::Takeover;
 use crate::node::{Duty, Node, Orphan, Output};
+use crate::sip::EndCause;
 use crate::timers::{Duration, Instant};
 use crate::{ivr, media, pool, sip};
 
@@ -94,12 +96,12 @@ impl Node {
     /// A call leaves this node: its application loses it, its sound goes on.
     fn orphan(&mut self, now: Instant, call: CallId) {
         let Some(entry) = self.calls.remove(&call) else { return };
-        let (port, udp_port) = (entry.port, entry.udp_port);
+        let port = entry.port;
         self.timers.retain(|&(_, timed, _)| timed != call);
         let (cause, by_caller) = (41, false);
         self.ivr.handle_input(now, ivr::Input::Ended { call, cause, by_caller });
         self.pool.handle_input(now, pool::Input::Ended { port });
-        self.orphans.insert(call, Orphan { port, udp_port, until: now + SOUND_ON });
+        self.orphans.insert(call, Orphan { call: Box::new(entry), until: now + SOUND_ON });
     }
 
     /// A key in a call whose sound goes on here, and that another node has, or nobody.
@@ -111,7 +113,40 @@ impl Node {
         }
     }
 
-    /// The sound of orphaned calls has an end.
+    /// The sound of orphaned calls has an end. What nobody has carried on by then is over.
+    pub(in crate::node) fn orphans_due(&mut self, now: Instant) {
+        let due = |orphan: &Orphan| orphan.until <= now;
+        let lost = |orphan: &Orphan| due(orphan) && self.is_nobodys(orphan.call.id);
+        let ids = self.orphans.iter().filter(|(_, orphan)| lost(orphan)).map(|(&call, _)| call);
+        for call in ids.collect::<Vec<_>>() {
+            self.write_orphan(now, call, EndCause::Lost);
+        }
+        self.drop_orphans(now, due);
+    }
+
+    /// The far end says that an orphaned call is over. Whoever carried it on writes of it too, and
+    /// that record counts ([`crate::store::final_cdrs`]).
+    pub(super) fn orphan_ended(&mut self, now: Instant, call: CallId, cause: EndCause) {
+        self.replicas.told(now, CallChange::Gone(call));
+        if matches!(cause, EndCause::RemoteHangup | EndCause::Cancelled) {
+            self.write_orphan(now, call, cause);
+        }
+        self.drop_orphan(now, call);
+    }
+
+    fn write_orphan(&mut self, now: Instant, call: CallId, cause: EndCause) {
+        if let Some(orphan) = self.orphans.get(&call) {
+            let cdr = self.cdr(now, &orphan.call, cause);
+            self.append_cdr(now, cdr);
+        }
+    }
+
+    /// The other node serves, and tells this one of all its calls, of which this is none.
+    fn is_nobodys(&self, call: CallId) -> bool {
+        let serves = |peer: &member::Peer| peer.up && peer.beat.is_some_and(|b| b.role.acts());
+        self.data_peer().is_some_and(serves) && !self.replicas.knows(call)
+    }
+
     pub(in crate::node) fn drop_orphans(&mut self, now: Instant, due: impl Fn(&Orphan) -> bool) {
         let over: Vec<CallId> =
             self.orphans.iter().filter(|(_, orphan)| due(orphan)).map(|(call, _)| *call).collect();
@@ -121,17 +156,16 @@ impl Node {
         }
     }
 
-    /// An orphaned call is over; whether it was one.
-    pub(super) fn drop_orphan(&mut self, now: Instant, call: CallId) -> bool {
-        let Some(orphan) = self.orphans.remove(&call) else { return false };
-        if let Some(slot) = self.by_port.get_mut(usize::from(orphan.port.0)) {
+    fn drop_orphan(&mut self, now: Instant, call: CallId) {
+        let Some(orphan) = self.orphans.remove(&call) else { return };
+        let Call { port, udp_port, .. } = *orphan.call;
+        if let Some(slot) = self.by_port.get_mut(usize::from(port.0)) {
             *slot = None;
         }
         let moved = self.config.service_address().is_some();
         let end = if moved { media::Command::Leave } else { media::Command::Close };
-        self.media(orphan.port, end);
-        self.udp_ports.give_back(now, orphan.udp_port);
-        true
+        self.media(port, end);
+        self.udp_ports.give_back(now, udp_port);
     }
 
     // ---- Copies of calls -----------------------------------------------------------------------

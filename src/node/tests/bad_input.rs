@@ -7,12 +7,12 @@ use super::*;
 use crate::ha::Role;
 use crate::ha::peer::Refusal;
 use crate::node::AgentChange;
-use crate::store::{Action, Agent, Audit, Body, Who};
+use crate::store::{Action, Agent, Audit, Body, Fact, Who};
 
 /// How many records node B has of something that was done, with this result.
 fn records(trio: &Trio, done: &Action, why: &str) -> usize {
-    let is = |body: &&Body| {
-        let Body::Audit(Audit { action, result, .. }) = body else { return false };
+    let is = |fact: &&Fact| {
+        let Body::Audit(Audit { action, result, .. }) = &fact.body else { return false };
         action == done && *result == Err(why.to_owned())
     };
     trio.made[B].facts.iter().filter(is).count()
@@ -171,9 +171,9 @@ fn a_clock_that_jumps_is_an_alarm_and_a_record_and_moves_no_role() {
         let alarms = trio.nodes[A].as_ref().expect("alive").node.alarms(trio.now);
         let told = |word: &str| alarms.iter().any(|alarm| alarm.kind.to_string().contains(word));
         assert!(told("the clock of this machine was set"), "{alarms:?}");
-        let moved = |body: &&Body| {
-            let moved = Action::ClockMoved { by_ms };
-            matches!(body, Body::Audit(audit) if audit.action == moved && audit.result.is_ok())
+        let moved = |fact: &&Fact| {
+            let Body::Audit(Audit { action, result, .. }) = &fact.body else { return false };
+            *action == Action::ClockMoved { by_ms } && result.is_ok()
         };
         assert_eq!(trio.made[B].facts.iter().filter(moved).count(), 1);
         assert!(matches!(trio.role(A), Role::Primary(_)), "{:?}", trio.role(A));

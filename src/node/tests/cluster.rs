@@ -148,6 +148,13 @@ impl Trio {
         }
     }
 
+    /// A node says of itself what it said last.
+    pub(super) fn beat(&mut self, at: usize) {
+        let beat = self.nodes[at].as_ref().and_then(|bench| bench.node.beat);
+        let beats = beat.into_iter().collect();
+        self.deliver(at, Made { beats, ..Made::default() });
+    }
+
     /// A node hears that the link to another one is gone.
     pub(super) fn down(&mut self, at: usize, from: usize) {
         self.link(at, from, peer::Event::Down { why: None });

@@ -3,14 +3,14 @@
 use super::cluster::{A, B, Trio, W};
 use super::*;
 use crate::ha::Role;
-use crate::store::{Body, Outage};
+use crate::store::{Body, Fact, Outage};
 
 fn kinds(trio: &Trio, node: usize) -> Vec<&'static str> {
     trio.made[node].alerts.iter().map(|incident| incident.kind).collect()
 }
 
 fn outages(trio: &Trio, node: usize) -> Vec<Outage> {
-    let outage = |body: &Body| match body {
+    let outage = |fact: &Fact| match &fact.body {
         Body::Outage(outage) => Some(outage.clone()),
         _ => None,
     };
