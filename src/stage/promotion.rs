@@ -286,7 +286,7 @@ impl Outcome {
         let row = |name: &str, of: &Value| {
             let number = |what: &str| of[what].as_f64().unwrap_or(f64::NAN);
             let (p50, p99, max) = (number("p50"), number("p99"), number("max"));
-            format!("{name:24} {p50:9.3} {p99:9.3} {max:9.3}\n")
+            format!("{name:24} {p50:9.1} {p99:9.1} {max:9.1}\n")
         };
         let mut text = "in ms                          p50       p99       max\n".to_owned();
         text += &row("the other node acts", &self.detect_ms);
