@@ -30,7 +30,13 @@ fn config(ports: u16) -> Arc<Config> {
     );
     let read_file = |_: &Path| Err(std::io::Error::other("no files here"));
     let base = Path::new("/");
-    let parsed = parse(Source { text: &text, base, read_file: &read_file, fault_of: &|_| None });
+    let parsed = parse(Source {
+        text: &text,
+        base,
+        read_file: &read_file,
+        fault_of: &|_| None,
+        today: portkeeper::config::Day::default(),
+    });
     Arc::new(parsed.config.expect("a good configuration"))
 }
 

@@ -146,6 +146,19 @@ pub enum RoleWish {
     Release,
 }
 
+impl RoleWish {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Promote { .. } => "promote",
+            Self::Switchover { .. } => "switchover",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Rejoin => "rejoin",
+            Self::Release => "release",
+        }
+    }
+}
+
 /// An agent as it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewAgent {
@@ -207,6 +220,25 @@ pub enum AgentWish {
 }
 
 impl Request {
+    /// What is asked, in a word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Status { .. } => "status",
+            Self::Ports { .. } => "ports",
+            Self::Calls { .. } => "calls",
+            Self::Instances { .. } => "instances",
+            Self::Rebinds { .. } => "rebinds",
+            Self::Drain { .. } => "drain",
+            Self::Rebind { .. } => "rebind",
+            Self::DrainNode { .. } => "drain node",
+            Self::Role { wish, .. } => wish.name(),
+            Self::AgentList { .. } => "agent list",
+            Self::AgentAdd { .. } => "agent add",
+            Self::AgentDisable { .. } => "agent disable",
+            Self::AgentUnlock { .. } => "agent unlock",
+        }
+    }
+
     /// Whether it is about what the store holds.
     const fn needs_store(&self) -> bool {
         matches!(

@@ -6,6 +6,7 @@
 mod check;
 mod check_cluster;
 mod cluster;
+mod day;
 mod fault;
 mod parse;
 mod profile;
@@ -35,6 +36,7 @@ pub use cluster::{
     Cluster, ClusterProfile, Control, Member, MemberRole, OnCall, Promotion, Rehearsal,
     ServiceAddress, Takeover, TimerProfile, Timers,
 };
+pub use day::Day;
 pub use fault::{Fault, Report, Severity};
 pub use parse::{Parsed, Source, parse};
 pub use section_admin::{Admin, Token, TokenRole};

@@ -12,6 +12,7 @@ use toml::de::DeTable;
 
 use super::check;
 use super::check_cluster::check_cluster;
+use super::day::Day;
 use super::fault::{Fault, Severity};
 use super::reader::{Reader, Section};
 use super::section_admin::read_admin;
@@ -36,6 +37,8 @@ pub struct Source<'a> {
     /// What is wrong with a file that the text names and nobody reads yet, as a sentence that
     /// begins with its path: it is not there, or is no prompt.
     pub fault_of: &'a dyn Fn(&Path) -> Option<String>,
+    /// For warnings of what ends soon.
+    pub today: Day,
 }
 
 /// What became of a configuration.
@@ -84,7 +87,7 @@ fn read_config<'t>(
     let ari = section_ari::read_ari(reader, &mut root, source, &applications);
     let outbound = read_outbound(reader, &mut root);
     let alerts = read_alerts(reader, &mut root, source.base);
-    let admin = read_admin(reader, &mut root, source.base);
+    let admin = read_admin(reader, &mut root, source);
     let log = read_log(reader, &mut root);
     root.finish(reader);
     let config = Config {

@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::parse::path_value;
+use super::day::Day;
+use super::parse::{Source, path_value};
 use super::reader::{Meaning, Reader, Section};
 use super::values::{is_url_safe, listener, one_of};
 use super::{ClusterProfile, Config};
 
 /// Longest path of a Unix socket, without the zero at its end.
 const SOCKET_PATH_MAX: usize = 107;
+
+/// Time to hand a new token out.
+const ENDS_SOON_DAYS: u32 = 14;
+/// A token that is good for longer is one that nobody looks at any more.
+const TOKEN_DAYS_MAX: u32 = 366;
 
 /// Faces for people and machines.
 #[derive(Clone, Debug)]
@@ -34,6 +40,20 @@ pub struct Token {
     pub sha256: [u8; 32],
     /// What for.
     pub role: TokenRole,
+    /// The last day on which it is good; `None`: it has no end.
+    pub expires: Option<Day>,
+}
+
+impl Token {
+    /// Whether its day is past.
+    pub fn is_over(&self, today: Day) -> bool {
+        self.expires.is_some_and(|last| last < today)
+    }
+
+    /// Its last day, if that is near or past.
+    pub fn ends_soon(&self, today: Day) -> Option<Day> {
+        self.expires.filter(|last| last.days_after(today) <= ENDS_SOON_DAYS)
+    }
 }
 
 /// What a token is good for.
@@ -52,10 +72,10 @@ const ROLES: &[(&str, TokenRole)] =
 pub(super) fn read_admin<'t>(
     reader: &mut Reader<'t>,
     root: &mut Section<'t>,
-    base: &Path,
+    source: Source<'_>,
 ) -> Admin {
     let mut section = root.section(reader, "admin");
-    let socket = path_value(&mut section, reader, "socket", base, "run/admin.sock");
+    let socket = path_value(&mut section, reader, "socket", source.base, "run/admin.sock");
     let default_listen = SocketAddr::from(([127, 0, 0, 1], 9_108));
     let listen = section.value(reader, "listen", default_listen, listener);
     let tls_listen = section.optional(reader, "tls_listen", listener);
@@ -68,11 +88,40 @@ pub(super) fn read_admin<'t>(
         let why = "it says what the token is without telling it";
         let sha256 = token.required(reader, "sha256", why, sha256);
         let role = token.value(reader, "role", TokenRole::Viewer, one_of(ROLES));
+        let expires = token.optional(reader, "expires", day);
+        check_expires(reader, &token.at("expires"), expires, source.today);
         token.finish(reader);
-        tokens.extend(sha256.map(|sha256| (name, Token { sha256, role })));
+        tokens.extend(sha256.map(|sha256| (name, Token { sha256, role, expires })));
     }
     section.finish(reader);
     Admin { socket, listen, tls_listen, tokens }
+}
+
+/// A token has an end that is neither near nor far.
+fn check_expires(reader: &mut Reader<'_>, path: &str, expires: Option<Day>, today: Day) {
+    let Some(last) = expires else {
+        if !reader.is_faulty(path) {
+            let text = "is not written: whoever finds this token may use it for ever; write the \
+                        last day of its use, within a year";
+            reader.warning(path, text);
+        }
+        return;
+    };
+    if last < today {
+        reader.warning(path, "is past: nobody may ask with this token; write a new one");
+    } else if last.days_after(today) <= ENDS_SOON_DAYS {
+        reader.warning(path, "comes soon: make a new token, and give it to whoever shows this one");
+    } else if last.days_after(today) > TOKEN_DAYS_MAX {
+        reader.warning(path, "is more than a year away: a token that leaks is good until then");
+    }
+}
+
+/// A day, in quotes or as TOML's own date.
+fn day(value: &DeValue<'_>) -> Meaning<Day> {
+    let date = value.as_datetime().map(ToString::to_string);
+    let text = value.as_str().map(str::to_owned).or(date);
+    text.and_then(|text| Day::parse(&text))
+        .ok_or_else(|| "write a day of the calendar, as \"2027-03-01\"".to_owned())
 }
 
 /// 64 hexadecimal digits.

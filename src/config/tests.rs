@@ -19,7 +19,7 @@ fn read_file(path: &Path) -> io::Result<String> {
 
 fn parsed(text: &str) -> Parsed {
     let base = Path::new("/etc/pk");
-    parse(Source { text, base, read_file: &read_file, fault_of: &|_| None })
+    parse(Source { text, base, read_file: &read_file, fault_of: &|_| None, today: Day::default() })
 }
 
 fn report(text: &str) -> String {
@@ -222,7 +222,8 @@ fn a_listener_in_the_open_is_warned_of() {
 }
 
 const TOKENS: &str = "[admin.tokens.ops]\nrole = \"promoter\"\nsha256 = \
-    \"00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\"\n";
+    \"00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\"\n\
+    expires = \"1970-06-30\"\n";
 
 #[test]
 fn tokens_never_cross_a_network_in_clear() {
@@ -264,7 +265,13 @@ fn a_missing_prompt_is_warned_of_with_its_path() {
     let text = format!("{GOOD}\n[announce]\nprompts = [\"closed\"]");
     let base = Path::new("/etc/pk");
     let fault_of = |path: &Path| Some(format!("there is no {}", path.display()));
-    let parsed = parse(Source { text: &text, base, read_file: &read_file, fault_of: &fault_of });
+    let parsed = parse(Source {
+        text: &text,
+        base,
+        read_file: &read_file,
+        fault_of: &fault_of,
+        today: Day::default(),
+    });
     let report = Report { file: "x.toml", faults: &parsed.faults }.to_string();
     assert!(
         report.contains("announce.prompts[0] = \"closed\": there is no /etc/pk/prompts/closed.wav")
@@ -276,4 +283,37 @@ fn a_missing_prompt_is_warned_of_with_its_path() {
 fn a_loopback_address_cannot_be_called_by_a_pbx_elsewhere() {
     let report = report(&GOOD.replace("10.0.0.9", "127.0.0.1"));
     assert!(report.contains("cannot call it"), "{report}");
+}
+
+#[test]
+fn the_last_day_of_a_token_is_read_and_warned_of_when_it_is_near_past_far_or_missing() {
+    let said = |expires: &str| {
+        let hash = "ab".repeat(32);
+        let text = format!("{GOOD}\n[admin.tokens.desk]\nsha256 = \"{hash}\"\n{expires}");
+        let today = Day::parse("2027-03-01").expect("a day");
+        let (base, fault_of) = (Path::new("/etc/pk"), &|_: &Path| None);
+        let parsed = parse(Source { text: &text, base, read_file: &read_file, fault_of, today });
+        let report = Report { file: "x.toml", faults: &parsed.faults }.to_string();
+        let last = parsed.config.and_then(|config| config.admin.tokens["desk"].expires);
+        (report, last.map(|day| day.to_string()))
+    };
+    let day = |day: &str| (String::new(), Some(day.to_owned()));
+    assert_eq!(said("expires = \"2027-12-24\""), day("2027-12-24"));
+    assert_eq!(said("expires = 2027-12-24"), day("2027-12-24"));
+    for (expires, wanted) in [
+        ("expires = \"2027-02-28\"", "is past"),
+        ("expires = \"2027-03-15\"", "comes soon"),
+        ("expires = \"2029-01-01\"", "more than a year away"),
+        ("", "for ever"),
+    ] {
+        let (report, last) = said(expires);
+        assert!(report.contains("warning: admin.tokens.desk.expires"), "{report}");
+        assert!(report.contains(wanted), "{report}");
+        assert_eq!(last.is_some(), !expires.is_empty());
+    }
+    let (report, _) = said("expires = \"2027-02-30\"");
+    assert!(
+        report.contains("write a day of the calendar") && !report.contains("for ever"),
+        "{report}"
+    );
 }

@@ -9,33 +9,42 @@
 //! ```text
 //! right token   200 {"ok":...} | 409 {"error":...} | 400 no request | 403 not with this token
 //! wrong token   401, an alarm and an audit record | 429 after five in a minute
+//! old token     401, an alarm and an audit record; what a token is not for (403), too
+//! by force      428 and six digits, with which it is said again
 //! ```
 
 #![expect(clippy::disallowed_types, reason = "a face: its connections share a count")]
+
+mod forced;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use rand_core::TryRngCore;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::mpsc;
 
+use self::forced::Forced;
 use super::admin_socket::{ANSWER_MAX, LATE, LINE_MAX, carry_out, read};
 use super::{ToNode, clock};
-use crate::admin::{Reply, Request};
-use crate::config::{Admin, Token, TokenRole};
+use crate::admin::{Reply, Request, RoleWish};
+use crate::config::{Admin, Day, Token, TokenRole};
+use crate::node::{Denial, Denied};
 use crate::store::Who;
 use crate::timers::{Duration, Instant};
 
 /// Wrong tokens within [`WRONG_WITHIN`] that are looked at and recorded.
 const WRONG_MAX: u32 = 5;
 const WRONG_WITHIN: Duration = Duration::from_secs(60);
+/// With the digits of what is forced.
+const CONFIRM: HeaderName = HeaderName::from_static("confirm");
 /// A body that takes longer has no sender any more.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -68,6 +77,7 @@ pub(super) struct Api {
     keys: Arc<Keys>,
     to_node: mpsc::Sender<ToNode>,
     wrong: Arc<Mutex<Wrong>>,
+    forced: Arc<Mutex<Forced>>,
 }
 
 /// Wrong tokens that were shown.
@@ -91,7 +101,7 @@ impl Wrong {
 
 impl Api {
     pub(super) fn new(keys: Keys, to_node: mpsc::Sender<ToNode>) -> Self {
-        Self { keys: Arc::new(keys), to_node, wrong: Arc::default() }
+        Self { keys: Arc::new(keys), to_node, wrong: Arc::default(), forced: Arc::default() }
     }
 
     /// What is served to a peer; nothing where there are no tokens.
@@ -102,6 +112,25 @@ impl Api {
         Router::new().route("/api", post(ask)).layer(Extension(peer)).with_state(self.clone())
     }
 
+    /// What is answered to who forces something and has not said so twice.
+    fn say_again(&self, token: &str, wish: &RoleWish, headers: &HeaderMap) -> Option<Response> {
+        let shown = headers.get(CONFIRM).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let mut forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner);
+        if forced.is_said_again(clock::now(), token, wish, shown) {
+            return None;
+        }
+        let Some(digits) = six_digits() else {
+            return Some((StatusCode::CONFLICT, said("no random bytes")).into_response());
+        };
+        let text = format!(
+            "this gives up what makes it safe: to force it, ask for the same again within a minute \
+             with the header `Confirm: {digits}`"
+        );
+        let confirm = [(CONFIRM, digits.clone())];
+        forced.said(clock::now(), token, wish.clone(), digits);
+        Some((StatusCode::PRECONDITION_REQUIRED, confirm, said(&text)).into_response())
+    }
+
     async fn turn_away(&self, from: Option<IpAddr>) -> Response {
         let many = self.wrong.lock().unwrap_or_else(PoisonError::into_inner).add(clock::now());
         if many {
@@ -109,11 +138,14 @@ impl Api {
             return (StatusCode::TOO_MANY_REQUESTS, after, said("too many wrong tokens"))
                 .into_response();
         }
-        tracing::warn!(?from, "a wrong token over HTTP");
+        self.deny(from, Denial::Unknown).await;
+        unauthorized("show a token of [admin.tokens]")
+    }
+
+    async fn deny(&self, from: Option<IpAddr>, why: Denial) {
+        tracing::warn!(?from, ?why, "turned away over HTTP");
         // A node that is stopping keeps no records.
-        drop(self.to_node.send(ToNode::Stranger { from }).await);
-        let scheme = [(header::WWW_AUTHENTICATE, "Bearer")];
-        (StatusCode::UNAUTHORIZED, scheme, said("show a token of [admin.tokens]")).into_response()
+        drop(self.to_node.send(ToNode::Denied(Denied { from, why })).await);
     }
 }
 
@@ -126,6 +158,10 @@ async fn ask(
     let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
     let shown = shown.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
     let Some((name, token)) = api.keys.find(shown) else { return api.turn_away(peer).await };
+    if token.is_over(Day::of(clock::unix_ms())) {
+        api.deny(peer, Denial::Expired { token: name.clone() }).await;
+        return unauthorized("this token has expired: ask for a new one");
+    }
     let limit = usize::try_from(LINE_MAX).unwrap_or(usize::MAX);
     let body = match tokio::time::timeout(BODY_TIME_MAX, to_bytes(body, limit)).await {
         Ok(Ok(body)) => body,
@@ -139,9 +175,16 @@ async fn ask(
         Err(text) => return (StatusCode::BAD_REQUEST, said(&text)).into_response(),
     };
     if !may(token.role, &request) {
-        tracing::warn!(token = %name, ?peer, "a token is no good for what was asked");
+        let (token, request) = (name.clone(), request.name());
+        api.deny(peer, Denial::Role { token, request }).await;
         let text = format!("the token {name} may not: see its role, or use the command line");
         return (StatusCode::FORBIDDEN, said(&text)).into_response();
+    }
+    if let Request::Role { wish, .. } = &request
+        && Forced::needs(wish)
+        && let Some(answer) = api.say_again(name, wish, &headers)
+    {
+        return answer;
     }
     let from = peer.map_or_else(String::new, |peer| format!(" from {peer}"));
     let who = Who::Operator(format!("token {name}{from}"));
@@ -153,6 +196,13 @@ async fn ask(
         Reply::Error(_) => StatusCode::CONFLICT,
     };
     (status, Json(reply)).into_response()
+}
+
+/// Drawn anew each time.
+fn six_digits() -> Option<String> {
+    let mut octets = [0; 4];
+    rand_core::OsRng.try_fill_bytes(&mut octets).ok()?;
+    Some(format!("{:06}", u32::from_ne_bytes(octets) % 1_000_000))
 }
 
 /// What a role is good for.
@@ -172,6 +222,11 @@ const fn may(role: TokenRole, request: &Request) -> bool {
         | Request::AgentDisable { .. }
         | Request::AgentUnlock { .. } => false,
     }
+}
+
+fn unauthorized(text: &str) -> Response {
+    let scheme = [(header::WWW_AUTHENTICATE, "Bearer")];
+    (StatusCode::UNAUTHORIZED, scheme, said(text)).into_response()
 }
 
 fn said(text: &str) -> Json<Reply> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::{fmt, fs, io};
 
-use super::{admin_socket, log, notify, prompts, run, supervised, supervisor};
+use super::{admin_socket, clock, log, notify, prompts, run, supervised, supervisor};
 use crate::admin::{Reply, Request};
 use crate::config::{self, ClusterProfile, Config, Report};
 
@@ -68,7 +68,8 @@ pub fn load_config(path: &Path) -> Result<Loaded, Failure> {
         .map_err(|error| Failure::Configuration(format!("{file}: cannot be read: {error}")))?;
     let base = path.parent().unwrap_or(Path::new(""));
     let fault_of = &prompts::fault_of;
-    let source = config::Source { text: &text, base, read_file: &read_file, fault_of };
+    let today = config::Day::of(clock::unix_ms());
+    let source = config::Source { text: &text, base, read_file: &read_file, fault_of, today };
     let parsed = config::parse(source);
     let report = Report { file: &file, faults: &parsed.faults }.to_string();
     match parsed.config {

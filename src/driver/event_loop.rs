@@ -224,9 +224,7 @@ impl EventLoop {
             }
             ToNode::Snapshot(reply) => self.snapshot(now, reply),
             ToNode::Order(order) => self.node.handle_input(now, Input::Order(order)),
-            ToNode::Stranger { from } => {
-                self.node.handle_input(now, Input::Stranger { from });
-            }
+            ToNode::Denied(denied) => self.node.handle_input(now, Input::Denied(denied)),
             ToNode::Role { order, who, done } => {
                 self.requests += 1;
                 let id = RequestId(self.requests);

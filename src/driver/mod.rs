@@ -38,7 +38,6 @@ mod supervisor;
 pub mod watch;
 mod zone;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -46,7 +45,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::ha::{member, role};
 use crate::ids::{CallId, Generation, InstanceId};
 use crate::node::replicas::CallChange;
-use crate::node::{AgentChange, Order, Snapshot};
+use crate::node::{AgentChange, Denied, Order, Snapshot};
 use crate::store::Who;
 use crate::timers::Instant;
 use crate::{ivr, media};
@@ -105,11 +104,8 @@ pub enum ToNode {
     Snapshot(oneshot::Sender<Box<Snapshot>>),
     /// An operator's order, checked against a snapshot.
     Order(Order),
-    /// Somebody showed a token over HTTP that is none of ours.
-    Stranger {
-        /// Where.
-        from: Option<IpAddr>,
-    },
+    /// Somebody was turned away over HTTP.
+    Denied(Denied),
     /// An operator wants another role; answered when it is so, or will not be.
     Role {
         /// What.

@@ -26,7 +26,6 @@ mod udp_ports;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -52,7 +51,7 @@ use call::Call;
 use control::Controls;
 pub use incident::Incident;
 use incident::Incidents;
-pub use order::{Order, RoleOrder};
+pub use order::{Denial, Denied, Order, RoleOrder};
 pub use prompts::Prompts;
 use readiness::Readiness;
 use rebinds::Rebinds;
@@ -166,11 +165,8 @@ pub enum Input {
         /// Bytes.
         free: u64,
     },
-    /// Somebody showed a token over HTTP that is none of ours.
-    Stranger {
-        /// Where.
-        from: Option<IpAddr>,
-    },
+    /// Somebody was turned away over HTTP.
+    Denied(Denied),
     /// Something about the links to other nodes that a person must see to.
     Trouble {
         /// One sentence.
@@ -504,6 +500,7 @@ impl Node {
                 self.ivr.handle_wall(unix_ms, now);
                 self.instances_changed(now);
                 self.alarms.pass(now);
+                self.tokens_end(now, unix_ms);
                 self.tell_beat(now);
             }
             Input::Zone(zone) => self.zone = zone,
@@ -530,7 +527,7 @@ impl Node {
             Input::ProgramFailed { index, why } => self.program_failed(now, index, &why),
             Input::Agent { id, change, who } => self.change_agent(now, id, change, who),
             Input::Disk { free } => self.disk(now, free),
-            Input::Stranger { from } => self.stranger(now, from),
+            Input::Denied(denied) => self.denied(now, denied),
             Input::Trouble { text } => self.link_trouble(now, text),
             Input::Role(order) => self.role_order(now, order),
             Input::Address(result) => self.address_answer(now, result),

@@ -21,6 +21,7 @@ mod bindings;
 mod cluster;
 mod command;
 mod control;
+mod denied;
 mod dialog;
 mod digits_out;
 mod evidence;

@@ -177,7 +177,13 @@ impl Bench {
     fn seeded(text: &str, seed: u64) -> Self {
         let base = Path::new("/");
         let read_file = |_: &Path| Err(std::io::Error::other("no files here"));
-        let parsed = parse(Source { text, base, read_file: &read_file, fault_of: &|_| None });
+        let parsed = parse(Source {
+            text,
+            base,
+            read_file: &read_file,
+            fault_of: &|_| None,
+            today: crate::config::Day::default(),
+        });
         assert!(parsed.config.is_some(), "{:?}", parsed.faults);
         let config = Arc::new(parsed.config.expect("checked"));
         let mut prompts = Prompts::default();

@@ -95,6 +95,7 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
         base: Path::new("/"),
         read_file: &nothing,
         fault_of: &|_| None,
+        today: config::Day::default(),
     };
     // The text is a constant; its test is below.
     config::parse(source).config.expect("the site's configuration has no error")

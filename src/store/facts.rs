@@ -142,6 +142,11 @@ pub enum Action {
     RestartMessage,
     /// Could not link to another node, or refused one that wanted to link.
     Link,
+    /// Asked over HTTP for something else.
+    Ask {
+        /// What.
+        request: String,
+    },
     /// Found the wall clock moved by so many milliseconds.
     ClockMoved {
         /// Forward, or back.

@@ -22,6 +22,7 @@ use super::supervisor::Trio;
 
 const NAMES: [&str; 3] = ["a", "b", "w"];
 const PROMOTER: &str = "c0ffee0123456789abcdef0123456789abcdef0123456789abcdef0123456789";
+const OLD: &str = "facade0123456789abcdef0123456789abcdef0123456789abcdef0123456789";
 const VIEWER: &str = "decade0123456789abcdef0123456789abcdef0123456789abcdef0123456789";
 
 /// A cluster whose nodes take tokens: `a` is primary. Returns where `b` listens with TLS, too.
@@ -34,10 +35,15 @@ fn cluster() -> (Trio, SocketAddr) {
         if name == "b" {
             text.push_str(&format!("tls_listen = \"{secure}\"\n"));
         }
-        for (token, role, of) in [(PROMOTER, "promoter", "desk"), (VIEWER, "viewer", "wall")] {
+        for (token, role, of, expires) in [
+            (PROMOTER, "promoter", "desk", "2199-12-31"),
+            (VIEWER, "viewer", "wall", "2199-12-31"),
+            (OLD, "promoter", "lobby", "2026-01-31"),
+        ] {
             let hash: String = Sha256::digest(token).iter().map(|b| format!("{b:02x}")).collect();
             text.push_str(&format!(
-                "[admin.tokens.{of}]\nrole = \"{role}\"\nsha256 = \"{hash}\"\n"
+                "[admin.tokens.{of}]\nrole = \"{role}\"\nsha256 = \"{hash}\"\n\
+                 expires = \"{expires}\"\n"
             ));
         }
         fs::write(&path, text).expect("written");
@@ -54,11 +60,21 @@ fn listen(trio: &Trio, name: &str) -> SocketAddr {
     lines.next_back().expect("listens").trim_end_matches('"').parse().expect("an address")
 }
 
-fn ask_over(mut stream: impl Read + Write, token: &str, request: &Value) -> (u16, Value) {
+fn ask_over(stream: impl Read + Write, token: &str, request: &Value) -> (u16, Value) {
+    ask_with(stream, token, "", request)
+}
+
+/// With more fields of the head.
+fn ask_with(
+    mut stream: impl Read + Write,
+    token: &str,
+    more: &str,
+    request: &Value,
+) -> (u16, Value) {
     let body = request.to_string();
     let head = format!(
         "POST /api HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
-         Content-Length: {}\r\n\r\n",
+         {more}Content-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).expect("sent");
@@ -144,6 +160,44 @@ fn a_promoter_promotes_at_any_node_and_changes_nothing_else() {
     let stream = over_tls(&trio, secure);
     assert_eq!(ask_over(stream, PROMOTER, &json!({"request": "role", "wish": "pause"})).0, 200);
     assert_eq!(trio.cluster("b").expect("it answers")["paused"], true);
+}
+
+#[test]
+fn an_old_token_and_one_that_is_not_for_it_are_turned_away_and_in_the_records() {
+    let (trio, _) = cluster();
+    let (status, answer) = ask(&trio, "a", OLD, &promote("b"));
+    assert_eq!(
+        (status, answer["error"].as_str().is_some_and(|e| e.contains("expired"))),
+        (401, true)
+    );
+    assert_eq!(ask(&trio, "a", VIEWER, &promote("b")).0, 403);
+    let told = |audit: &String| audit.contains("expired") && audit.contains("not with this token");
+    let audit =
+        eventually("both are in the records", || Some(audit_of(&trio.at("a"))).filter(told));
+    assert!(audit.contains("token lobby from 127.") && audit.contains("token wall from 127."));
+    assert!(!audit.contains(OLD), "{audit}");
+    trio.role_when("a", |role| role == "primary");
+}
+
+#[test]
+fn what_is_forced_over_http_has_to_be_said_twice() {
+    let (trio, _) = cluster();
+    let force = json!({"request": "role", "wish": {"switchover": {"to": "b", "force": true}}});
+    let (status, answer) = ask(&trio, "a", PROMOTER, &force);
+    let error = answer["error"].as_str().expect("why").to_owned();
+    assert_eq!(status, 428, "{error}");
+    trio.role_when("a", |role| role == "primary");
+    let (_, digits) = error.split_once("Confirm: ").expect("digits");
+    let confirm = format!("Confirm: {}\r\n", digits.trim_end_matches('`'));
+    let stream = || TcpStream::connect(listen(&trio, "a")).expect("it listens");
+    let other = json!({"request": "role", "wish": {"promote": {"node": "b", "force": "off"}}});
+    assert_eq!(ask_with(stream(), PROMOTER, &confirm, &other).0, 428, "another order");
+    let (_, answer) = ask(&trio, "a", PROMOTER, &force);
+    let error = answer["error"].as_str().expect("why").to_owned();
+    let (_, digits) = error.split_once("Confirm: ").expect("digits");
+    let confirm = format!("Confirm: {}\r\n", digits.trim_end_matches('`'));
+    assert_eq!(ask_with(stream(), PROMOTER, &confirm, &force).0, 200);
+    trio.role_when("b", |role| role == "primary");
 }
 
 /// A connection to `b`, whose certificate is of the cluster's CA.

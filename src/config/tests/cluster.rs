@@ -131,7 +131,13 @@ fn automatic_promotion_of_a_pair_is_warned_of_unless_each_has_a_pbx_of_its_own()
 fn missing_credentials_are_warned_of_with_what_makes_them() {
     let (text, base) = (node("a", ""), Path::new("/etc/pk"));
     let fault_of = |path: &Path| Some(format!("there is no {}", path.display()));
-    let parsed = parse(Source { text: &text, base, read_file: &read_file, fault_of: &fault_of });
+    let parsed = parse(Source {
+        text: &text,
+        base,
+        read_file: &read_file,
+        fault_of: &fault_of,
+        today: Day::default(),
+    });
     let report = Report { file: "x.toml", faults: &parsed.faults }.to_string();
     assert!(report.contains("lacks ca.pem, node.pem, node.key: run `portkeeper cluster init`"));
     assert!(parsed.config.is_some());

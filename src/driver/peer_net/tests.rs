@@ -77,7 +77,13 @@ impl Site {
     fn config(&self, text: &str) -> Config {
         let base = self.directory.path();
         let read_file = |_: &Path| Err(io::Error::other("no files here"));
-        let parsed = parse(Source { text, base, read_file: &read_file, fault_of: &|_| None });
+        let parsed = parse(Source {
+            text,
+            base,
+            read_file: &read_file,
+            fault_of: &|_| None,
+            today: crate::config::Day::default(),
+        });
         parsed.config.unwrap_or_else(|| panic!("{:?}", parsed.faults))
     }
 

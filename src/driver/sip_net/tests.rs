@@ -27,8 +27,13 @@ password = "kT7-pq2Zr9vXw4mN8sLd"
 fn config(transport: Transport, sip_ports: SipPorts) -> Config {
     let read_file = |_: &Path| Err(io::ErrorKind::NotFound.into());
     let fault_of = |_: &Path| None;
-    let source =
-        Source { text: TEXT, base: Path::new("/"), read_file: &read_file, fault_of: &fault_of };
+    let source = Source {
+        text: TEXT,
+        base: Path::new("/"),
+        read_file: &read_file,
+        fault_of: &fault_of,
+        today: crate::config::Day::default(),
+    };
     let parsed = parse(source);
     let mut config = parsed.config.unwrap_or_else(|| panic!("{:?}", parsed.faults));
     config.pbx.transport = transport;

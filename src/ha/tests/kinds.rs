@@ -20,6 +20,7 @@ const KINDS: &[&str] = &[
     r#""Drill""#,
     r#""RestartMessage""#,
     r#""Link""#,
+    r#"{"Ask":{"request":"x"}}"#,
     r#"{"ClockMoved":{"by_ms":-1}}"#,
     r#""Policy""#,
     r#"{"Operator":"x"}"#,
@@ -53,7 +54,8 @@ fn action_after(action: &Action) -> Option<Action> {
         Action::Acknowledge => Action::Drill,
         Action::Drill => Action::RestartMessage,
         Action::RestartMessage => Action::Link,
-        Action::Link => Action::ClockMoved { by_ms: -1 },
+        Action::Link => Action::Ask { request: "x".to_owned() },
+        Action::Ask { .. } => Action::ClockMoved { by_ms: -1 },
         Action::ClockMoved { .. } => return None,
     })
 }

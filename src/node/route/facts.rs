@@ -4,8 +4,6 @@
 //! that is full or hangs gives nobody more guesses. They are kept under the name of a start that no
 //! node has; the record that becomes durable later is the same try, and is not counted again.
 
-use std::net::IpAddr;
-
 use super::cluster::millis;
 use super::dialog::end_name;
 use crate::ha::fact_ship::{Refusal, Token};
@@ -83,19 +81,6 @@ impl Node {
         let kind = AlarmKind::Other { extension: None, text: text.clone() };
         if self.alarms.raise_news(kind, now) {
             self.append_own(now, Action::Link, Err(text));
-        }
-    }
-
-    /// Somebody without a token asks over HTTP. Once in the records as long as the alarm stands.
-    pub(in crate::node) fn stranger(&mut self, now: Instant, from: Option<IpAddr>) {
-        let text = "somebody shows a token over HTTP that is none of [admin.tokens]: the log says \
-                    from where; give that client its token, or keep it away from the listener";
-        let kind = AlarmKind::Other { extension: None, text: text.to_owned() };
-        if self.alarms.raise_news(kind, now) {
-            let from = from.map_or("an unknown address".to_owned(), |from| from.to_string());
-            let who = Who::Operator(format!("somebody at {from}"));
-            let result = Err("a wrong token".to_owned());
-            self.append(now, Body::Audit(Audit { who, action: Action::Login, result }));
         }
     }
 

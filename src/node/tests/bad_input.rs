@@ -6,7 +6,7 @@ use super::menu::{bereft, call, guess, heard, input, key, key_pin, log_in, witne
 use super::*;
 use crate::ha::Role;
 use crate::ha::peer::Refusal;
-use crate::node::AgentChange;
+use crate::node::{AgentChange, Denial, Denied};
 use crate::store::{Action, Agent, Audit, Body, Fact, Who};
 
 /// How many records node B has of something that was done, with this result.
@@ -210,4 +210,36 @@ fn a_full_disk_of_the_only_server_ends_no_call_and_loses_its_record_loudly() {
     assert_eq!(refused(bench), 1, "its CDR");
     bench.input(Input::Cluster(member::Input::StoreFailed));
     assert_eq!(refused(bench), 1, "a disk fails once");
+}
+
+#[test]
+fn who_asks_with_a_token_that_is_not_for_it_is_in_the_records_once_while_the_alarm_stands() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(5));
+    let from = Some("10.0.0.7".parse().expect("an address"));
+    let role = Denial::Role { token: "wall".to_owned(), request: "promote" };
+    for why in [role.clone(), role, Denial::Expired { token: "wall".to_owned() }] {
+        trio.input(A, Input::Denied(Denied { from, why }));
+    }
+    trio.run(Duration::from_secs(1));
+    let ask = Action::Ask { request: "promote".to_owned() };
+    assert_eq!(records(&trio, &ask, "not with this token"), 1);
+    assert_eq!(records(&trio, &Action::Login, "the token has expired"), 1);
+    let facts = format!("{:?}", trio.made[B].facts);
+    assert!(facts.contains("token wall from 10.0.0.7"), "{facts}");
+}
+
+#[test]
+fn a_token_whose_last_day_is_near_is_an_alarm() {
+    let hash = "ab".repeat(32);
+    let token = format!("[admin.tokens.desk]\nsha256 = \"{hash}\"\nexpires = \"2027-03-20\"\n");
+    let text = config("[\"main\"]", &format!("[applications.main]\n{token}"));
+    let mut bench = Bench::with(&text);
+    let mut alarms_on = |day: u64| {
+        let noon = 1_803_859_200_000 + (day - 1) * 86_400_000 + 43_200_000; // Of March 2027.
+        bench.input(Input::Wall { unix_ms: noon });
+        let alarms = bench.node.alarms(bench.now);
+        alarms.iter().filter(|alarm| alarm.kind.to_string().contains("until 2027-03-20")).count()
+    };
+    assert_eq!([5, 6, 20, 25].map(&mut alarms_on), [0, 1, 1, 1]);
 }

@@ -44,7 +44,13 @@ pub(super) fn config(ports: u16, list: &str, more: &str) -> Arc<Config> {
     );
     let base = Path::new("/");
     let read_file = |_: &Path| Err(std::io::Error::other("no files here"));
-    let parsed = parse(Source { text: &text, base, read_file: &read_file, fault_of: &|_| None });
+    let parsed = parse(Source {
+        text: &text,
+        base,
+        read_file: &read_file,
+        fault_of: &|_| None,
+        today: crate::config::Day::default(),
+    });
     assert!(parsed.config.is_some(), "{:?}", parsed.faults);
     Arc::new(parsed.config.expect("checked"))
 }

@@ -140,6 +140,7 @@ fn parsed(text: &str) -> Parsed {
         base: Path::new("/etc/portkeeper"),
         read_file: &read_file,
         fault_of: &|_| None,
+        today: config::Day::default(),
     };
     config::parse(source)
 }

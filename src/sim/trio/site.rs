@@ -94,6 +94,7 @@ fn parsed(index: usize, site: Site) -> Arc<Config> {
         base: Path::new("/"),
         read_file: &nothing,
         fault_of: &|_| None,
+        today: config::Day::default(),
     };
     // The text is a constant; its test is below.
     Arc::new(config::parse(source).config.expect("the site's configuration has no error"))

@@ -49,8 +49,13 @@ pub(super) fn config(base: &str, changes: &[(&str, &str)]) -> Config {
         text = text.replace(from, to);
     }
     let read_file = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-    let source =
-        Source { text: &text, base: Path::new("/"), read_file: &read_file, fault_of: &|_| None };
+    let source = Source {
+        text: &text,
+        base: Path::new("/"),
+        read_file: &read_file,
+        fault_of: &|_| None,
+        today: crate::config::Day::default(),
+    };
     let parsed = parse(source);
     let faults = format!("{:?}", parsed.faults);
     parsed.config.expect(&faults)
