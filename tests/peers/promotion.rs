@@ -136,7 +136,7 @@ impl Stage {
         });
         let calls = self.place();
         self.served(primary, next);
-        calls.iter().for_each(|call| call.press("47"));
+        press_all(&calls, "47");
         self.phone.press("4");
         self.taken("47", "4", primary);
         let before = self.channels();
@@ -151,7 +151,7 @@ impl Stage {
         within(Duration::from_secs(5), "every call is heard again", || {
             calls.iter().all(|call| call.rtp.hears_after(lost_at)).then_some(())
         });
-        calls.iter().for_each(|call| call.press("58"));
+        press_all(&calls, "58");
         self.phone.press("5");
         self.taken("4758", "45", next);
         assert_eq!(self.channels(), before, "for Asterisk no call ended, and none began");
@@ -256,6 +256,14 @@ impl Stage {
         figures.phone_gaps.push(longest_gap(&line, LOSS).expect("audio"));
         figures.offsets.push(offset_error(&line, LOSS).expect("a prompt"));
     }
+}
+
+/// All callers at once: the phone speaks for a minute only.
+fn press_all(calls: &[Call], keys: &str) {
+    calls.iter().for_each(|call| call.rtp.press(keys));
+    eventually("the keys are sent", || {
+        calls.iter().all(|call| call.rtp.pressed_all()).then_some(())
+    });
 }
 
 /// The loss, on a clock that begins well before it.
