@@ -278,6 +278,8 @@ pub struct Control {
     pub on_call: Vec<OnCall>,
     /// Telephones that want to hear that the system restarts.
     pub telephones: Vec<String>,
+    /// Telephones that get each incident as text, and the restart message too (SIP MESSAGE).
+    pub text_to: Vec<String>,
     /// They hear it by themselves after a promotion, not only when an agent says so.
     pub notify_on_promotion: bool,
 }

@@ -236,6 +236,7 @@ pub(super) fn read_control<'t>(
     let two_person = section.value(reader, "two_person", false, boolean);
     let on_call = read_on_call(reader, &mut section);
     let telephones = section.list(reader, "telephones", dialled).unwrap_or_default();
+    let text_to = section.list(reader, "text_to", dialled).unwrap_or_default();
     let notify = section.list(reader, "notify_phones_on", one_of(NOTIFY_ON)).unwrap_or_default();
     let password = there.then(|| {
         let extension = extension.as_deref().unwrap_or_default();
@@ -271,6 +272,7 @@ pub(super) fn read_control<'t>(
         two_person,
         on_call,
         telephones,
+        text_to,
         notify_on_promotion,
     };
     Some((control, port))

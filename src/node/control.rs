@@ -47,7 +47,19 @@ pub struct Controls {
     pub proposal: Option<(Proposal, Instant)>,
     /// Who may not call is not written down again until then.
     pub unwelcome_until: Option<Instant>,
+    pub texts: Texts,
     requests: u64,
+}
+
+/// Texts to telephones.
+#[derive(Debug, Default)]
+pub struct Texts {
+    /// The PBX takes none.
+    pub refused: bool,
+    /// To whom, and whether the telephone is called if it gets none.
+    pub under_way: BTreeMap<u32, (String, bool)>,
+    /// So many so far.
+    pub sent: u32,
 }
 
 impl Controls {
@@ -60,6 +72,7 @@ impl Controls {
             stopped_until: None,
             proposal: None,
             unwelcome_until: None,
+            texts: Texts::default(),
             requests: REQUESTS_FROM,
         }
     }

@@ -72,6 +72,7 @@ impl Node {
         if self.incidents.is_new(&id) {
             let told_by = self.config.cluster.name_of(self.config.cluster.me);
             let source = format!("portkeeper/{cluster}");
+            self.text_incident(now, text);
             let text = text.to_owned();
             let incident = Incident { id, source, kind, text, told_by, epoch, unix_ms };
             self.outputs.push_back(Output::Alert(Box::new(incident)));

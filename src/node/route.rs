@@ -38,6 +38,7 @@ mod recovery;
 mod refusal;
 mod registration;
 mod roles;
+mod texts;
 
 pub(super) use autostart::Starting;
 use tracing::{info, warn};
@@ -108,6 +109,7 @@ impl Node {
                 self.readiness.answered(port, queried);
                 self.tell_readiness(now);
             }
+            sip::Event::Texted { id, status } => self.texted(now, id, status),
             sip::Event::Answers { any } => self.pbx_answers(now, any),
             sip::Event::Named { entry, why } => self.pbx_named(now, entry, why),
             sip::Event::Outranked { epoch } => {

@@ -25,6 +25,7 @@ mod shared_address;
 mod sounds;
 mod stream_start;
 mod takeover;
+mod texts;
 mod waiting;
 
 use std::collections::BTreeSet;

@@ -21,6 +21,7 @@ mod recovery;
 mod register;
 mod server;
 pub mod status;
+mod text;
 mod unanswered;
 mod watch;
 
@@ -183,6 +184,9 @@ impl Endpoint {
             Command::TakeOver { port, before } => self.take_over(now, port, before.as_deref()),
             Command::Verify => self.verify(now),
             Command::Query { port } => self.query(now, port),
+            Command::Text { port, id, target, text } => {
+                self.send_text(now, port, id, &target, &text);
+            }
             Command::Forget { call } => self.forget(now, call),
             Command::Drain(on) => self.draining = on,
             Command::Recover(recovery) => self.recover(now, *recovery),

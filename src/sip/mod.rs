@@ -155,6 +155,17 @@ pub enum Command {
         /// That node's binding, as far as it was told.
         before: Option<Box<Binding>>,
     },
+    /// Send a text to an extension by MESSAGE; answered by [`Event::Texted`].
+    Text {
+        /// Who sends it.
+        port: PortId,
+        /// The answer repeats it.
+        id: u32,
+        /// A number, or a SIP URI.
+        target: String,
+        /// The text.
+        text: String,
+    },
     /// Ask the registrar for a port's bindings, which proves its password and changes nothing.
     /// Answered by `Queried`.
     Query {
@@ -364,6 +375,13 @@ pub enum Event {
         /// Why not; `None`: it does.
         why: Option<String>,
     },
+    /// What became of a text.
+    Texted {
+        /// Which.
+        id: u32,
+        /// The final answer; `None`: there is none.
+        status: Option<u16>,
+    },
     /// What became of a `Query`.
     Queried {
         /// Which port.
@@ -455,6 +473,7 @@ impl Event {
             | Self::Answers { .. }
             | Self::Named { .. }
             | Self::Queried { .. }
+            | Self::Texted { .. }
             | Self::Alarm { .. }
             | Self::AlarmOver { .. } => None,
             Self::Incoming(Incoming { call, .. })

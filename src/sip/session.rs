@@ -241,6 +241,7 @@ impl Session {
             | Command::TakeOver { .. }
             | Command::Verify
             | Command::Query { .. }
+            | Command::Text { .. }
             | Command::Forget { .. }
             | Command::Drain(_)
             | Command::Recover(_)

@@ -372,7 +372,7 @@ impl Node {
             controls.to_place.contains(&message)
         };
         for number in telephones.unwrap_or_default() {
-            if !waits(&number, &self.controls) {
+            if !waits(&number, &self.controls) && !self.text_restart(now, &number) {
                 self.controls.to_place.push_back((number, Purpose::RestartMessage, None));
             }
         }

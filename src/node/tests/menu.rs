@@ -10,7 +10,12 @@ use crate::store::{Agent, Pin, Standing, Who};
 
 /// A cluster whose primary is dead, whose policy is to ask a person, and that knows one agent.
 pub(super) fn bereft() -> Trio {
-    let mut trio = Trio::new("manual");
+    bereft_with("")
+}
+
+/// With more text in the witness's `[control]`.
+pub(super) fn bereft_with(control: &str) -> Trio {
+    let mut trio = Trio::with("manual", "", control);
     trio.run(Duration::from_secs(2));
     trio.order(A, Order::Promote { node: NodeId(0), forced: None });
     trio.run(Duration::from_secs(2));

@@ -159,7 +159,7 @@ impl Endpoint {
     }
 
     /// The node of the PBX that a port speaks with.
-    fn pbx_address(&self, port: PortId) -> Option<SocketAddr> {
+    pub(super) fn pbx_address(&self, port: PortId) -> Option<SocketAddr> {
         let bound = self.account(port).and_then(|a| a.registration.bound_node());
         let bound = bound.filter(|node| self.registrars.lists(*node));
         let address = bound.and_then(|node| self.registrars.address(node));

@@ -15,8 +15,9 @@ impl Endpoint {
     /// Whether a request of ours claims.
     pub(super) fn request_claims(&self, owner: Owner, method: &Method) -> bool {
         match owner {
-            // A watch and a query ask for nothing, and what nobody waits for is a CANCEL.
-            Owner::Query(_) | Owner::Watch(_) | Owner::Nobody => false,
+            // A watch and a query ask for nothing, a text takes nothing, and what nobody waits for
+            // is a CANCEL.
+            Owner::Query(_) | Owner::Text(..) | Owner::Watch(_) | Owner::Nobody => false,
             Owner::Registration(port, _) => self.port_claims(port),
             Owner::Call(call, _) => *method != Method::Bye && self.call_claims(call),
         }

@@ -58,6 +58,8 @@ pub(super) enum Owner {
     Registration(PortId, u32),
     /// A question about a port that changes nothing.
     Query(PortId),
+    /// A text of a port, by its name.
+    Text(PortId, u32),
     /// The watch over a node of the registrar list.
     Watch(usize),
     /// Nobody: a CANCEL, or a request that was sent again with credentials.
@@ -304,6 +306,7 @@ impl Endpoint {
                 self.register_response(now, port, asked, &response, withheld);
             }
             Owner::Query(port) => self.query_response(port, &response),
+            Owner::Text(_, id) => self.text_response(id, &response),
             Owner::Watch(node) if response.is_final() => self.watch_response(now, node),
             Owner::Watch(_) | Owner::Nobody => {}
         }

@@ -64,7 +64,7 @@ impl Endpoint {
 
     fn port_of(&self, owner: Owner) -> Option<PortId> {
         match owner {
-            Owner::Registration(port, _) | Owner::Query(port) => Some(port),
+            Owner::Registration(port, _) | Owner::Query(port) | Owner::Text(port, _) => Some(port),
             Owner::Call(call, _) => self.calls.get(&call).map(|c| c.session.port()),
             Owner::Watch(_) | Owner::Nobody => None,
         }
@@ -115,7 +115,9 @@ impl Endpoint {
     }
 
     fn next_cseq(&mut self, key: ClientKey) -> Option<u32> {
-        match self.clients.get(&key)?.owner {
+        let client = self.clients.get(&key)?;
+        match client.owner {
+            Owner::Text(..) => client.request.headers.cseq().ok()?.seq.checked_add(1),
             Owner::Registration(port, _) | Owner::Query(port) => {
                 self.account_mut(port).map(|a| a.registration.next_cseq())
             }

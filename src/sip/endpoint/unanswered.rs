@@ -52,6 +52,7 @@ impl Endpoint {
             Owner::Call(call, purpose) => self.call_failed(now, call, purpose, why.status()),
             Owner::Registration(port, _) => self.register_failed(now, port, why),
             Owner::Query(port) => self.query_failed(port, why),
+            Owner::Text(_, id) => self.text_failed(id, why),
             Owner::Watch(node) if why.is_silence() => self.watch_failed(now, node),
             Owner::Watch(node) => self.watch_unheard(now, node),
             Owner::Nobody => {}

@@ -44,7 +44,7 @@ fn contacts(request: &Request) -> Vec<String> {
     contacts.list().iter().map(ToString::to_string).collect()
 }
 
-fn events<T>(bench: &mut Bench, wanted: impl Fn(&Event) -> Option<T>) -> Vec<T> {
+pub(super) fn events<T>(bench: &mut Bench, wanted: impl Fn(&Event) -> Option<T>) -> Vec<T> {
     bench.events.drain(..).filter_map(|event| wanted(&event)).collect()
 }
 

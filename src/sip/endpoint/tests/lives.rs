@@ -130,6 +130,7 @@ impl Life {
             | Event::Answers { .. }
             | Event::Named { .. }
             | Event::Queried { .. }
+            | Event::Texted { .. }
             | Event::Alarm { .. }
             | Event::AlarmOver { .. } => return,
             Event::Ringing { call }

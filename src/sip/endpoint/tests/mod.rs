@@ -22,6 +22,7 @@ mod routes;
 mod snapshots;
 mod sources;
 mod streams;
+mod texts;
 mod timers;
 
 use bench::{Bench, GENERIC, PBX, RAND, local_media, sdp};
