@@ -4,8 +4,9 @@
 //! outcome means; it never sees a message. Credentials are settled before an answer gets here: a
 //! 401 that arrives has refused the password.
 //!
-//! An outcome is one of four. *Granted*: refresh at half time. *Node failed* (silence, 5xx): the
-//! next node of the list at once, and a growing pause when all have failed. *Account refused*
+//! An outcome is one of four. *Granted*: refresh at half time. *Node failed* (silence, 5xx, nonces
+//! that are over before our answers arrive): the next node of the list at once, and a growing pause
+//! when all have failed. *Account refused*
 //! (403, 404 and their like): a person must act, tried again in ten minutes. *Password refused*
 //! (401, 407): stop, for a PBX locks an account that keeps guessing.
 //!
@@ -76,6 +77,8 @@ pub(crate) struct Answer {
     pub(crate) contacts: Contacts,
     /// Why credentials were not sent, when that is the reason for the 401.
     pub(crate) withheld: Option<&'static str>,
+    /// A 401 that refuses the nonce, and not the password (RFC 7616 section 3.3).
+    pub(crate) stale: bool,
     /// Another node of the cluster has the binding, or has one beside ours: register again.
     pub(crate) repair: Option<Repair>,
 }

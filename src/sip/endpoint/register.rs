@@ -151,6 +151,7 @@ impl Endpoint {
         let Some(account) = self.account(port) else { return };
         let mut answer = read_answer(&account.local.contact.uri, asked, response);
         answer.withheld = withheld;
+        answer.stale = withheld.is_none() && response.headers.challenges().iter().any(|c| c.stale);
         self.compare_epochs(port, response, &mut answer);
         let distress = matches!(answer.status, 408 | 500 | 503);
         let outcome = match answer.retry_after {
@@ -270,6 +271,7 @@ fn read_answer(ours: &Uri, asked: u32, response: &Response) -> Answer {
         granted,
         contacts,
         withheld: None,
+        stale: false,
         repair: None,
     }
 }

@@ -49,9 +49,9 @@ impl Registration {
             // CUCM's standby node accepts and grants nothing: not a binding.
             200..=299 if answer.granted == 0 => self.node_failed(now, round, Some(200), None),
             200..=299 => self.granted(now, round, answer),
-            401 | 407 => self.password_refused(answer),
+            401 | 407 if !answer.stale => self.password_refused(answer),
             423 => self.too_brief(now, round, answer),
-            408 | 480 | 500.. => {
+            401 | 407 | 408 | 480 | 500.. => {
                 self.node_failed(now, round, Some(answer.status), answer.retry_after);
             }
             _ => self.account_refused(now, answer.status),
