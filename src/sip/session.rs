@@ -356,6 +356,11 @@ impl Session {
         matches!(self.state, State::Over)
     }
 
+    /// A re-INVITE of the far end that was accepted, and not acknowledged.
+    pub(crate) fn unconfirmed_change(&self) -> Option<ServerId> {
+        self.confirm.as_ref().filter(|confirm| !confirm.initial).map(|confirm| confirm.tx)
+    }
+
     /// Carried on from another node, and the far end does not know yet.
     pub(crate) const fn is_moving(&self) -> bool {
         self.moving_until.is_some() && !self.ended

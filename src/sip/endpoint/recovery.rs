@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use super::Endpoint;
 use super::client::{Client, Owner};
 use super::server::ServerKey;
+use super::{Endpoint, TimerKey};
 use crate::ids::{CallId, PortId, fork};
 use crate::sip::message::{Message, Method, Request};
 use crate::sip::session::snapshot::{Snapshot, Stage};
@@ -58,6 +58,13 @@ impl Endpoint {
 
     /// [`super::Command::Forget`].
     pub(super) fn forget(&mut self, now: Instant, call: CallId) {
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        // Nobody repeats its 2xx: a re-INVITE that comes again is to be refused, for while it waits
+        // the far end lets no node move the call.
+        if let Some(tx) = entry.session.unconfirmed_change() {
+            self.deadlines.set(TimerKey::Server(tx), None);
+            self.forget_server(tx);
+        }
         let Some(entry) = self.calls.get_mut(&call) else { return };
         entry.session.abandon();
         self.pump_call(now, call);

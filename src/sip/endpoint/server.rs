@@ -186,7 +186,7 @@ impl Endpoint {
         }
     }
 
-    fn forget_server(&mut self, id: ServerId) {
+    pub(super) fn forget_server(&mut self, id: ServerId) {
         let Some(server) = self.servers.remove(&id) else { return };
         self.server_keys.remove(&server.key);
         if let Some(origin) = server.origin {

@@ -126,6 +126,21 @@ fn a_take_over_of_a_forgotten_call_is_repeated_under_the_lease_alone() {
 }
 
 #[test]
+fn a_re_invite_that_a_forgotten_call_accepted_is_refused_when_it_comes_again() {
+    let mut bench = Bench::registered(GENERIC);
+    let mut far = bench.call();
+    let hold = far.offer(Method::Invite, sdp("sendonly"));
+    bench.receive_request(&hold);
+    bench.response(200);
+    let copy = replica(&bench, far.call);
+    bench.command(Command::Forget { call: far.call });
+    recover(&mut bench, copy);
+    bench.request(Method::Invite);
+    bench.receive_request(&hold);
+    bench.response(500);
+}
+
+#[test]
 fn a_refusal_before_the_port_is_registered_is_no_verdict() {
     let (mut bench, far, invite) = moved();
     bench.reply(&invite, 403, &[]);
