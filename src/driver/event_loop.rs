@@ -446,7 +446,12 @@ impl EventLoop {
     }
 
     /// A full queue means an instance that takes no events.
+    /// A marked text offers a call to an application, which claims it for this node.
     fn text(&mut self, instance: InstanceId, text: String, mark: Option<Mark>) {
+        if mark.is_some() && !self.node.may_claim(clock::now()) {
+            self.withheld += 1;
+            return;
+        }
         let offer = mark.map(|mark| (mark.call, mark.generation));
         if let Err(Full { events }) = self.links.text(instance, text, offer) {
             self.node.handle_input(clock::now(), Input::EventsFull { instance, events });
