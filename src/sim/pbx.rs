@@ -27,6 +27,9 @@ use crate::timers::{Duration, Instant, earliest};
 const RESEND_FIRST: Duration = Duration::from_millis(500);
 const RESEND_MAX: Duration = Duration::from_secs(4);
 const GIVE_UP: Duration = Duration::from_secs(32);
+/// Both sides changed the session at once: whoever made the Call-ID tries again after 2.1 to 4 s
+/// (RFC 3261 section 14.1).
+const GLARE: Duration = Duration::from_millis(2_100);
 /// A port that is refused comes again after this, or before.
 const BACK_OFF: Duration = Duration::from_secs(36);
 /// Behind the time at which a port refreshes its binding: an answer may be late.
@@ -222,8 +225,11 @@ struct Line {
     direction: Direction,
     delayed_offer: bool,
     negotiated: Option<Negotiated>,
-    /// ACK of the latest 2xx, repeated when the 2xx is.
-    ack: Option<(u32, Bytes)>,
+    /// The ACK of each INVITE that was answered, by CSeq: repeated whenever the answer is, even
+    /// behind a later INVITE (RFC 3261 section 13.2.2.4).
+    acks: BTreeMap<u32, Bytes>,
+    /// When a hold that met a change of the port is tried again.
+    holds_at: Option<Instant>,
 }
 
 /// A PBX on one UDP socket.
@@ -298,6 +304,15 @@ impl Pbx {
         self.lines.get(&line).filter(|line| line.state == State::Up).map(|line| line.address)
     }
 
+    /// The line that this request is of, if it is an INVITE and the line is still there.
+    pub fn invited(&self, datagram: &Bytes) -> Option<LineId> {
+        if !datagram.starts_with(b"INVITE ") {
+            return None;
+        }
+        let Ok(Message::Request(invite)) = Message::parse(datagram.clone()) else { return None };
+        self.by_call_id.get(invite.headers.call_id().ok()?).copied()
+    }
+
     /// Lines that are in a call.
     pub fn lines(&self) -> usize {
         self.lines.len()
@@ -354,6 +369,7 @@ impl Pbx {
         for branch in due {
             self.waited(now, &branch);
         }
+        self.hold_again(now);
     }
 
     /// The next thing to do.
@@ -363,7 +379,8 @@ impl Pbx {
 
     /// When to call `handle_timeout`.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        earliest(self.waiting.values().flat_map(|w| [w.resend_at, Some(w.give_up_at)]))
+        let waiting = self.waiting.values().flat_map(|w| [w.resend_at, Some(w.give_up_at)]);
+        earliest(waiting.chain(self.lines.values().map(|line| line.holds_at)))
     }
 
     /// Whether it waits for the answer to an INVITE of this line.
@@ -427,3 +444,6 @@ impl Pbx {
 fn branch_of(via: &Option<Via>) -> String {
     via.as_ref().and_then(Via::branch).unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

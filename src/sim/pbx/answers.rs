@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Event, LineId, Pbx, State, branch_of};
+use super::{Event, GLARE, LineId, Pbx, State, branch_of};
 use crate::sip::message::Response;
 use crate::sip::wire::{Host, Method, Uri};
 use crate::timers::Instant;
@@ -44,7 +44,7 @@ impl Pbx {
         let call_id = response.headers.call_id().unwrap_or_default();
         let Some(&id) = self.by_call_id.get(call_id) else { return };
         let Some(line) = self.lines.get_mut(&id) else { return };
-        if let Some((_, ack)) = line.ack.as_ref().filter(|(acked, _)| *acked == cseq) {
+        if let Some(ack) = line.acks.get(&cseq) {
             let (to, bytes) = (line.address, ack.clone());
             return self.send(to, bytes);
         }
@@ -52,14 +52,14 @@ impl Pbx {
             return;
         }
         if response.status >= 300 {
-            self.refused(id, cseq, response);
+            self.refused(now, id, cseq, response);
         } else {
             self.accepted(now, id, cseq, response);
         }
     }
 
     /// ACK of a refusal goes to the transaction: same branch (RFC 3261 section 17.1.1.3).
-    pub(super) fn refused(&mut self, id: LineId, cseq: u32, response: &Response) {
+    fn refused(&mut self, now: Instant, id: LineId, cseq: u32, response: &Response) {
         let address = self.address;
         let Some(line) = self.lines.get_mut(&id) else { return };
         let branch = branch_of(&line.invite.headers.top_via().ok());
@@ -69,7 +69,10 @@ impl Pbx {
         }
         let Ok(bytes) = ack.to_bytes() else { return };
         let (to, first) = (line.address, line.negotiated.is_none());
-        line.ack = Some((cseq, bytes.clone()));
+        line.acks.insert(cseq, bytes.clone());
+        if response.status == 491 {
+            line.holds_at = Some(now + GLARE);
+        }
         self.send(to, bytes);
         if first {
             self.forget(id, Some(response.status), false);
@@ -94,7 +97,7 @@ impl Pbx {
             ack.set_body("application/sdp", body.clone());
         }
         let Ok(bytes) = ack.to_bytes() else { return };
-        line.ack = Some((cseq, bytes.clone()));
+        line.acks.insert(cseq, bytes.clone());
         let (to, giving_up) = (line.address, line.state == State::GivingUp);
         if line.state == State::Calling || giving_up {
             line.state = State::Up;

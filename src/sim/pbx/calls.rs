@@ -1,5 +1,6 @@
 //! Calls to ports and what the far end does in them: keys by INFO, hold, CANCEL, BYE.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::{Event, GIVE_UP, Line, LineId, Pbx, RESEND_FIRST, State, Waiting, branch_of};
@@ -48,7 +49,8 @@ impl Pbx {
             direction: Direction::SendRecv,
             delayed_offer,
             negotiated: None,
-            ack: None,
+            acks: BTreeMap::new(),
+            holds_at: None,
         };
         let body = (!delayed_offer)
             .then(|| sdp::offer(&line.media, &mut line.origin, Direction::SendRecv));
@@ -159,6 +161,23 @@ impl Pbx {
             return;
         }
         line.direction = if on { Direction::SendOnly } else { Direction::SendRecv };
+        self.offer(now, id);
+    }
+
+    /// What was refused with 491 is tried again.
+    pub(super) fn hold_again(&mut self, now: Instant) {
+        let due = |line: &mut Line| line.holds_at.take_if(|at| *at <= now).is_some();
+        let again: Vec<LineId> =
+            self.lines.iter_mut().filter_map(|(id, line)| due(line).then_some(*id)).collect();
+        again.into_iter().for_each(|id| self.offer(now, id));
+    }
+
+    /// Re-INVITE with the direction of the line.
+    fn offer(&mut self, now: Instant, id: LineId) {
+        let Some(line) = self.lines.get_mut(&id).filter(|line| line.state == State::Up) else {
+            return;
+        };
+        line.holds_at = None;
         let body = sdp::offer(&line.media, &mut line.origin, line.direction);
         self.invite(now, id, Some(body));
     }

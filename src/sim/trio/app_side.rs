@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    /// A node sends an event or an answer.
+    /// A node sends an event or an answer. The offer of a call leaves under the lease only.
     pub(super) fn send_text(
         &mut self,
         host: usize,
@@ -75,6 +75,9 @@ impl World {
         text: String,
         mark: Option<Mark>,
     ) {
+        if mark.is_some() && !self.hosts[host].may_claim(self.now) {
+            return;
+        }
         if kind(&text) == "RESTResponse" {
             self.answered(host, to, &text);
         }
@@ -107,10 +110,16 @@ impl World {
         let Some(asked) = self.wishes.remove(&(to, name)) else { return };
         let Some(wish) = Wish::read(&asked) else { return };
         let Some((call, _)) = token(wish.channel) else { return };
-        if !matches!(status(text), Some(200..=299)) {
+        let Some(track) = self.checks.calls.named(call) else { return };
+        // A node that does not know yet that another one has the call answers, too.
+        if track.live.is_some_and(|live| live != (host, to.0)) {
             return;
         }
-        let Some(track) = self.checks.calls.named(call) else { return };
+        match status(text) {
+            Some(200..=299) => {}
+            Some(429) => return track.was_throttled(),
+            _ => return,
+        }
         if let Some(value) = wish.variable("GW_CHECKPOINT") {
             track.checkpoint(value);
         }
@@ -177,8 +186,13 @@ impl World {
             return;
         }
         let before = track.live.replace((host, id.0));
+        let known = field(text, r#""GW_CHECKPOINT":""#).unwrap_or_default();
+        let told = track.offered(channel.1, known);
         let port = crate::sim::site::extension(track.port);
         self.note_of(host, &format!("offers {port} as {}", channel.1));
+        if let Err(text) = told {
+            self.fail(Kind::Other, format!("{port}: {text}"));
+        }
         if let Some((other, before)) = before.filter(|(other, _)| *other != host)
             && !self.hosts[host].is_excused(self.now)
             && self.could_tell(other, InstanceId(before))

@@ -6,6 +6,7 @@
 mod calls;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 pub use calls::Calls;
 
@@ -96,6 +97,8 @@ pub struct Checks {
     pub thefts: BTreeMap<String, Theft>,
     /// Lines that the PBX gave up before they were answered.
     pub refused: BTreeSet<LineId>,
+    /// Where the sound of each line that was answered was last.
+    pub homes: BTreeMap<LineId, IpAddr>,
     /// Who acted under each epoch.
     pub epochs: BTreeMap<Epoch, usize>,
 }

@@ -96,7 +96,7 @@ impl World {
         let (number, way) = (pair.number, pair.way_from(from));
         way.cut = on;
         let held = if on { Default::default() } else { std::mem::take(&mut way.held) };
-        pair.well_since = now;
+        pair.disturbed(now);
         // At once: what was sent after it and is on its way must not overtake it.
         for packet in held {
             self.queue.push(now, Event::Packet { from, to, number, packet });

@@ -369,7 +369,7 @@ impl World {
         let now = self.now;
         let pair = self.pair(at, other);
         pair.way_to(at).up = false;
-        pair.well_since = now;
+        pair.disturbed(now);
         let (peer, event) = (id(other), peer::Event::Down { why: None });
         self.tell(at, Input::Cluster(member::Input::Link { peer, event }));
     }
@@ -414,7 +414,7 @@ impl World {
             }
             let pair = self.pair(at, other);
             pair.way_to(at).up = false;
-            pair.well_since = now;
+            pair.disturbed(now);
         }
         if at < self.checks.copies.len() {
             self.checks.copies[at].clear();

@@ -103,17 +103,27 @@ impl Pair {
         passes && !(self.ways[0].up && self.ways[1].up)
     }
 
+    /// Whether what this end sends does not pass.
+    pub const fn is_cut_from(&self, end: usize) -> bool {
+        self.ways[if end == self.ends[0] { 0 } else { 1 }].cut
+    }
+
+    /// Something is wrong with it, or is no more; what was slow may still be under way.
+    pub fn disturbed(&mut self, now: Instant) {
+        self.well_since = self.well_since.max(now);
+    }
+
     /// A new connection.
     pub fn connect(&mut self, now: Instant) {
         self.number += 1;
-        self.well_since = now;
+        self.disturbed(now);
         self.ways.iter_mut().for_each(|way| way.begin(now));
     }
 
     /// What is sent takes so much longer.
     pub fn slow_down(&mut self, now: Instant, by: Duration) {
         // What is on its way is not overtaken.
-        self.well_since = now + self.ways[0].slow;
+        self.disturbed(now + self.ways[0].slow);
         self.ways.iter_mut().for_each(|way| way.slow = by);
     }
 }

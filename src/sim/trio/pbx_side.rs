@@ -39,8 +39,10 @@ pub struct Caller {
 impl World {
     /// A datagram arrives at a node.
     pub(super) fn sip_arrives(&mut self, at: usize, bytes: Bytes) {
+        self.invited = self.pbx.invited(&bytes);
         let input = sip::Input::Datagram { socket: SocketId(0), from: pbx_address(), bytes };
         self.tell(at, node::Input::Sip(input));
+        self.invited = None;
     }
 
     /// A datagram of a node arrives at the PBX.
@@ -87,6 +89,7 @@ impl World {
             pbx::Event::Registered { extension } => self.bound(extension),
             pbx::Event::Unregistered { .. } | pbx::Event::FromPort { .. } => {}
             pbx::Event::Answered { line, media } => {
+                self.checks.homes.insert(line, media.remote.ip());
                 let (ssrc, now) = (self.dice.below(u32::MAX), self.now);
                 let Some(caller) = self.callers.get_mut(&line) else { return };
                 caller.phone = Some(Phone::new(media, ssrc, false, now));
@@ -97,6 +100,7 @@ impl World {
                 self.expect_copy(line);
             }
             pbx::Event::Changed { line, media } => {
+                self.checks.homes.insert(line, media.remote.ip());
                 let Some(caller) = self.callers.get_mut(&line) else { return };
                 if let Some(phone) = &mut caller.phone {
                     phone.change(media);
@@ -124,6 +128,10 @@ impl World {
         let Some(run) = self.hosts[host].process.as_ref().map(|process| process.run) else {
             return;
         };
+        // Whoever else answers it is not heard.
+        if let Some(track) = self.checks.calls.get(call) {
+            track.promised = track.promised.filter(|promised| *promised == run);
+        }
         let due = Event::CopyDue { call, host, run, since: self.now };
         self.queue.push(self.now + COPIED_WITHIN, due);
     }
@@ -138,9 +146,10 @@ impl World {
         let fair = self.hosts[host].pbx_well_since.is_some_and(|at| at <= since);
         let pair = &self.pairs[0];
         let linked = pair.is_well() && pair.well_since <= since;
-        let serves = self.hosts[host].serves(self.now);
-        // One that acts itself takes nothing from before.
-        let takes = self.hosts[other].process.as_ref().is_some_and(|at| !at.role.acts());
+        let serves = self.hosts[host].serves(self.now) && !self.hosts[host].is_excused(self.now);
+        // One that acts itself takes nothing from before, and one that did took what it had.
+        let takes = self.hosts[other].process.as_ref().is_some_and(|at| !at.role.acts())
+            && [host, other].iter().all(|at| self.hosts[*at].promoted_at <= since);
         if !(well(host) && well(other) && fair && linked && serves && takes) {
             return;
         }

@@ -115,12 +115,13 @@ impl World {
         }
     }
 
-    /// A REGISTER that was under way for more than two leases is found out after T4 only.
+    /// Bindings are renewed two leases after the promotion, and once more after T4.
     fn repaired_by(&self, theft: &Theft) -> Instant {
         let promoted_at = self.hosts[theft.owner].promoted_at;
-        let soon = theft.since + REPAIRED_WITHIN;
-        let sure = promoted_at + UNDER_WAY_MAX + AFTERMATH;
-        if theft.since > promoted_at + 2 * self.lease() { soon.max(sure) } else { soon }
+        let first = promoted_at + 2 * self.lease();
+        let last = promoted_at + UNDER_WAY_MAX;
+        let renewed = if theft.since > first { last } else { first };
+        (theft.since + REPAIRED_WITHIN).max(renewed + AFTERMATH)
     }
 
     /// The one that serves; `None`: none does, or not all is well with it.
@@ -244,7 +245,7 @@ impl World {
         let process = self.hosts[host].process.as_ref()?;
         process.node.pool().ports().find_map(|status| {
             let port = extension(status.port);
-            if status.call.is_some_and(|call| self.waits_for_its_ack(call)) {
+            if status.call.is_some_and(|call| self.waits_for_its_ack(host, call)) {
                 return None;
             }
             if status.state != PortState::Idle {
@@ -256,10 +257,16 @@ impl World {
         })
     }
 
-    /// A ringing call that the PBX gave up while nobody had it is answered all the same by the one
-    /// who carries it on, and waits 32 s for its ACK (RFC 3261 section 13.3.1.4).
-    fn waits_for_its_ack(&self, call: CallId) -> bool {
-        self.checks.calls.line_of(call).is_some_and(|line| self.checks.refused.contains(&line))
+    /// A ringing call that the PBX gave up while nobody had it, or that another node has answered,
+    /// is answered all the same by the one who carries it on, and waits 32 s for its ACK (RFC 3261
+    /// section 13.3.1.4).
+    fn waits_for_its_ack(&self, host: usize, call: CallId) -> bool {
+        let elsewhere = |line: LineId| {
+            let home = self.checks.homes.get(&line);
+            home.is_some_and(|home| *home != site::sip_address(host).ip())
+        };
+        let line = self.checks.calls.line_of(call);
+        line.is_some_and(|line| self.checks.refused.contains(&line) || elsewhere(line))
     }
 
     /// After everybody hung up: nothing is left of any call at the primary.

@@ -29,7 +29,7 @@ impl World {
 
     fn begins(&mut self, call: CallId, port: PortId) {
         if self.checks.calls.get(call).is_none()
-            && let Some(line) = self.line_at(port)
+            && let Some(line) = self.invited
         {
             self.checks.calls.begins(call, port, line);
             self.note(format!("{} rings as {call}", extension(port)));

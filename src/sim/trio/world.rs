@@ -97,6 +97,8 @@ pub struct World {
     pub(super) pbx: Pbx,
     pub(super) pbx_due: Option<Instant>,
     pub(super) callers: BTreeMap<LineId, Caller>,
+    /// Whose INVITE a node is just told: it may be late, and its port called by somebody else.
+    pub(super) invited: Option<LineId>,
     pub(super) phones_due: Option<Instant>,
     pub(super) clients: [Client; 2],
     pub(super) site: Site,
@@ -137,6 +139,7 @@ impl World {
             pbx,
             pbx_due: None,
             callers: BTreeMap::new(),
+            invited: None,
             phones_due: None,
             clients: [Client::new(), Client::new()],
             site: setup.site,
@@ -223,6 +226,8 @@ impl World {
     /// What is for a node that does not run comes when it does.
     fn waits(&self, event: &Event) -> Option<Instant> {
         match event {
+            // It is still on its way: what is sent later must not overtake it.
+            Event::Packet { from, to, .. } if self.pairs[from + to - 1].is_cut_from(*from) => None,
             Event::SipToNode(host, _)
             | Event::Media { host, .. }
             | Event::ToNode { host, .. }

@@ -37,6 +37,10 @@ pub struct Track {
     keys: Vec<Key>,
     checkpoint: String,
     acknowledged: String,
+    /// Of the latest offer.
+    generation: u32,
+    /// The owner was refused its checkpoint or acknowledgement (429), and does not ask again.
+    throttled: bool,
     /// The process that had a copy of it when it was promoted last.
     pub promised: Option<u64>,
     /// Where its application hears of it: node and connection, if it does.
@@ -67,9 +71,27 @@ impl Track {
         self.keys.iter_mut().filter(unknown).for_each(|key| key.fate = Fate::Missed);
     }
 
+    /// An owner is given the call with this checkpoint: two nodes that went on with it apart from
+    /// each other told their owners different ones.
+    pub fn offered(&mut self, generation: u32, checkpoint: &str) -> Result<(), String> {
+        if generation < self.generation {
+            return Ok(()); // By a node that does not know yet that another one has the call.
+        }
+        self.generation = generation;
+        self.checkpoint(checkpoint);
+        self.acknowledged.clone_from(&self.checkpoint);
+        self.explained(|_| true)
+    }
+
     /// The owner's checkpoint was taken.
     pub fn checkpoint(&mut self, value: &str) {
         self.checkpoint = value.replace("%23", "#");
+        self.throttled = false;
+    }
+
+    /// What the owner says of keys was refused: its next checkpoint says it.
+    pub const fn was_throttled(&mut self) {
+        self.throttled = true;
     }
 
     /// The owner's acknowledgement was taken. What it says must have been typed in this order.
@@ -84,6 +106,9 @@ impl Track {
     /// Whether every key that cannot be lost has arrived at the owner; `run`: the process that has
     /// the call.
     pub fn has_settled(&self, run: u64) -> Result<(), String> {
+        if self.throttled {
+            return Ok(());
+        }
         self.explained(|key| match key.fate {
             Fate::Alone => key.run != run,
             Fate::Told => false,
@@ -128,9 +153,17 @@ pub struct Calls {
 impl Calls {
     /// A call begins at a port.
     pub fn begins(&mut self, call: CallId, port: PortId, line: LineId) {
-        let (keys, checkpoint, acknowledged) = (Vec::new(), String::new(), String::new());
-        let (promised, live) = (None, None);
-        let track = Track { port, line, keys, checkpoint, acknowledged, promised, live };
+        let track = Track {
+            port,
+            line,
+            keys: Vec::new(),
+            checkpoint: String::new(),
+            acknowledged: String::new(),
+            generation: 0,
+            throttled: false,
+            promised: None,
+            live: None,
+        };
         self.tracks.entry(call).or_insert(track);
         self.names.insert(call.to_string(), call);
         self.lines.insert(line, call);
@@ -197,6 +230,26 @@ mod tests {
         track.carried_on();
         track.checkpoint("13");
         assert!(track.acknowledge("1").and_then(|()| track.has_settled(1)).is_ok());
+    }
+
+    #[test]
+    fn what_is_refused_for_its_rate_is_not_known_before_the_next_checkpoint() {
+        let (mut calls, id) = call();
+        let track = calls.get(id).expect("a call");
+        track.was_throttled();
+        assert!(track.has_settled(2).is_ok());
+        track.checkpoint("13");
+        assert!(track.has_settled(2).is_err(), "nothing is acknowledged");
+    }
+
+    #[test]
+    fn an_owner_knows_what_it_was_offered_the_call_with() {
+        let (mut calls, id) = call();
+        let track = calls.get(id).expect("a call");
+        assert!(track.offered(1, "12").is_ok() && track.has_settled(2).is_err());
+        assert!(track.offered(1001, "13").is_ok() && track.has_settled(2).is_ok());
+        assert!(track.offered(2, "").is_ok() && track.has_settled(2).is_ok(), "a late offer");
+        assert!(track.offered(2001, "4").is_err());
     }
 
     #[test]
