@@ -28,6 +28,9 @@ const LAST_DEED: u32 = 11_000;
 /// Faults are drawn until there are so many.
 const FAULTS: u32 = 20;
 
+/// Whatever stops between an input and what comes of it has its next input by then, in ms.
+const MIDWAY_WITHIN: u64 = 100;
+
 /// What stands against a restart of a process.
 const BACK_MAX: u32 = 2_500;
 
@@ -173,7 +176,9 @@ impl Plan<'_> {
     fn stop(&mut self, ms: u32) {
         let part = Part::ALL[self.below(4) as usize];
         let (node, most) = (self.node(), self.lasting().max(50));
-        let time = self.time(20, most);
+        // Whoever is woken before its time finds what waited for it behind what came later.
+        let left = Duration::from_millis(HEALED_AT - MIDWAY_WITHIN - u64::from(ms));
+        let time = self.time(20, most).min(left);
         self.add(ms, Action::Stop { node, part, time });
     }
 
@@ -280,6 +285,19 @@ mod tests {
             assert!((14..=28).contains(&faults), "{faults} faults in {seed}");
             let calls = |(_, action): &&Deed| matches!(action, Action::Call { .. });
             assert!(plan.iter().filter(calls).count() >= 4);
+        }
+    }
+
+    #[test]
+    fn whatever_is_stopped_runs_again_before_all_is_healed() {
+        let healed = Instant::ZERO + Duration::from_millis(HEALED_AT);
+        for seed in 0..1_000 {
+            let plan = draw(&mut Dice::new(Rng::seed_from_u64(seed)), false);
+            let late = |(at, action): &&Deed| match action {
+                Action::Stop { time, .. } => *at + *time >= healed,
+                _ => false,
+            };
+            assert_eq!(plan.iter().find(late), None, "{seed}");
         }
     }
 }
