@@ -141,7 +141,19 @@ impl Session {
             Some(Change::Hold(on)) => self.media.hold(!on),
             Some(Change::Refresh) | None => {}
         }
+        self.change_given_up(now);
+    }
+
+    /// Nothing was changed, and the session was not refreshed.
+    fn change_given_up(&mut self, now: Instant) {
         self.exchange.done();
+        self.refresh_again(now);
+    }
+
+    pub(super) fn refresh_again(&mut self, now: Instant) {
+        if let Some(timer) = &mut self.timer {
+            timer.refresh_again(now);
+        }
     }
 
     /// 422 to a refresh: again with the minimum that it names, if that is more than ours.
@@ -151,7 +163,7 @@ impl Session {
             self.min_se = min;
             self.exchange.retry(now);
         } else {
-            self.exchange.done();
+            self.change_refused(now, response.status, response);
         }
     }
 

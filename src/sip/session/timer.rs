@@ -10,6 +10,9 @@ use crate::timers::{Duration, Instant};
 /// Shortest interval that is kept, in seconds, whatever a far end agrees to.
 pub(crate) const SHORTEST: u32 = 30;
 
+/// Shortest pause before a refresh that failed is tried again.
+const RETRY_LEAST: Duration = Duration::from_secs(2);
+
 /// Who refreshes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refresher {
@@ -120,6 +123,14 @@ impl SessionTimer {
     /// Goes on with what another node left of it; whoever takes a session over refreshes it.
     pub(crate) fn resume(now: Instant, terms: Terms, remaining: Duration) -> Self {
         Self { terms, refresh_at: None, expires_at: now + remaining }
+    }
+
+    /// The session was not refreshed. If that is up to us it is tried again in the middle of what
+    /// is left of the interval: a session that nobody refreshes ends with our BYE (section 10).
+    pub(crate) fn refresh_again(&mut self, now: Instant) {
+        if self.terms.refresher == Refresher::Local && self.refresh_at.is_none() {
+            self.refresh_at = Some(now + (self.remaining(now) / 2).max(RETRY_LEAST));
+        }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Due {

@@ -131,3 +131,42 @@ fn sip_c7_without_the_extension_there_is_no_timer() {
     bench.secs(100_000);
     bench.silence();
 }
+
+#[test]
+fn sip_c7_a_refused_refresh_is_tried_again_within_the_rest_of_the_interval() {
+    for status in [403, 422, 488, 500] {
+        let fields = [("Supported", "timer"), ("Session-Expires", "1800;refresher=uas")];
+        let (mut bench, ..) = call(&fields);
+        bench.secs(900);
+        let update = bench.request(Method::Update);
+        bench.reply(&update, status, &[]);
+        // 868 s are left until the BYE.
+        bench.secs(433);
+        bench.silence();
+        bench.secs(1);
+        let again = bench.request(Method::Update);
+        let contact = ("Contact", "<sip:2000@10.0.0.5>");
+        bench.reply(&again, 200, &[contact, ("Session-Expires", "1800;refresher=uac")]);
+        bench.secs(899);
+        bench.silence();
+        bench.no_event();
+    }
+}
+
+#[test]
+fn sip_c7_a_refresh_that_is_refused_to_the_end_is_followed_by_bye() {
+    let (mut bench, ..) = call(&[("Supported", "timer"), ("Session-Expires", "90;refresher=uas")]);
+    bench.secs(45);
+    let mut tries = 0;
+    while bench.clock() < 60_000 {
+        if !bench.sent.is_empty() {
+            let update = bench.request(Method::Update);
+            bench.reply(&update, 488, &[]);
+            tries += 1;
+        }
+        bench.millis(500);
+    }
+    bench.request(Method::Bye);
+    assert!(matches!(bench.event(), Event::Ended { cause: EndCause::Lost, .. }));
+    assert_eq!(tries, 4, "after 45, 52.5, 56.25 and 58.25 s");
+}
