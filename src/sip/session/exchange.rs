@@ -56,11 +56,24 @@ impl Exchange {
         let change = match self.state {
             State::Out { .. } => return None,
             State::Waiting { retry_at, .. } if now < retry_at => return None,
-            State::Waiting { change, .. } => self.next.take().unwrap_or(change),
+            State::Waiting { change, .. } => self.after_wait(change),
             State::Idle => self.next.take()?,
         };
         self.state = State::Out { change };
         Some(change)
+    }
+
+    /// What leaves after a wait: the last wish, but for a refresh, which every change is, and for
+    /// what must follow a take-over.
+    fn after_wait(&mut self, change: Change) -> Change {
+        match (change, self.next.take()) {
+            (Change::TakeOver, Some(next @ Change::Hold(_))) => {
+                self.next = Some(next);
+                change
+            }
+            (_, Some(Change::Refresh) | None) => change,
+            (_, Some(next)) => next,
+        }
     }
 
     /// It was answered, well or badly; returns what it was.
@@ -130,5 +143,29 @@ mod tests {
                 assert!((from..=to).contains(&wait), "{ours} {wait}");
             }
         }
+    }
+
+    #[test]
+    fn a_change_that_waits_is_not_replaced_by_a_refresh_that_falls_due() {
+        let mut exchange = Exchange::new();
+        exchange.want(Change::Hold(true));
+        exchange.take(Instant::ZERO);
+        exchange.retry(Instant::ZERO);
+        exchange.want(Change::Refresh);
+        assert_eq!(exchange.take(Instant::ZERO), Some(Change::Hold(true)));
+        exchange.done();
+        assert_eq!(exchange.take(Instant::ZERO), None, "it refreshed as well");
+    }
+
+    #[test]
+    fn a_take_over_that_waits_leaves_before_the_hold_that_was_wished_for_meanwhile() {
+        let mut exchange = Exchange::new();
+        exchange.want(Change::TakeOver);
+        exchange.take(Instant::ZERO);
+        exchange.want(Change::Hold(true));
+        exchange.retry(Instant::ZERO);
+        assert_eq!(exchange.take(Instant::ZERO), Some(Change::TakeOver));
+        exchange.done();
+        assert_eq!(exchange.take(Instant::ZERO), Some(Change::Hold(true)));
     }
 }
