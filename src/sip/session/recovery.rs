@@ -80,7 +80,10 @@ impl Session {
         match (snapshot.stage, way) {
             (Stage::Ending, _) => session.bye(None, EndCause::LocalHangup),
             (Stage::Up { .. }, Way::Reinvite) => session.moving_until = Some(now + PATIENCE),
-            _ => session.taken_over(),
+            _ => {
+                session.refresh_again(now);
+                session.taken_over();
+            }
         }
         Some(session)
     }

@@ -120,7 +120,8 @@ impl SessionTimer {
         Self { terms, refresh_at, expires_at: now + (interval - early) }
     }
 
-    /// Goes on with what another node left of it; whoever takes a session over refreshes it.
+    /// Goes on with what another node left of it. A take-over that is told refreshes the session;
+    /// for one that is not, see [`Self::refresh_again`].
     pub(crate) fn resume(now: Instant, terms: Terms, remaining: Duration) -> Self {
         Self { terms, refresh_at: None, expires_at: now + remaining }
     }

@@ -368,3 +368,22 @@ fn with_the_address_of_the_other_node_the_far_end_hears_nothing() {
     bench.silence();
     assert!(matches!(bench.event(), Event::Recovered { call } if call == far.call));
 }
+
+#[test]
+fn with_the_address_of_the_other_node_the_refresher_refreshes_in_the_rest_of_the_interval() {
+    let mut primary = Bench::registered(GENERIC);
+    let mut invite = primary.invite("a");
+    invite.headers.push("Supported", "timer");
+    invite.headers.push("Session-Expires", "90;refresher=uas");
+    invite.set_body("application/sdp", sdp("sendrecv"));
+    let far = primary.call_by(invite);
+    primary.secs(40);
+    let mut bench = Bench::new(GENERIC);
+    bench.now = primary.now;
+    let recovery = Recovery { way: Way::SameAddress, ..replica(&primary, far.call) };
+    recover(&mut bench, recovery);
+    bench.secs(9);
+    bench.silence();
+    bench.secs(1);
+    bench.request(Method::Update);
+}
