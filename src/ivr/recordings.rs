@@ -86,6 +86,14 @@ impl Ivr {
         Ok(self.done(call, ChannelCommand::StopRecord { id, discard }))
     }
 
+    /// Whether a recording was, or is being, made by an application that the user may not serve.
+    pub(super) fn is_of_others(&self, ask: &Ask<'_>, name: &str) -> bool {
+        let live = self.live_recordings.get(name).and_then(|(call, _)| self.channels.get(call));
+        let live = live.map(|channel| channel.application.as_str());
+        let makers = live.into_iter().chain(self.stored.maker(name));
+        makers.into_iter().any(|maker| !ask.user.serves(maker))
+    }
+
     /// A recording is over; `duration_ms` is `None` when the call ended before it was known.
     pub(super) fn recording_finished(
         &mut self,

@@ -4,14 +4,13 @@
 //! play with the id of an earlier one of the same channel is that one: a client library repeats
 //! requests after a socket error.
 
-use super::ChannelCommand;
-use super::IfExists;
 use super::channel::{Playback, PlaybackState, Recording, RecordingState};
 use super::events::Body;
 use super::fault::{Fault, Outcome, Reply};
 use super::machine::{Ask, Ivr};
 use super::media_uri;
 use super::model::json;
+use super::{ChannelCommand, IfExists, MediaUri};
 use crate::codecs::Digit;
 use crate::ids::{CallId, MediaId};
 use crate::timers::{Duration, Instant};
@@ -41,7 +40,9 @@ impl Ivr {
         if uris.is_empty() || uris.len() > PIECES_MAX {
             return Err(Fault::bad("Parameter media must name 1 to 64 pieces"));
         }
-        let media = uris.iter().map(|uri| media_uri::parse(uri)).collect::<Result<_, _>>()?;
+        let media: Vec<_> =
+            uris.iter().map(|uri| media_uri::parse(uri)).collect::<Result<_, _>>()?;
+        self.may_hear(ask, &media)?;
         let language = language(ask)?;
         let offset = ask.params.millis("offsetms", 0, OFFSET_MAX)?;
         let skip = ask.params.millis("skipms", SKIP_DEFAULT, OFFSET_MAX)?;
@@ -72,6 +73,20 @@ impl Ivr {
                 Ok(Some(Reply::created(json(&playback.view(&channel.id)))))
             }
         }
+    }
+
+    /// Nobody hears what an application recorded that he may not serve.
+    fn may_hear(&self, ask: &Ask<'_>, media: &[MediaUri]) -> Result<(), Fault> {
+        let refused = media.iter().any(|piece| match piece {
+            MediaUri::Recording(name) => self.is_of_others(ask, name),
+            MediaUri::Sound(_) | MediaUri::Digits(_) | MediaUri::Number(_) | MediaUri::Tone(_) => {
+                false
+            }
+        });
+        if refused {
+            return Err(Fault::conflict("A recording of this name is another user's"));
+        }
+        Ok(())
     }
 
     fn queue_playback(
@@ -157,7 +172,7 @@ impl Ivr {
             "append" => IfExists::Append,
             _ => return Err(Fault::bad("Parameter ifExists must be fail, overwrite or append")),
         };
-        let theirs = self.stored.maker(name).is_some_and(|maker| !ask.user.serves(maker));
+        let theirs = self.is_of_others(ask, name);
         if running || theirs || (exists && if_exists == IfExists::Fail) {
             return Err(Fault::conflict("A recording of this name exists"));
         }

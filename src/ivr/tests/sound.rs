@@ -177,6 +177,23 @@ fn a_recording_of_an_application_that_one_may_not_serve_is_neither_replaced_nor_
 }
 
 #[test]
+fn a_recording_of_an_application_that_one_may_not_serve_is_not_played() {
+    let mut bench = Bench::with_call();
+    bench.ask("POST", &format!("{HEAD}/record?name=msg&format=wav"));
+    let id = MediaId(0x1_0001);
+    bench.input(Input::RecordingFinished { call: CALL, id, duration_ms: 1, failed: false });
+    let call = CallId(9);
+    bench.input(Input::Offer(Offer { call, application: "side".into(), ..offer(1, SECOND) }));
+    for (media, status) in
+        [("recording:msg", 409), ("sound:menu,recording:msg", 409), ("recording:of-nobody", 201)]
+    {
+        let path = format!("channels/00000000-9.1/play?media={media}");
+        assert_eq!(bench.ask_as("other:sesame2", "POST", &path).0, status, "{media}");
+    }
+    assert_eq!(bench.status("POST", &format!("{HEAD}/play?media=recording:msg")), 201);
+}
+
+#[test]
 fn an_inherited_recording_is_kept_but_nobody_can_name_it() {
     let mut bench = Bench::with_call();
     bench.ask("POST", &format!("{HEAD}/record?name=msg&format=wav"));
