@@ -4,6 +4,8 @@
 //! (RFC 3261 section 13.2.2.4). A call that is given up gets CANCEL once a provisional answer
 //! came; a 2xx that crosses the CANCEL is acknowledged and ended.
 
+use std::collections::BTreeMap;
+
 use super::snapshot::Stage;
 use super::timer::{Refresher, SessionTimer, Terms};
 use super::{ALLOW, Local, Output, Purpose, SDP, Session, State};
@@ -21,6 +23,8 @@ use crate::timers::{Duration, Instant};
 const RING_MAX: Duration = Duration::from_secs(180);
 /// Larger Min-SE than this is not obeyed: a day.
 const MIN_SE_MAX: u32 = 86_400;
+/// Early dialogs of one INVITE whose reliable answers are acknowledged; a hunt group has fewer.
+const FORKS_MAX: usize = 64;
 
 /// An INVITE of ours that waits for its final answer.
 #[derive(Clone, Debug)]
@@ -32,8 +36,9 @@ pub(crate) struct Calling {
     /// A 1xx came, so that CANCEL may leave.
     proceeding: bool,
     given_up: bool,
-    /// RSeq of the last reliable 1xx.
-    rseq: Option<u32>,
+    /// RSeq of the last reliable 1xx of each early dialog, by the far end's tag: every phone of a
+    /// fork counts by itself (RFC 3262 section 4).
+    rseq: BTreeMap<String, u32>,
     /// An UPDATE changed what a reliable 1xx had agreed on, so the SDP of the 2xx says nothing new.
     updated: bool,
 }
@@ -50,16 +55,28 @@ impl Calling {
 
     /// Whether our offer has its answer, in a reliable 1xx, so that the far end may make another
     /// (RFC 3311 section 5.1).
-    pub(super) const fn was_answered_early(&self) -> bool {
-        self.rseq.is_some()
+    pub(super) fn was_answered_early(&self) -> bool {
+        !self.rseq.is_empty()
+    }
+
+    /// Whether this reliable 1xx is the first of its early dialog, or follows the last one.
+    fn is_next(&mut self, tag: &str, rseq: u32) -> bool {
+        let follows = match self.rseq.get(tag) {
+            Some(last) => last.checked_add(1) == Some(rseq),
+            None => self.rseq.len() < FORKS_MAX,
+        };
+        if follows {
+            self.rseq.insert(tag.to_owned(), rseq);
+        }
+        follows
     }
 
     pub(super) const fn note_update(&mut self) {
         self.updated = true;
     }
 
-    pub(super) const fn stage(&self) -> Stage {
-        Stage::Calling { rseq: self.rseq }
+    pub(super) fn stage(&self) -> Stage {
+        Stage::Calling { rseq: self.rseq.values().max().copied() }
     }
 
     pub(super) fn key(&self) -> Option<(String, String)> {
@@ -94,7 +111,7 @@ impl Session {
             rang: false,
             proceeding: false,
             given_up: false,
-            rseq: None,
+            rseq: BTreeMap::new(),
             updated: false,
         };
         let number = target.uri.user_text().unwrap_or_default().into_owned();
@@ -175,11 +192,10 @@ impl Session {
         let State::Calling(calling) = &mut self.state else { return false };
         let reliable = response.headers.lists("Require", "100rel");
         let Some(rseq) = response.headers.rseq().filter(|_| reliable) else { return true };
-        if calling.rseq.is_some_and(|last| Some(rseq) != last.checked_add(1)) {
+        let Some(dialog) = &mut self.dialog else { return false };
+        if !calling.is_next(dialog.remote_tag(), rseq) {
             return false;
         }
-        calling.rseq = Some(rseq);
-        let Some(dialog) = &mut self.dialog else { return false };
         let mut request = dialog.request(Method::Prack);
         request.headers.push("RAck", format!("{rseq} {cseq} INVITE"));
         let hop = Some(dialog.next_hop());

@@ -106,3 +106,22 @@ fn sip_d5_an_update_with_an_offer_before_our_own_is_answered_gets_491() {
     bench.receive_request(&update);
     bench.response(491);
 }
+
+#[test]
+fn sip_c2_each_phone_of_a_fork_counts_its_reliable_answers_by_itself() {
+    let (mut bench, _, invite) = placed();
+    let reliable = |tag: &str, rseq: u32| {
+        let mut response = branch(&invite, 183, tag);
+        response.headers.push("Require", "100rel");
+        response.headers.push("RSeq", rseq);
+        response
+    };
+    for (tag, rseq) in [("kitchen", 1), ("office", 1), ("kitchen", 2)] {
+        bench.receive_response(&reliable(tag, rseq));
+        let prack = bench.request(Method::Prack);
+        assert_eq!(prack.headers.to().as_ref().map(NameAddr::tag), Ok(Some(tag)));
+        assert_eq!(prack.headers.get("RAck"), Some(&*format!("{rseq} 1 INVITE")));
+    }
+    bench.receive_response(&reliable("office", 1));
+    bench.silence();
+}
