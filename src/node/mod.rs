@@ -639,7 +639,7 @@ impl Node {
 
     fn hang_up(&mut self, now: Instant, call: CallId, cause: Option<u8>) {
         if self.calls.get(&call).is_some_and(|entry| !entry.is_at_pbx()) {
-            return self.ended(now, call, sip::EndCause::LocalHangup);
+            return self.ended(now, call, sip::EndCause::LocalHangup { cause });
         }
         self.sip_command(now, sip::Command::Hangup { call, cause });
     }

@@ -335,7 +335,10 @@ pub enum EndCause {
     /// The far end gave up before the answer (CANCEL, Expires).
     Cancelled,
     /// We hung up.
-    LocalHangup,
+    LocalHangup {
+        /// The Q.850 cause that was given for it.
+        cause: Option<u8>,
+    },
     /// Refused by the far end, or by us.
     Refused {
         /// The status.

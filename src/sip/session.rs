@@ -229,7 +229,7 @@ impl Session {
             Command::Ring { .. } => self.ring(now),
             Command::Answer { media, .. } => self.answer(now, media),
             Command::Refuse { status, .. } => self.refuse(status),
-            Command::Hangup { cause, .. } => self.hang_up(cause, EndCause::LocalHangup),
+            Command::Hangup { cause, .. } => self.hang_up(cause, EndCause::LocalHangup { cause }),
             Command::Refer { target, .. } => self.refer(now, &target, None),
             Command::Hold { on, .. } => self.hold(on),
             Command::SendInfo { digit, duration, .. } => self.send_info(digit, duration),

@@ -250,7 +250,8 @@ pub(super) fn local_media(config: &Config, line: PortId, udp_port: u16) -> Local
 /// Q.850 cause of an ending, as ARI shows it.
 fn q850(cause: EndCause) -> u8 {
     match cause {
-        EndCause::RemoteHangup | EndCause::LocalHangup | EndCause::Cancelled => 16,
+        EndCause::LocalHangup { cause } => cause.unwrap_or(16),
+        EndCause::RemoteHangup | EndCause::Cancelled => 16,
         EndCause::Refused { status: 486 | 600 } => 17,
         EndCause::Refused { status: 408 | 480 } => 19,
         EndCause::Refused { status: 404 } => 1,
@@ -266,7 +267,7 @@ pub(super) const fn end_name(cause: EndCause) -> &'static str {
     match cause {
         EndCause::RemoteHangup => "caller",
         EndCause::Cancelled => "cancelled",
-        EndCause::LocalHangup => "released",
+        EndCause::LocalHangup { .. } => "released",
         EndCause::Refused { .. } => "refused",
         EndCause::Lost => "lost",
         EndCause::Media => "media",

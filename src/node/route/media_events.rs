@@ -136,7 +136,7 @@ impl Node {
             let status = self.config.pbx.refuse_status;
             self.sip_command(now, sip::Command::Refuse { call, status });
         } else {
-            self.ended(now, call, EndCause::LocalHangup);
+            self.ended(now, call, EndCause::LocalHangup { cause: Some(41) });
         }
     }
 

@@ -103,3 +103,18 @@ fn a_stop_ends_a_call_whose_udp_port_is_not_open_yet() {
     assert_eq!(bench.node.call_of(PORT), None);
     assert!(!bench.media(media::Event::Opened).lines().join(" ").contains("INVITE"));
 }
+
+#[test]
+fn a_call_that_we_end_tells_the_cause_that_it_was_ended_with() {
+    let ended = |end: &dyn Fn(&mut Bench) -> Made| {
+        let mut bench = Bench::new();
+        let (_, invite) = dialled(&mut bench);
+        bench.reply(&invite, "180 Ringing");
+        end(&mut bench).event("ChannelDestroyed")["cause"].clone()
+    };
+    assert_eq!(ended(&|bench| bench.run(Duration::from_secs(20))), 19, "nobody answers");
+    assert_eq!(ended(&|bench| bench.input(Input::MediaStuck { port: PORT })), 41);
+    let mut bench = Bench::with_call();
+    let made = bench.ask(FIRST, "DELETE", "channels/{id}?reason=busy");
+    assert_eq!(made.event("ChannelDestroyed")["cause"], 17);
+}

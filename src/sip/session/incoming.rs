@@ -228,7 +228,7 @@ impl Session {
         let cseq = request.headers.cseq().ok().map(|c| c.seq);
         let Some(confirm) = self.confirm.take_if(|c| Some(c.cseq) == cseq) else { return };
         if let State::Closing { cause } = self.state {
-            self.bye(cause, EndCause::LocalHangup);
+            self.bye(cause, EndCause::LocalHangup { cause });
             return;
         }
         let agreed =

@@ -220,7 +220,7 @@ impl Session {
         self.placed = Some(invite);
         self.state = State::Up;
         if given_up {
-            self.bye(None, EndCause::LocalHangup);
+            self.bye(None, EndCause::LocalHangup { cause: None });
             return;
         }
         let updated = updated && branch.as_deref() == self.dialog.as_ref().map(Dialog::remote_tag);

@@ -78,7 +78,7 @@ impl Session {
         let resume = |(terms, remaining)| SessionTimer::resume(now, terms, remaining);
         session.timer = snapshot.timer.map(resume).filter(|_| up);
         match (snapshot.stage, way) {
-            (Stage::Ending, _) => session.bye(None, EndCause::LocalHangup),
+            (Stage::Ending, _) => session.bye(None, EndCause::LocalHangup { cause: None }),
             (Stage::Up { .. }, Way::Reinvite) => session.moving_until = Some(now + PATIENCE),
             _ => {
                 session.refresh_again(now);

@@ -459,7 +459,7 @@ fn a_refused_or_hung_up_call_says_why() {
     bench.command(Command::Hangup { call, cause: Some(21) });
     let refusal = bench.response(603);
     assert_eq!(refusal.headers.get("Reason"), Some("Q.850;cause=21"));
-    assert_eq!(ended(&mut bench), EndCause::LocalHangup);
+    assert_eq!(ended(&mut bench), EndCause::LocalHangup { cause: Some(21) });
 }
 
 #[test]

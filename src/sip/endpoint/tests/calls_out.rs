@@ -103,7 +103,7 @@ fn an_unanswered_invite_is_given_up_after_32_seconds() {
 fn sip_c8_our_cancel_waits_for_the_first_answer() {
     let (mut bench, call, invite) = placed();
     bench.command(Command::Hangup { call, cause: None });
-    assert_eq!(ended(&mut bench), EndCause::LocalHangup);
+    assert_eq!(ended(&mut bench), EndCause::LocalHangup { cause: None });
     bench.silence();
     bench.reply(&invite, 100, &[]);
     let cancel = bench.request(Method::Cancel);

@@ -406,7 +406,7 @@ fn sip_d12_byes_that_cross_are_both_answered() {
     let (mut bench, mut far) = up();
     bench.command(Command::Hangup { call: far.call, cause: None });
     let ours = bench.request(Method::Bye);
-    assert_eq!(ended(&mut bench), EndCause::LocalHangup);
+    assert_eq!(ended(&mut bench), EndCause::LocalHangup { cause: None });
     let mut theirs = far.request(Method::Bye);
     theirs.headers.push("Reason", "Q.850;cause=16");
     theirs.headers.push("P-RTP-Stat", "PS=1,OS=160");
