@@ -100,6 +100,7 @@ impl Node {
                 self.digit(now, call, digit, duration_ms);
             }
             sip::Event::InfoDone { call, sent } => self.info_done(now, call, sent),
+            sip::Event::HoldRefused { call, on } => self.holds(now, call, !on),
             sip::Event::Referred { call, status } => self.referred(now, call, status),
             sip::Event::Recovered { call } => self.recovered(call),
             sip::Event::Ended { call, cause } => self.ended(now, call, cause),

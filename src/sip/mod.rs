@@ -434,6 +434,13 @@ pub enum Event {
         /// The far end took it; otherwise the digit is lost.
         sent: bool,
     },
+    /// The far end refused to be held, or to be resumed: all is as it was before.
+    HoldRefused {
+        /// Which call.
+        call: CallId,
+        /// What it refused.
+        on: bool,
+    },
     /// A transfer ended. On success the call ends by itself or the node hangs up.
     Referred {
         /// Which.
@@ -486,6 +493,7 @@ impl Event {
             | Self::Identity { call, .. }
             | Self::Digit { call, .. }
             | Self::InfoDone { call, .. }
+            | Self::HoldRefused { call, .. }
             | Self::Referred { call, .. }
             | Self::Recovered { call }
             | Self::Ended { call, .. } => Some(*call),

@@ -106,10 +106,15 @@ impl Node {
     }
 
     fn hold(&mut self, now: Instant, call: CallId, on: bool) {
+        self.holds(now, call, on);
+        self.sip_command(now, sip::Command::Hold { call, on });
+    }
+
+    /// Whether we hold the far end: then silence means nothing.
+    pub(super) fn holds(&mut self, now: Instant, call: CallId, on: bool) {
         let Some(entry) = self.calls.get_mut(&call) else { return };
         entry.holds = on;
         self.sounding(now, call);
-        self.sip_command(now, sip::Command::Hold { call, on });
     }
 
     fn mute(&mut self, call: CallId, out: Option<bool>, inbound: Option<bool>) {

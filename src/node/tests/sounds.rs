@@ -37,6 +37,15 @@ fn a_caller_whom_his_owner_holds_is_not_left_alone() {
 }
 
 #[test]
+fn a_caller_whose_hold_the_pbx_refused_is_not_left_to_silence() {
+    let mut bench = Bench::with_call();
+    let made = bench.post(FIRST, "channels/{id}/hold");
+    let hold = made.to_pbx("INVITE ").to_owned();
+    bench.reply(&hold, "488 Not Acceptable Here");
+    assert!(!is_kept(&mut bench));
+}
+
+#[test]
 fn a_caller_on_his_way_to_somebody_else_is_not_left_alone_until_the_transfer_fails() {
     let mut bench = Bench::with_call();
     let (now, call) = (bench.now, bench.call);

@@ -7,8 +7,8 @@
 
 use super::exchange::Change;
 use super::{ALLOW, Output, Purpose, Refresher, SDP, Session, State};
-use crate::sip::EndCause;
 use crate::sip::message::{Method, Refresher as Side, Request, Response, SessionExpires};
+use crate::sip::{EndCause, Event};
 use crate::timers::{Duration, Instant};
 
 /// Longest Retry-After that a change waits for.
@@ -138,10 +138,15 @@ impl Session {
         }
         match self.exchange.under_way() {
             Some(Change::TakeOver) => return self.take_over_refused(now),
-            Some(Change::Hold(on)) => self.media.hold(!on),
+            Some(Change::Hold(on)) => self.hold_refused(on),
             Some(Change::Refresh) | None => {}
         }
         self.change_given_up(now);
+    }
+
+    fn hold_refused(&mut self, on: bool) {
+        self.media.hold(!on);
+        self.event(Event::HoldRefused { call: self.call, on });
     }
 
     /// Nothing was changed, and the session was not refreshed.

@@ -195,7 +195,7 @@ fn sip_d6_a_refused_change_keeps_the_session_on_both_sides() {
     let hold = bench.request(Method::Invite);
     bench.reply(&hold, 488, &[]);
     bench.request(Method::Ack);
-    bench.no_event();
+    assert!(matches!(bench.event(), Event::HoldRefused { on: true, .. }));
     let ok = reinvite(&mut bench, &mut far, sdp("sendrecv"));
     assert!(body(&ok).contains("a=sendrecv"), "the hold is forgotten");
     bench.no_event();

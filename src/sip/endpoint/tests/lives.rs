@@ -139,6 +139,7 @@ impl Life {
             | Event::Identity { call, .. }
             | Event::Digit { call, .. }
             | Event::InfoDone { call, .. }
+            | Event::HoldRefused { call, .. }
             | Event::Recovered { call }
             | Event::Referred { call, .. } => call,
         };
