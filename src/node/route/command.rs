@@ -81,6 +81,18 @@ impl Node {
             }
             return;
         }
+        self.keep_variable(now, port, call, name, value);
+    }
+
+    /// A variable for whoever has the call, which may mean something here too.
+    pub(super) fn keep_variable(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        call: CallId,
+        name: String,
+        value: String,
+    ) {
         if name == "GW_BARGE_IN" {
             let pressed: Vec<Digit> = value.chars().filter_map(Digit::from_char).collect();
             if let Some(entry) = self.calls.get_mut(&call) {

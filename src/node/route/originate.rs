@@ -33,7 +33,7 @@ impl Node {
                 let call_made = pool::Input::Originated { port, call, application, args, by };
                 self.pool.handle_input(now, call_made);
                 for (name, value) in variables {
-                    self.pool.handle_input(now, pool::Input::Variable { port, name, value });
+                    self.keep_variable(now, port, call, name, value);
                 }
                 Ok(ivr::NewCall { call, port, protocol_id: String::new() })
             }

@@ -118,3 +118,19 @@ fn a_call_that_we_end_tells_the_cause_that_it_was_ended_with() {
     let made = bench.ask(FIRST, "DELETE", "channels/{id}?reason=busy");
     assert_eq!(made.event("ChannelDestroyed")["cause"], 17);
 }
+
+#[test]
+fn keys_that_stop_a_prompt_may_be_named_where_the_call_is_placed() {
+    let mut bench = Bench::new();
+    bench.connect(FIRST);
+    let body = json!({"variables": {"GW_BARGE_IN": "5"}}).to_string();
+    let text = json!({"type": "RESTRequest", "method": "POST", "uri": CALL, "message_body": body});
+    let text = text.to_string();
+    bench.input(Input::Ivr(ivr::Input::Text { instance: FIRST, text }));
+    bench.call = bench.node.call_of(PORT).expect("a call");
+    let made = bench.media(media::Event::Opened);
+    bench.pick_up(made.to_pbx("INVITE "));
+    let made = bench.post(FIRST, "channels/{id}/play?media=sound:menu");
+    let five = crate::codecs::Digit::from_char('5').expect("a key");
+    assert_eq!(made.played()[0].barge_in, media::DigitSet::NONE.with(five));
+}
