@@ -317,3 +317,17 @@ fn the_last_day_of_a_token_is_read_and_warned_of_when_it_is_near_past_far_or_mis
         "{report}"
     );
 }
+
+#[test]
+fn a_text_with_a_control_character_is_refused_with_what_to_write() {
+    let user = |text: &str| {
+        let ports = format!("[[ports]]\nauth_user = \"{text}\"\n");
+        report(&GOOD.replace("[[ports]]\n", &ports))
+    };
+    for hostile in ["6001\\r\\nX: y", "60\\u000001", "60\\t01", "6001\\u0085"] {
+        let report = user(hostile);
+        assert!(report.contains("error: ports[0].auth_user = "), "{report}");
+        assert!(report.contains("write one line without control characters"), "{report}");
+    }
+    assert_eq!(user("böhm"), "");
+}

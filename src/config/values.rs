@@ -12,10 +12,13 @@ use super::reader::Meaning;
 use crate::codecs::Digit;
 use crate::timers::Duration;
 
-/// A string, not empty.
+/// A string, not empty: it may go into a SIP header, a path, a line of the log.
 pub(super) fn text(value: &DeValue<'_>) -> Meaning<String> {
     match value.as_str() {
         Some("") => Err("must not be empty".to_owned()),
+        Some(text) if text.chars().any(char::is_control) => {
+            Err("write one line without control characters".to_owned())
+        }
         Some(text) => Ok(text.to_owned()),
         None => Err("write it in quotes, as \"text\"".to_owned()),
     }
