@@ -225,6 +225,14 @@ fn check_prompts(
     config: &Config,
     fault_of: &dyn Fn(&Path) -> Option<String>,
 ) {
+    // Who has no voice port plays nothing.
+    if config.ports.is_empty() {
+        return;
+    }
+    if let Some(fault) = fault_of(&config.media.prompts) {
+        let text = format!("{fault}: callers would hear silence for every prompt");
+        return reader.warning("media.prompts", text);
+    }
     for (path, prompt) in prompts(reader, config) {
         let file = config.media.prompts.join(format!("{prompt}.wav"));
         if let Some(fault) = fault_of(&file) {

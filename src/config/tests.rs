@@ -264,19 +264,21 @@ fn a_path_that_no_unix_socket_can_have_is_refused_with_its_length() {
 fn a_missing_prompt_is_warned_of_with_its_path() {
     let text = format!("{GOOD}\n[announce]\nprompts = [\"closed\"]");
     let base = Path::new("/etc/pk");
-    let fault_of = |path: &Path| Some(format!("there is no {}", path.display()));
-    let parsed = parse(Source {
-        text: &text,
-        base,
-        read_file: &read_file,
-        fault_of: &fault_of,
-        today: Day::default(),
-    });
-    let report = Report { file: "x.toml", faults: &parsed.faults }.to_string();
-    assert!(
-        report.contains("announce.prompts[0] = \"closed\": there is no /etc/pk/prompts/closed.wav")
-    );
-    assert!(parsed.config.is_some());
+    let said = |missing: &'static str| {
+        let fault_of =
+            |path: &Path| path.ends_with(missing).then(|| format!("no {}", path.display()));
+        let (text, fault_of) = (&*text, &fault_of);
+        let today = Day::default();
+        let parsed = parse(Source { text, base, read_file: &read_file, fault_of, today });
+        assert!(parsed.config.is_some());
+        Report { file: "x.toml", faults: &parsed.faults }.to_string()
+    };
+    let file = said("closed.wav");
+    assert!(file.contains("announce.prompts[0] = \"closed\": no /etc/pk/prompts/closed.wav"));
+    assert_eq!(file.lines().count(), 1, "{file}");
+    let directory = said("prompts");
+    assert!(directory.contains("warning: media.prompts: no /etc/pk/prompts"), "{directory}");
+    assert_eq!(directory.lines().count(), 1, "{directory}");
 }
 
 #[test]

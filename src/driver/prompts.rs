@@ -1,7 +1,7 @@
 //! Reads the directory of prompts and makes the tones, before the node starts.
 //!
-//! A file that cannot be read as a prompt is an alarm, not a reason to stay down: whoever plays it
-//! gets a failed playback, and `status` names the file.
+//! A file that cannot be read as a prompt, or a directory that cannot be read at all, is an alarm,
+//! not a reason to stay down: whoever plays it gets a failed playback, and `status` names it.
 
 #![expect(clippy::disallowed_methods, reason = "the driver reads files")]
 
@@ -24,12 +24,9 @@ use crate::node::prompts::menu_words;
 const DEPTH_MAX: usize = 3;
 
 /// Loads every `.wav` below `directory`.
-pub fn load(directory: &Path) -> io::Result<Prompts> {
+pub fn load(directory: &Path) -> Prompts {
     let mut prompts = Prompts { menu: menu(), ..Prompts::default() };
-    read_directory(directory, "", DEPTH_MAX, &mut prompts).map_err(|error| {
-        let text = format!("media.prompts {}: {error}", directory.display());
-        io::Error::new(error.kind(), text)
-    })?;
+    read_below(directory, "", DEPTH_MAX, &mut prompts);
     for zone in ["", "us", "uk", "de", "jp"] {
         let of_zone = Zone::from_name(zone).unwrap_or_default();
         for signal in Signal::ALL {
@@ -37,7 +34,7 @@ pub fn load(directory: &Path) -> io::Result<Prompts> {
             prompts.tones.insert(key, Arc::new(encode(&signal.render(of_zone))));
         }
     }
-    Ok(prompts)
+    prompts
 }
 
 /// The words of the phone menu.
@@ -48,6 +45,13 @@ pub fn menu() -> BTreeMap<&'static str, Arc<Prompt>> {
 /// Reads one stored recording.
 pub fn recording(directory: &Path, name: &str) -> Option<Arc<Prompt>> {
     prompt(&directory.join(format!("{name}.wav")))
+}
+
+/// Reads what can be read; of the rest one directory is named.
+fn read_below(directory: &Path, prefix: &str, depth: usize, prompts: &mut Prompts) {
+    if let Err(error) = read_directory(directory, prefix, depth, prompts) {
+        prompts.unread = Some(format!("{}: {error}", directory.display()));
+    }
 }
 
 fn read_directory(
@@ -61,7 +65,7 @@ fn read_directory(
         let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
         let name = format!("{prefix}{stem}");
         if path.is_dir() && depth > 0 {
-            read_directory(&path, &format!("{name}/"), depth - 1, prompts)?;
+            read_below(&path, &format!("{name}/"), depth - 1, prompts);
         } else if path.extension().is_some_and(|ending| ending == "wav")
             && let Some(prompt) = prompt(&path)
         {
@@ -71,15 +75,21 @@ fn read_directory(
     Ok(())
 }
 
-/// What is wrong with a file that the configuration names: it is not there, or is to be a prompt
-/// and cannot be played.
+/// What is wrong with a file that the configuration names: it is not there, is a directory that
+/// cannot be read, or is to be a prompt and cannot be played.
 pub fn fault_of(path: &Path) -> Option<String> {
     if !path.exists() {
         return Some(format!("there is no {}", path.display()));
     }
     let is_prompt = path.extension().is_some_and(|ending| ending == "wav");
-    let read = if is_prompt { samples(path).err() } else { None };
-    read.map(|error| format!("{} {error}", path.display()))
+    let read = if path.is_dir() {
+        fs::read_dir(path).map(drop).map_err(|error| format!("cannot be read: {error}"))
+    } else if is_prompt {
+        samples(path).map(drop)
+    } else {
+        Ok(())
+    };
+    read.err().map(|error| format!("{} {error}", path.display()))
 }
 
 fn samples(path: &Path) -> Result<Vec<i16>, String> {

@@ -88,7 +88,7 @@ pub fn start(config: Config, causes: Vec<String>) -> io::Result<Running> {
                     alone may change the network card";
         return Err(io::Error::other(text));
     }
-    let prompts = Arc::new(prompts::load(&config.media.prompts)?);
+    let prompts = Arc::new(prompts::load(&config.media.prompts));
     std::fs::create_dir_all(&config.media.recordings).map_err(|error| {
         named("media.recordings", &config.media.recordings.display().to_string(), &error)
     })?;

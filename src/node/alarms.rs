@@ -45,9 +45,17 @@ struct Unlisted {
 }
 
 impl Alarms {
-    /// Those that the start itself shows: prompts that the configuration names and nobody has.
+    /// Those that the start itself shows: prompts that could not be read, or that the configuration
+    /// names and nobody has.
     pub fn new(config: &Config, prompts: &Prompts, now: Instant) -> Self {
         let mut alarms = Self::default();
+        if let Some(unread) = &prompts.unread {
+            let text = format!(
+                "media.prompts cannot be read, callers hear silence for what is there: {unread}; \
+                 mend the directory or its rights, then start the node again"
+            );
+            alarms.raise(AlarmKind::Other { extension: None, text }, now);
+        }
         let of_applications = config.applications.values().flat_map(|application| {
             application.hold_prompt.iter().chain(application.gateway_prompt.iter())
         });

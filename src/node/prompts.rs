@@ -19,6 +19,8 @@ pub struct Prompts {
     pub sounds: BTreeMap<String, Arc<Prompt>>,
     /// Call-progress tones by name and zone, one turn of the cadence each. Zone `""` is neutral.
     pub tones: BTreeMap<(String, String), Arc<Prompt>>,
+    /// A directory whose sounds are missing here, and why.
+    pub unread: Option<String>,
     /// Built-in words of the phone menu, for those that the site has no sound of its own for.
     /// Applications do not see them.
     pub menu: BTreeMap<&'static str, Arc<Prompt>>,

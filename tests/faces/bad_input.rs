@@ -134,6 +134,18 @@ fn a_missing_hold_prompt_is_told_at_the_start_and_the_caller_waits_in_silence() 
 }
 
 #[test]
+fn a_directory_of_prompts_that_is_not_there_is_told_and_the_node_serves_without() {
+    let pbx = pbx(&["6001", "6002"]);
+    let prompts = PathBuf::from("/nowhere/prompts");
+    let stand = Wish { prompts, ..Wish::at(pbx.address) }.start();
+    is_told(&stand, "other", &["media.prompts", "/nowhere/prompts", "start the node again"]);
+    stand.registered(2);
+    let _instance = stand.instance();
+    let served = call(&pbx, 1, "6001");
+    line_when(&pbx, served, LineState::Up);
+}
+
+#[test]
 fn a_prompt_that_an_application_misses_is_told_and_the_call_goes_on() {
     let pbx = pbx(&["6001", "6002"]);
     let (_directory, prompts) = some_prompts(&["menu"]);
