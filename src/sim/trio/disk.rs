@@ -1,4 +1,6 @@
 //! A disk: writes take their time and become durable in order; a crash loses those on their way.
+//! What is ordered while a transaction is under way goes into the next one, all of it together, as
+//! the store's writer does.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,8 +14,9 @@ pub struct Disk {
     facts: BTreeMap<FactId, Fact>,
     boots: u32,
     writes: VecDeque<(Ticket, Record)>,
-    busy_until: Instant,
-    /// A write takes so much longer.
+    /// When the transaction that is under way ends, and when the one behind it does.
+    ends: [Instant; 2],
+    /// A transaction takes so much longer.
     pub slow: Duration,
     /// It takes no write, until it is replaced.
     pub failed: bool,
@@ -32,8 +35,16 @@ impl Disk {
             return None;
         }
         self.writes.push_back((ticket, record));
-        self.busy_until = self.busy_until.max(now) + time + self.slow;
-        Some(self.busy_until)
+        let [running, next] = self.ends;
+        let running = if now < running { running } else { next };
+        self.ends = if now >= running {
+            [now + time + self.slow; 2]
+        } else if next > running {
+            [running, next]
+        } else {
+            [running, running + time + self.slow]
+        };
+        Some(self.ends[1])
     }
 
     /// The time of a write has come. Whether it is durable: no, if the disk failed meanwhile.
@@ -59,7 +70,7 @@ impl Disk {
     /// The process is gone.
     pub fn crash(&mut self) {
         self.writes.clear();
-        self.busy_until = Instant::ZERO;
+        self.ends = [Instant::ZERO; 2];
     }
 
     /// A process starts.
@@ -101,5 +112,23 @@ impl Disk {
     /// How often a process has started.
     pub const fn boots(&self) -> u32 {
         self.boots
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_a_transaction_goes_into_the_next_one_together() {
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        let time = Duration::from_millis(10);
+        let mut disk = Disk::default();
+        let mut write = |ms, ticket| {
+            disk.write(at(ms), time, Ticket(ticket), Record::Vote(Vote::default())).expect("taken")
+        };
+        let ends =
+            [write(0, 1), write(2, 2), write(9, 3), write(10, 4), write(20, 5), write(50, 6)];
+        assert_eq!(ends, [10, 20, 20, 30, 40, 60].map(at));
     }
 }
