@@ -14,7 +14,11 @@ use crate::node::snapshot::cluster::{Cluster, Peer};
 pub(super) fn lines(cluster: &Cluster) -> String {
     let mut text = String::new();
     let Cluster { id, profile, role, epoch, .. } = cluster;
-    let primary = cluster.primary.as_deref().unwrap_or("nobody");
+    let primary = match (&cluster.primary, &cluster.unheard_primary) {
+        (Some(primary), _) => primary.clone(),
+        (None, Some(unheard)) => format!("not known, {unheard} is not heard"),
+        (None, None) => "nobody".to_owned(),
+    };
     let paused = if cluster.paused { ", promotion paused" } else { "" };
     // Writing to a String cannot fail.
     let _ = writeln!(
@@ -151,6 +155,15 @@ takeover   2 of 3 live calls kept, 1 lost
 facts      1 not acknowledged, acknowledged by this node alone
 ";
         assert_eq!(lines, wanted);
+    }
+
+    #[test]
+    fn status_of_a_pair_names_the_primary_that_is_not_heard() {
+        let unheard_primary = Some("a".to_owned());
+        let text = lines(&Cluster { primary: None, unheard_primary, ..cluster() });
+        assert!(text.contains("; primary is not known, a is not heard, epoch 7"), "{text}");
+        let text = lines(&Cluster { primary: None, ..cluster() });
+        assert!(text.contains("; primary is nobody, epoch 7"), "{text}");
     }
 
     #[test]

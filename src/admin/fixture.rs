@@ -215,6 +215,7 @@ pub(super) fn cluster() -> Cluster {
         role: "backup",
         epoch: 7,
         primary: Some("a".to_owned()),
+        unheard_primary: None,
         paused: true,
         passive_because: vec!["a is primary".to_owned()],
         protections: vec!["redundancy: a backup and a witness".to_owned()],

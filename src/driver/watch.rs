@@ -27,8 +27,8 @@ const EVIDENCE: [&str; 7] = ["cluster", "peer", "passive", "ready", "unproven", 
 enum Seen {
     /// This one.
     Primary(String),
-    /// Nobody; any of these could be.
-    Nobody(Vec<String>),
+    /// Nobody that is heard; any of these nodes could be. The last one may serve behind a cut link.
+    Nobody { nodes: Vec<String>, unheard: Option<String> },
     /// The node that is watched does not answer.
     NoNode(String),
 }
@@ -45,7 +45,9 @@ pub fn watch(socket: &Path) -> Result<String, Failure> {
         let seen = look(socket)?;
         looks = if last.as_ref() == Some(&seen) { looks + 1 } else { 1 };
         match &seen {
-            Seen::Nobody(nodes) if looks == LOOKS_BEFORE_A_WORD => ask_for_a_word(socket, nodes),
+            Seen::Nobody { nodes, unheard } if looks == LOOKS_BEFORE_A_WORD => {
+                ask_for_a_word(socket, nodes, unheard.as_deref());
+            }
             Seen::Primary(node) if looks == 1 => say(&format!("{node} is primary")),
             Seen::NoNode(why) if looks == 1 => say(why),
             _ => {}
@@ -97,17 +99,28 @@ fn seen(cluster: &Value) -> Option<Seen> {
     let witnesses: Vec<&Value> = witnesses.map(|peer| &peer["name"]).collect();
     let nodes = cluster["nodes"].as_array()?.iter().filter(|node| !witnesses.contains(node));
     let nodes = nodes.filter_map(Value::as_str).map(str::to_owned);
-    Some(Seen::Nobody(nodes.collect()))
+    let unheard = cluster.get("unheard_primary").and_then(Value::as_str).map(str::to_owned);
+    Some(Seen::Nobody { nodes: nodes.collect(), unheard })
 }
 
-fn ask_for_a_word(socket: &Path, nodes: &[String]) {
+fn headline(unheard: Option<&str>) -> String {
+    match unheard {
+        Some(node) => format!(
+            "THE PRIMARY {node} IS NOT HEARD: unless only the link to it is cut, no call is \
+             answered."
+        ),
+        None => "NOBODY IS PRIMARY: no call is answered.".to_owned(),
+    }
+}
+
+fn ask_for_a_word(socket: &Path, nodes: &[String], unheard: Option<&str>) {
     let status = commands::ask(socket, &Request::Status { format: Format::Text });
     let status = status.unwrap_or_else(|failure| failure.to_string());
     let tells = |line: &&str| line.split_whitespace().next().is_some_and(|w| EVIDENCE.contains(&w));
     let evidence: Vec<&str> = status.lines().filter(tells).collect();
     say(&format!(
-        "NOBODY IS PRIMARY: no call is answered.\n{}\nTo promote a node, type its name ({}) and \
-         Enter.",
+        "{}\n{}\nTo promote a node, type its name ({}) and Enter.",
+        headline(unheard),
         evidence.join("\n"),
         nodes.join(" or ")
     ));
@@ -116,7 +129,7 @@ fn ask_for_a_word(socket: &Path, nodes: &[String]) {
 fn order(socket: &Path, seen: &Seen, word: &str) {
     let nodes = match seen {
         _ if word.is_empty() => return,
-        Seen::Nobody(nodes) => nodes,
+        Seen::Nobody { nodes, .. } => nodes,
         Seen::Primary(node) => return say(&format!("{node} is primary: nothing was done")),
         Seen::NoNode(_) => return say("no node answers: nothing was done"),
     };
@@ -147,10 +160,21 @@ mod tests {
         let peers = json!([{"name": "a", "kind": "data"}, {"name": "w", "kind": "witness"}]);
         let nodes = json!(["a", "b", "w"]);
         let cluster = json!({"primary": null, "peers": peers, "nodes": nodes});
-        let both = Seen::Nobody(vec!["a".to_owned(), "b".to_owned()]);
-        assert_eq!(seen(&cluster), Some(both));
+        let both = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(seen(&cluster), Some(Seen::Nobody { nodes: both, unheard: None }));
         let served = json!({"primary": "a", "peers": peers, "nodes": nodes});
         assert_eq!(seen(&served), Some(Seen::Primary("a".to_owned())));
         assert_eq!(seen(&Value::Null), None);
+    }
+
+    #[test]
+    fn a_primary_of_a_pair_that_is_not_heard_is_named_before_a_word_is_asked_for() {
+        let peers = json!([{"name": "a", "kind": "data"}]);
+        let cluster = json!({
+            "primary": null, "unheard_primary": "a", "peers": peers, "nodes": ["a", "b"],
+        });
+        let Some(Seen::Nobody { nodes, unheard }) = seen(&cluster) else { panic!("{cluster}") };
+        assert_eq!(nodes, ["a", "b"]);
+        assert!(headline(unheard.as_deref()).contains("THE PRIMARY a IS NOT HEARD"));
     }
 }

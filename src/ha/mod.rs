@@ -354,9 +354,15 @@ impl Ha {
         self.roles.passive_because(now)
     }
 
-    /// Who is primary as far as this node knows, and under which epoch.
-    pub fn primary(&self, now: Instant) -> Option<(NodeId, Epoch)> {
+    /// Who has the lease as far as this node knows, and under which epoch.
+    pub fn holder(&self, now: Instant) -> Option<(NodeId, Epoch)> {
         self.lease.holder(now)
+    }
+
+    /// Who is primary as far as anybody can tell: in a pair, where a grant has no end, the holder
+    /// must be heard too.
+    pub fn primary(&self, now: Instant) -> Option<(NodeId, Epoch)> {
+        self.holder(now).filter(|&(node, _)| !self.roles.is_unheard(node))
     }
 
     /// Highest epoch that this node has heard of.

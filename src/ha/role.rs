@@ -35,6 +35,10 @@ const FACTS_WAIT: Duration = Duration::from_secs(5);
 /// A node that is not the first one leaves the role so long to the first after its own start.
 pub const BOOT_WAIT: Duration = Duration::from_secs(10);
 
+/// The primary of a pair that is not heard for so long is told of: a link that is torn for a moment
+/// is up again by then, and whoever ended in order, or was seen to end, has said so.
+const UNHEARD_AFTER: Duration = Duration::from_secs(2);
+
 /// Two ends of a process of one cause within this time are a pattern.
 const CRASHES_WITHIN: Duration = Duration::from_secs(60);
 
@@ -98,6 +102,8 @@ pub struct Roles {
     sentinel_dead: bool,
     store_failed: bool,
     gone: Option<Gone>,
+    /// The primary of a pair is not heard; people are told of it then.
+    unheard: Option<(NodeId, Instant)>,
     /// The role that this node has taken last had been given up before.
     vacated: bool,
     /// The voter knew so when the role was asked for.
@@ -136,6 +142,7 @@ impl Roles {
             sentinel_dead: false,
             store_failed: false,
             gone: None,
+            unheard: None,
             vacated: false,
             saw_release: false,
             saw_primary: false,
@@ -188,6 +195,7 @@ impl Roles {
         {
             self.give_up_fetching(now);
         }
+        self.tell_unheard(now);
         self.expire_leaving(now);
         self.expire_orders(now);
         self.decide(now);
@@ -211,7 +219,8 @@ impl Roles {
             | State::Fenced { .. } => None,
         };
         let order = self.orders.iter().map(|open| open.give_up_at).min();
-        earliest([own, order, self.next_decision()])
+        let unheard = self.unheard.map(|(_, at)| at);
+        earliest([own, order, unheard, self.next_decision()])
     }
 
     /// What this node is.
@@ -272,6 +281,15 @@ impl Roles {
 
     fn is_up(&self, node: NodeId) -> bool {
         self.peers.get(&node).is_some_and(|peer| peer.up)
+    }
+
+    /// Whether this is the other node of a pair, and not heard: nobody knows what it does.
+    pub fn is_unheard(&self, node: NodeId) -> bool {
+        self.mode() == Mode::Pair && node != self.me() && !self.is_up(node)
+    }
+
+    fn is_holder(&self, node: NodeId) -> bool {
+        self.view.holder.is_some_and(|(holder, _)| holder == node)
     }
 
     fn mode(&self) -> Mode {
@@ -435,6 +453,7 @@ impl Roles {
     }
 
     fn up(&mut self, node: NodeId) {
+        self.unheard = self.unheard.filter(|(unheard, _)| *unheard != node);
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.up = true;
             let pause = self.pause.clone();
@@ -449,9 +468,19 @@ impl Roles {
             self.event(Event::WitnessLost);
         } else if self.view.holder.is_some_and(|(holder, _)| holder != node) {
             self.event(Event::BackupLost(node));
+        } else if self.mode() == Mode::Pair && self.is_holder(node) {
+            self.unheard = Some((node, now + UNHEARD_AFTER));
         } else if self.settings.site.other_pbx && self.gone.is_none() {
             // Its lease is its own: all that is known of it is that it is not heard.
             self.gone = Some(Gone { since: now, released: false });
+        }
+    }
+
+    /// Nothing follows from it but what people are told: the lease stays as it is.
+    fn tell_unheard(&mut self, now: Instant) {
+        let due = self.unheard.take_if(|(_, at)| now >= *at).map(|(node, _)| node);
+        if let Some(node) = due.filter(|&node| self.is_holder(node)) {
+            self.event(Event::PrimaryUnheard(node));
         }
     }
 

@@ -55,7 +55,7 @@ impl Node {
             event,
             Event::PromotionStarted(_) | Event::PromotionDone(_) | Event::PromotionFailed { .. }
         );
-        let tells = here || self.calls_people();
+        let tells = here || self.calls_people(now);
         let Some(member) = self.member.as_ref().filter(|_| tells) else { return };
         let (kind, unix_ms) = (kind(event), self.unix_ms(now));
         let cluster = self.config.cluster.id.clone();
@@ -65,7 +65,10 @@ impl Node {
             | Event::PromotionStarted(_)
             | Event::PromotionDone(_)
             | Event::PromotionFailed { .. } => format!("{cluster}-{epoch}-{kind}"),
-            Event::BackupLost(_) | Event::WitnessLost | Event::AutomaticStopped { .. } => {
+            Event::PrimaryUnheard(_)
+            | Event::BackupLost(_)
+            | Event::WitnessLost
+            | Event::AutomaticStopped { .. } => {
                 format!("{cluster}-{epoch}-{kind}-{}", unix_ms / SAME_WITHIN_MS)
             }
         };
@@ -82,7 +85,7 @@ impl Node {
 
 const fn kind(event: &Event) -> &'static str {
     match event {
-        Event::PrimaryDown { .. } => "primary.down",
+        Event::PrimaryDown { .. } | Event::PrimaryUnheard(_) => "primary.down",
         Event::PromotionStarted(_) => "promotion.started",
         Event::PromotionDone(_) => "promotion.done",
         Event::PromotionFailed { .. } => "promotion.failed",

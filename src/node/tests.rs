@@ -16,6 +16,7 @@ mod incidents;
 mod menu;
 mod originate;
 mod own_devices;
+mod pair;
 mod pbx;
 mod promotion;
 mod readiness;

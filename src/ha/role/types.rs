@@ -203,6 +203,8 @@ pub enum Event {
         /// In an orderly way.
         controlled: bool,
     },
+    /// The primary of a pair is not heard. Whether it serves behind a cut link nobody knows.
+    PrimaryUnheard(NodeId),
     /// This node takes over.
     PromotionStarted(Epoch),
     /// It serves.

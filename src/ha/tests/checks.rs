@@ -62,7 +62,7 @@ impl World {
     fn check_epoch(&mut self, id: NodeId) {
         let now = self.now;
         let node = self.node(id);
-        let held = node.ha.as_ref().and_then(|ha| ha.primary(node.clock.local(now)));
+        let held = node.ha.as_ref().and_then(|ha| ha.holder(node.clock.local(now)));
         let Some((_, epoch)) = held.filter(|&(by, _)| by == id) else { return };
         if node.acted.replace(epoch) == Some(epoch) {
             return;

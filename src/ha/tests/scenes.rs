@@ -2,6 +2,7 @@
 
 mod alone;
 mod orders;
+mod pair;
 mod promotion;
 mod start;
 

@@ -17,7 +17,9 @@ impl Node {
     /// Something of the cluster that people must hear of.
     pub(super) fn alert_event(&mut self, now: Instant, event: &Event) {
         let alarm = match event {
-            Event::PrimaryDown { controlled: false, .. } => Alarm::PrimaryDown,
+            Event::PrimaryDown { controlled: false, .. } | Event::PrimaryUnheard(_) => {
+                Alarm::PrimaryDown
+            }
             Event::PrimaryDown { controlled: true, .. } => Alarm::PrimaryStopped,
             Event::PromotionFailed { .. } => Alarm::PromotionFailed,
             Event::BackupLost(_) => Alarm::BackupLost,
@@ -30,12 +32,12 @@ impl Node {
         if alarm == Alarm::Promoted && notify {
             self.tell_telephones(now);
         }
-        if matches!(event, Event::PrimaryDown { .. }) {
+        if matches!(event, Event::PrimaryDown { .. } | Event::PrimaryUnheard(_)) {
             for told in [Alarm::Promoted, Alarm::PromotionFailed] {
                 self.alert(now, AlertInput::Over(told));
             }
         }
-        if !self.calls_people() {
+        if !self.calls_people(now) {
             return;
         }
         if alarm == Alarm::PrimaryStopped {
@@ -69,12 +71,12 @@ impl Node {
     }
 
     /// The witness calls people; without one, whoever acts, or the one that is left.
-    pub(in crate::node) fn calls_people(&self) -> bool {
+    pub(in crate::node) fn calls_people(&self, now: Instant) -> bool {
         let Some(member) = &self.member else { return false };
         match self.config.cluster.witness() {
             Some(witness) if witness == self.config.cluster.me => true,
             Some(witness) if member.peers().get(&witness).is_some_and(|peer| peer.up) => false,
-            _ => member.ha().role() != Role::Backup || !member.peers().values().any(|p| p.up),
+            _ => member.ha().role() != Role::Backup || member.ha().primary(now).is_none(),
         }
     }
 

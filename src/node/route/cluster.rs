@@ -107,6 +107,10 @@ impl Node {
                 format!("the primary {} is down: look for what ended it", name(*node))
             }
             Event::PromotionFailed { why, .. } => format!("promotion failed: {why}"),
+            Event::PrimaryUnheard(node) => format!(
+                "the primary {} is not heard: see whether it runs, or only the link is cut",
+                name(*node)
+            ),
             Event::BackupLost(node) => {
                 format!("the backup {} is not heard: nobody would take over", name(*node))
             }
@@ -126,8 +130,12 @@ impl Node {
                 return self.tell_incident(now, event, &text);
             }
         };
-        if let Event::PrimaryDown { node, controlled } = event {
-            self.outage_begins(now, *node, *controlled);
+        match event {
+            Event::PrimaryDown { node, controlled } => {
+                self.outage_begins(now, *node, *controlled);
+            }
+            Event::PrimaryUnheard(node) => self.outage_begins(now, *node, false),
+            _ => {}
         }
         self.tell_incident(now, event, &text);
         warn!(text, "cluster");
@@ -142,6 +150,9 @@ impl Node {
             Event::PrimaryDown { node: down, controlled } => {
                 let kind = if *controlled { "controlled" } else { "uncontrolled" };
                 ("primary.down", vec![node(*down), ("kind", kind.to_owned())])
+            }
+            Event::PrimaryUnheard(silent) => {
+                ("primary.down", vec![node(*silent), ("kind", "unheard".to_owned())])
             }
             Event::PromotionStarted(epoch) => {
                 ("promotion.started", vec![me, ("epoch", epoch.to_string())])
@@ -410,12 +421,14 @@ impl Node {
                 unshipped: unshipped.and_then(|peer| peer.unshipped),
             }
         };
+        let unheard = ha.holder(now).filter(|_| ha.primary(now).is_none());
         Some(view::Cluster {
             id: config.id.clone(),
             profile: config.profile.name(),
             role: view::role_name(ha.role()),
             epoch: ha.epoch().0,
             primary: ha.primary(now).map(|(node, _)| config.name_of(node)),
+            unheard_primary: unheard.map(|(node, _)| config.name_of(node)),
             paused: ha.paused(),
             passive_because: ha.passive_because(now),
             protections: view::protections(config, ha.other_pbx()),

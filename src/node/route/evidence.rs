@@ -8,7 +8,7 @@ use crate::node::route::ready::spoken;
 use crate::timers::{Duration, Instant};
 
 impl Node {
-    pub(super) fn evidence(&self, now: Instant) -> Evidence {
+    pub(in crate::node) fn evidence(&self, now: Instant) -> Evidence {
         let Some(member) = &self.member else { return Evidence::default() };
         let (cluster, ha) = (&self.config.cluster, member.ha());
         let holder = ha.primary(now).map(|(node, _)| node);

@@ -77,14 +77,16 @@ impl Node {
     }
 
     /// How old the copy of calls and facts is: how long a primary has gone on without being heard
-    /// here. Nothing is lost by what a dead one does not do. `None`: nothing was ever copied.
+    /// here. Nothing is lost by what a dead one does not do; that of a pair may live. `None`:
+    /// nothing was ever copied.
     pub(super) fn data_age(&self, now: Instant) -> Option<Duration> {
         if self.duty == Duty::Acting {
             return Some(Duration::ZERO);
         }
         let peer = self.data_peer()?;
         let heard_at = peer.heard_at?;
-        let current = peer.up || self.outage.is_some();
+        let held = self.member.as_ref().is_some_and(|member| member.ha().holder(now).is_some());
+        let current = peer.up || (self.outage.is_some() && !held);
         Some(if current { Duration::ZERO } else { now.saturating_duration_since(heard_at) })
     }
 

@@ -67,7 +67,7 @@ impl Node {
         }
         let of_pool = |call: &&CallId| !self.controls.calls.contains_key(call);
         let calls: Vec<CallId> = self.calls.keys().filter(of_pool).copied().collect();
-        let others = self.member.as_ref().is_some_and(|member| member.ha().primary(now).is_some());
+        let others = self.member.as_ref().is_some_and(|member| member.ha().holder(now).is_some());
         for call in calls {
             if let Some(record) = self.call_record(now, call).filter(|_| !others) {
                 self.replicas.told(now, CallChange::Put(Box::new(record)));

@@ -20,6 +20,8 @@ pub struct Cluster {
     pub epoch: u64,
     /// Name of the primary, as far as this node knows.
     pub primary: Option<String>,
+    /// Name of the primary of a pair, where it is not heard: it may serve behind a cut link.
+    pub unheard_primary: Option<String>,
     /// Nobody is promoted without a person.
     pub paused: bool,
     /// Why this node does not become primary by itself; each says who must do what.

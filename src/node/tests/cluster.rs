@@ -55,12 +55,29 @@ impl Trio {
         Self::of(["a", "b", "w"].map(|name| Bench::with(&text(name, promotion, more, control))))
     }
 
+    /// Two nodes that nobody votes between, each with a control extension.
+    pub(super) fn pair(promotion: &str, control: &str) -> Self {
+        let witness = NODES.find("[[cluster.nodes]]\nname = \"w\"").expect("a witness");
+        let [a, b] = ["a", "b"].map(|name| {
+            let text = text(name, promotion, "", "").replace("\"trio\"", "\"pair\"");
+            let text = text.replace(&NODES[witness..], "");
+            Bench::with(&format!(
+                "{text}[control]\nextension = \"6091\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n\
+                 {control}"
+            ))
+        });
+        Self::begin([Some(a), Some(b), None])
+    }
+
     pub(super) fn of(nodes: [Bench; 3]) -> Self {
-        let nodes = nodes.map(Some);
-        let now = nodes.iter().flatten().map(|node| node.now).max().expect("three");
+        Self::begin(nodes.map(Some))
+    }
+
+    fn begin(nodes: [Option<Bench>; 3]) -> Self {
+        let now = nodes.iter().flatten().map(|node| node.now).max().expect("nodes");
         let mut trio = Self { nodes, now, cut: BTreeSet::new(), made: Default::default() };
         for at in [A, B, W] {
-            let bench = trio.nodes[at].as_mut().expect("there");
+            let Some(bench) = &mut trio.nodes[at] else { continue };
             (bench.now, bench.grants) = (now, true);
             bench.node.join(now, &Loaded { boot: 1, ..Loaded::default() });
             trio.carry(at);
