@@ -218,9 +218,8 @@ impl Roles {
             | State::Primary { .. }
             | State::Fenced { .. } => None,
         };
-        let order = self.orders.iter().map(|open| open.give_up_at).min();
         let unheard = self.unheard.map(|(_, at)| at);
-        earliest([own, order, unheard, self.next_decision()])
+        earliest([own, self.orders_due(), unheard, self.next_decision()])
     }
 
     /// What this node is.

@@ -5,8 +5,12 @@ use crate::ha::lease;
 use crate::ids::{Epoch, NodeId, RequestId};
 use crate::timers::{Duration, Instant};
 
-/// An order that led to nothing in this time is answered all the same: as unknown.
+/// An order that led to nothing in this time is answered all the same: as unknown. One that led to
+/// a promotion waits for its end, which the node sets.
 const ORDER_WAIT: Duration = Duration::from_secs(15);
+
+/// A promotion may go on for so long at another node.
+const PROMOTION_MAX: Duration = Duration::from_secs(30);
 
 /// Orders that wait: people do not have more at once.
 const ORDERS_MAX: usize = 8;
@@ -38,12 +42,17 @@ enum Awaits {
 pub(super) struct Open {
     source: Source,
     awaits: Awaits,
-    pub(super) give_up_at: Instant,
+    give_up_at: Instant,
 }
 
 impl Open {
     pub(super) fn waits_for_promotion(&self) -> bool {
         matches!(self.awaits, Awaits::Promotion | Awaits::Handover(..))
+    }
+
+    /// What it waits for is under way, and ends by itself.
+    fn goes_on(&self, promoting: bool) -> bool {
+        promoting && self.waits_for_promotion()
     }
 
     pub(super) fn leaves(&self) -> bool {
@@ -312,7 +321,9 @@ impl Roles {
     }
 
     fn open(&mut self, now: Instant, source: Source, awaits: Awaits) {
-        self.orders.push_back(Open { source, awaits, give_up_at: now + ORDER_WAIT });
+        let elsewhere = matches!(awaits, Awaits::Answer(..));
+        let wait = if elsewhere { ORDER_WAIT + PROMOTION_MAX } else { ORDER_WAIT };
+        self.orders.push_back(Open { source, awaits, give_up_at: now + wait });
     }
 
     fn answer(&mut self, source: Source, answer: Answer) {
@@ -351,6 +362,17 @@ impl Roles {
             self.fail_promotion(Reason::FewVoters, true);
         }
         self.expire_stored(now);
-        self.close_orders(late, &Answer::Unknown);
+        let promoting = self.is_promoting();
+        self.close_orders(|open| late(open) && !open.goes_on(promoting), &Answer::Unknown);
+    }
+
+    pub(super) fn orders_due(&self) -> Option<Instant> {
+        let promoting = self.is_promoting();
+        let waiting = self.orders.iter().filter(|open| !open.goes_on(promoting));
+        waiting.map(|open| open.give_up_at).min()
+    }
+
+    fn is_promoting(&self) -> bool {
+        matches!(self.state, State::Promoting { .. })
     }
 }

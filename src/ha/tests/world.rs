@@ -103,6 +103,8 @@ pub struct World {
     pub epochs: BTreeMap<Epoch, NodeId>,
     pub fault: Option<String>,
     pub forced: bool,
+    /// How long a promotion takes.
+    pub takeover: u64,
     pub traced: bool,
     queue: BTreeMap<(u64, u64), Happening>,
     count: u64,
@@ -159,6 +161,7 @@ impl World {
             epochs: BTreeMap::new(),
             fault: None,
             forced: false,
+            takeover: TAKEOVER,
             traced: false,
             queue: BTreeMap::new(),
             count: 0,
@@ -353,7 +356,7 @@ impl World {
             Output::Marks { from, .. } => self.released(id, from),
             Output::Role(Role::Promoting(epoch)) => {
                 self.check_promotion(id, epoch);
-                self.later(TAKEOVER, Happening::TakenOver { node: id, boot, epoch });
+                self.later(self.takeover, Happening::TakenOver { node: id, boot, epoch });
             }
             Output::Role(_) => {
                 let facts = &mut self.node(id).facts;

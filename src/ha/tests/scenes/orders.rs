@@ -1,6 +1,6 @@
 //! What people order, with both nodes there.
 
-use super::super::world::{A, B, W};
+use super::super::world::{A, B, W, World};
 use super::{cut, down, events, force, order, promote, reasons, switch, trio, until_primary, why};
 use crate::ha::role::{Answer, Event, Lack, Order};
 use crate::ha::{Input, Role};
@@ -196,10 +196,25 @@ fn an_order_for_a_node_without_a_link_names_where_to_give_it() {
 #[test]
 fn an_order_that_another_node_does_not_answer_is_unknown_and_not_refused() {
     let mut world = trio();
-    world.stall(B, 30_000_000, false);
+    world.stall(B, 60_000_000, false);
     let request = world.order(W, promote(B));
-    world.run(16_000);
+    world.run(46_000);
     assert_eq!(world.answer(W, request), Some(&Answer::Unknown));
+}
+
+#[test]
+fn an_order_waits_while_its_promotion_goes_on_wherever_it_was_given() {
+    let mut world = trio();
+    world.takeover = 25_000_000;
+    world.crash(A, false, "");
+    world.run(100);
+    let requests = [B, W].map(|at| (at, world.order(at, promote(B))));
+    world.run(20_000);
+    assert!(matches!(world.role(B), Some(Role::Promoting(_))), "{:?}", world.role(B));
+    let answers = |world: &World| requests.map(|(at, id)| world.answer(at, id).cloned());
+    assert_eq!(answers(&world), [None, None]);
+    world.run(10_000);
+    assert_eq!(answers(&world), [Some(Answer::Done), Some(Answer::Done)]);
 }
 
 #[test]
