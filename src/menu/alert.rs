@@ -1,6 +1,7 @@
 //! Whom to call when something happened: the on-call list, one person after the other.
 //!
-//! A person has 20 s to answer and to press a key. Whoever has answered is left in his call while
+//! A person has 20 s to answer from when his call is placed, and 20 s to press a key. Whoever has
+//! answered is left in his call while
 //! the next one is called, because he may be listening or keying his PIN; whoever has not is given
 //! up. The list is gone through three times, a minute apart. One acknowledgement ends it for all,
 //! and so does the end of what happened. Calls have a budget of their own, so that a flapping
@@ -29,6 +30,11 @@ pub enum AlertInput {
     Raised(Alarm),
     /// It is over, or somebody acknowledged it elsewhere.
     Over(Alarm),
+    /// The call of this person is on its way: the extension had a line for it.
+    Placed {
+        /// Index in the list.
+        person: usize,
+    },
     /// The call of this person is up.
     Answered {
         /// Index in the list.
@@ -74,8 +80,8 @@ pub struct AlertCalls {
     state: State,
     /// Who is in a call, or being called.
     busy: BTreeSet<usize>,
-    /// When calls were placed within the last hour.
-    placed: VecDeque<Instant>,
+    /// When people were called within the last hour.
+    called: VecDeque<Instant>,
     outputs: VecDeque<AlertOutput>,
 }
 
@@ -83,6 +89,8 @@ pub struct AlertCalls {
 enum State {
     /// Nothing to tell.
     Quiet,
+    /// A call waits for a line of the extension.
+    Queued { person: usize, round: u32 },
     /// It rings.
     Ringing { person: usize, round: u32, until: Instant },
     /// Somebody listens.
@@ -101,7 +109,7 @@ impl AlertCalls {
             open: BTreeSet::new(),
             state: State::Quiet,
             busy: BTreeSet::new(),
-            placed: VecDeque::new(),
+            called: VecDeque::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -115,6 +123,7 @@ impl AlertCalls {
                     self.quiet();
                 }
             }
+            AlertInput::Placed { person } => self.placed(now, person),
             AlertInput::Answered { person } => self.answered(now, person),
             AlertInput::Acknowledged { person } => self.acknowledged(person),
             AlertInput::Ended { person } => self.ended(now, person),
@@ -135,6 +144,7 @@ impl AlertCalls {
             State::Ringing { .. }
             | State::Listening { .. }
             | State::Between { .. }
+            | State::Queued { .. }
             | State::Quiet
             | State::GivenUp => {}
         }
@@ -151,7 +161,7 @@ impl AlertCalls {
             State::Ringing { until, .. }
             | State::Listening { until, .. }
             | State::Between { until, .. } => Some(until),
-            State::Quiet | State::GivenUp => None,
+            State::Queued { .. } | State::Quiet | State::GivenUp => None,
         }
     }
 
@@ -171,7 +181,7 @@ impl AlertCalls {
     fn next(&mut self, now: Instant, person: usize, round: u32) {
         let people = self.people.len();
         match (person..people).find(|person| !self.busy.contains(person)) {
-            Some(person) => self.place(now, person, round),
+            Some(person) => self.call(now, person, round),
             None if round < ROUNDS && people > 0 => {
                 self.state = State::Between { round: round + 1, until: now + ROUND_PAUSE };
             }
@@ -179,17 +189,25 @@ impl AlertCalls {
         }
     }
 
-    fn place(&mut self, now: Instant, person: usize, round: u32) {
-        while self.placed.front().is_some_and(|&at| now.saturating_duration_since(at) >= HOUR) {
-            self.placed.pop_front();
+    fn call(&mut self, now: Instant, person: usize, round: u32) {
+        while self.called.front().is_some_and(|&at| now.saturating_duration_since(at) >= HOUR) {
+            self.called.pop_front();
         }
-        let (Some(&alarm), true) = (self.open.first(), self.placed.len() < BUDGET) else {
+        let (Some(&alarm), true) = (self.open.first(), self.called.len() < BUDGET) else {
             return self.give_up();
         };
-        self.placed.push_back(now);
+        self.called.push_back(now);
         self.busy.insert(person);
-        self.state = State::Ringing { person, round, until: now + ESCALATE_AFTER };
+        self.state = State::Queued { person, round };
         self.outputs.push_back(AlertOutput::Call { person, alarm });
+    }
+
+    fn placed(&mut self, now: Instant, person: usize) {
+        if let State::Queued { person: queued, round } = self.state
+            && queued == person
+        {
+            self.state = State::Ringing { person, round, until: now + ESCALATE_AFTER };
+        }
     }
 
     fn give_up(&mut self) {
@@ -217,13 +235,15 @@ impl AlertCalls {
     fn ended(&mut self, now: Instant, person: usize) {
         self.busy.remove(&person);
         match self.state {
-            State::Ringing { person: current, round, .. }
+            State::Queued { person: current, round }
+            | State::Ringing { person: current, round, .. }
             | State::Listening { person: current, round, .. }
                 if current == person =>
             {
                 self.next(now, person + 1, round);
             }
-            State::Ringing { .. }
+            State::Queued { .. }
+            | State::Ringing { .. }
             | State::Listening { .. }
             | State::Between { .. }
             | State::Quiet
@@ -231,9 +251,9 @@ impl AlertCalls {
         }
     }
 
-    /// Nothing is left to tell. What rings is given up; who listens may go on.
+    /// Nothing is left to tell. What waits or rings is given up; who listens may go on.
     fn quiet(&mut self) {
-        if let State::Ringing { person, .. } = self.state {
+        if let State::Queued { person, .. } | State::Ringing { person, .. } = self.state {
             self.outputs.push_back(AlertOutput::Cancel { person });
         }
         self.state = State::Quiet;
@@ -255,8 +275,20 @@ mod tests {
         AlertCalls::new((0..people).map(person).collect())
     }
 
-    fn outputs(calls: &mut AlertCalls) -> Vec<AlertOutput> {
-        std::iter::from_fn(|| calls.poll_output()).collect()
+    /// What is to be done at this second. The extension has a line for every call.
+    fn outputs(calls: &mut AlertCalls, second: u64) -> Vec<AlertOutput> {
+        std::iter::from_fn(|| {
+            let output = calls.poll_output()?;
+            placed(calls, second, &output);
+            Some(output)
+        })
+        .collect()
+    }
+
+    fn placed(calls: &mut AlertCalls, second: u64, output: &AlertOutput) {
+        if let AlertOutput::Call { person, .. } = *output {
+            calls.handle_input(at(second), AlertInput::Placed { person });
+        }
     }
 
     fn call(person: usize) -> AlertOutput {
@@ -269,6 +301,7 @@ mod tests {
         let (mut done, mut now) = (Vec::new(), at(0));
         loop {
             while let Some(output) = calls.poll_output() {
+                placed(calls, now.as_nanos() / SECOND, &output);
                 if let AlertOutput::Cancel { person } = output {
                     calls.handle_input(now, AlertInput::Ended { person });
                 }
@@ -294,6 +327,25 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_a_line_has_his_20_s_from_when_he_is_called() {
+        let mut calls = calls(2);
+        calls.handle_input(at(0), AlertInput::Raised(Alarm::PrimaryDown));
+        assert_eq!(calls.poll_output(), Some(call(0)));
+        assert_eq!(calls.poll_timeout(), None, "no line is free");
+        calls.handle_input(at(300), AlertInput::Placed { person: 0 });
+        assert_eq!(calls.poll_timeout(), Some(at(320)));
+    }
+
+    #[test]
+    fn who_waits_for_a_line_when_all_is_over_is_not_called() {
+        let mut calls = calls(1);
+        calls.handle_input(at(0), AlertInput::Raised(Alarm::PrimaryDown));
+        assert_eq!(calls.poll_output(), Some(call(0)));
+        calls.handle_input(at(5), AlertInput::Over(Alarm::PrimaryDown));
+        assert_eq!(calls.poll_output(), Some(AlertOutput::Cancel { person: 0 }));
+    }
+
+    #[test]
     fn after_three_rounds_the_other_channels_have_to_do() {
         let mut calls = calls(2);
         calls.handle_input(at(0), AlertInput::Raised(Alarm::PrimaryDown));
@@ -302,21 +354,21 @@ mod tests {
         assert_eq!(placed.count(), 6);
         assert_eq!(done.last(), Some(&(240, AlertOutput::NobodyReached)));
         calls.handle_input(at(300), AlertInput::Raised(Alarm::PrimaryDown));
-        assert_eq!(outputs(&mut calls), [], "it is the same alarm");
+        assert_eq!(outputs(&mut calls, 300), [], "it is the same alarm");
         calls.handle_input(at(300), AlertInput::Raised(Alarm::WitnessLost));
-        assert_eq!(outputs(&mut calls), [call(0)], "the gravest is told");
+        assert_eq!(outputs(&mut calls, 300), [call(0)], "the gravest is told");
     }
 
     #[test]
     fn who_answers_and_presses_no_key_is_left_to_listen_while_the_next_is_called() {
         let mut calls = calls(2);
         calls.handle_input(at(0), AlertInput::Raised(Alarm::PrimaryDown));
+        assert_eq!(outputs(&mut calls, 0), [call(0)]);
         calls.handle_input(at(5), AlertInput::Answered { person: 0 });
-        assert_eq!(outputs(&mut calls), [call(0)]);
         calls.handle_timeout(at(25));
-        assert_eq!(outputs(&mut calls), [call(1)]);
+        assert_eq!(outputs(&mut calls, 25), [call(1)]);
         calls.handle_input(at(26), AlertInput::Acknowledged { person: 0 });
-        assert_eq!(outputs(&mut calls), [AlertOutput::Cancel { person: 1 }]);
+        assert_eq!(outputs(&mut calls, 26), [AlertOutput::Cancel { person: 1 }]);
         assert_eq!(calls.poll_timeout(), None);
     }
 
@@ -326,7 +378,7 @@ mod tests {
         calls.handle_input(at(0), AlertInput::Raised(Alarm::PrimaryDown));
         calls.handle_input(at(2), AlertInput::Answered { person: 0 });
         calls.handle_input(at(9), AlertInput::Ended { person: 0 });
-        assert_eq!(outputs(&mut calls), [call(0), call(1)]);
+        assert_eq!(outputs(&mut calls, 9), [call(0), call(1)]);
     }
 
     #[test]
@@ -335,9 +387,9 @@ mod tests {
         calls.handle_input(at(0), AlertInput::Raised(Alarm::PrimaryDown));
         calls.handle_input(at(1), AlertInput::Raised(Alarm::BackupLost));
         calls.handle_input(at(2), AlertInput::Over(Alarm::PrimaryDown));
-        assert_eq!(outputs(&mut calls), [call(0)], "one is left");
+        assert_eq!(outputs(&mut calls, 2), [call(0)], "one is left");
         calls.handle_input(at(3), AlertInput::Over(Alarm::BackupLost));
-        assert_eq!(outputs(&mut calls), [AlertOutput::Cancel { person: 0 }]);
+        assert_eq!(outputs(&mut calls, 3), [AlertOutput::Cancel { person: 0 }]);
         assert_eq!(calls.poll_timeout(), None);
     }
 
@@ -349,25 +401,26 @@ mod tests {
             calls.handle_input(at(second), AlertInput::Raised(Alarm::PrimaryDown));
             calls.handle_input(at(second), AlertInput::Over(Alarm::PrimaryDown));
             calls.handle_input(at(second), AlertInput::Ended { person: 0 });
-            let outputs = outputs(&mut calls);
+            let outputs = outputs(&mut calls, second);
             placed += outputs.iter().filter(|o| matches!(o, AlertOutput::Call { .. })).count();
         }
         assert_eq!(placed, BUDGET);
         calls.handle_input(at(3_700), AlertInput::Raised(Alarm::PrimaryDown));
-        assert_eq!(outputs(&mut calls), [call(0)], "an hour later");
+        assert_eq!(outputs(&mut calls, 3_700), [call(0)], "an hour later");
     }
 
     #[test]
     fn an_empty_list_reaches_nobody_and_says_so() {
         let mut calls = calls(0);
         calls.handle_input(at(0), AlertInput::Raised(Alarm::PrimaryDown));
-        assert_eq!(outputs(&mut calls), [AlertOutput::NobodyReached]);
+        assert_eq!(outputs(&mut calls, 0), [AlertOutput::NobodyReached]);
     }
 
     #[test]
     fn an_acknowledgement_of_somebody_who_was_not_called_counts_for_nothing() {
         let mut calls = calls(2);
         calls.handle_input(at(0), AlertInput::Raised(Alarm::PrimaryDown));
+        assert_eq!(outputs(&mut calls, 0), [call(0)]);
         calls.handle_input(at(1), AlertInput::Acknowledged { person: 1 });
         calls.handle_input(at(1), AlertInput::Acknowledged { person: 9 });
         assert!(calls.poll_timeout().is_some(), "still ringing");

@@ -30,6 +30,15 @@ pub struct Control {
     pub person: Option<usize>,
     /// The menu was told that the call is up.
     pub began: bool,
+    /// A key was pressed in it: no voice mail does that.
+    pub keyed: bool,
+}
+
+impl Control {
+    /// A person of the on-call list, or his voice mail, listens and presses no key.
+    pub const fn only_listens(&self) -> bool {
+        self.person.is_some() && self.began && !self.keyed
+    }
 }
 
 /// All of them.

@@ -81,7 +81,7 @@ impl Node {
             Purpose::Menu(_) => Some(Menu::new(menu::Config { two_person }, rng)),
             Purpose::RestartMessage => None,
         };
-        let control = Control { menu, purpose, says: None, person, began: false };
+        let control = Control { menu, purpose, says: None, person, began: false, keyed: false };
         self.controls.calls.insert(call, control);
     }
 
@@ -93,7 +93,8 @@ impl Node {
     }
 
     /// Calls somebody from the control extension, when its turn comes; before any restart message.
-    /// One such call at a time: the other lines are there for who calls.
+    /// One such call at a time: the other lines are there for who calls. But an alert call in which
+    /// nobody presses a key holds nobody up, as far as there are lines, and then it ends.
     pub(super) fn place_control(
         &mut self,
         now: Instant,
@@ -109,11 +110,12 @@ impl Node {
     }
 
     fn place_waiting(&mut self, now: Instant) {
-        let places = |call: &CallId| self.calls.get(call).is_some_and(|entry| entry.outbound);
-        if self.controls.calls.keys().any(places) {
+        let Some((_, next, _)) = self.controls.to_place.front() else { return };
+        let message = *next == Purpose::RestartMessage;
+        if self.placed_calls().any(|(_, control)| message || !control.only_listens()) {
             return;
         }
-        let Some(line) = self.free_line() else { return };
+        let Some(line) = self.free_line() else { return self.give_a_listener_up(now) };
         let Some((target, purpose, person)) = self.controls.to_place.pop_front() else { return };
         let call = self.sip.next_call_id();
         let Some(udp_port) = self.open_udp_port(now, call, line) else {
@@ -135,6 +137,23 @@ impl Node {
         self.admit(placed);
         self.timers.insert((give_up_at, call, Timer::NoAnswer));
         self.admit_menu(call, purpose, person);
+        if let Some(person) = person {
+            self.alert(now, AlertInput::Placed { person });
+        }
+    }
+
+    fn placed_calls(&self) -> impl Iterator<Item = (CallId, &Control)> {
+        let places = |call: &CallId| self.calls.get(call).is_some_and(|entry| entry.outbound);
+        let placed = self.controls.calls.iter().filter(move |(call, _)| places(call));
+        placed.map(|(&call, control)| (call, control))
+    }
+
+    /// Whoever has listened for longest makes room for the next one who is to be called.
+    fn give_a_listener_up(&mut self, now: Instant) {
+        let longest = self.placed_calls().find(|(_, control)| control.only_listens());
+        if let Some((call, _)) = longest {
+            self.hang_up(now, call, Some(16));
+        }
     }
 
     // ---- What happens in a call ----------------------------------------------------------------
@@ -176,8 +195,12 @@ impl Node {
     /// A key was pressed in a call of the control extension.
     pub(super) fn control_digit(&mut self, now: Instant, call: CallId, key: Digit, heard: Heard) {
         self.menu_input(now, call, menu::Input::Digit { key: Redacted::new(key), heard });
-        let person = self.controls.calls.get(&call).and_then(|control| control.person);
-        if let Some(person) = person.filter(|_| heard != Heard::Tone) {
+        let Some(control) = self.controls.calls.get_mut(&call) else { return };
+        if heard == Heard::Tone {
+            return;
+        }
+        control.keyed = true;
+        if let Some(person) = control.person {
             self.alert(now, AlertInput::Acknowledged { person });
         }
     }

@@ -70,6 +70,37 @@ fn whose_call_never_left_is_called_when_the_extension_is_free() {
     assert!(called.contains(&"2003".to_owned()) && called.contains(&"2004".to_owned()));
 }
 
+/// Lets time pass until the witness calls somebody, and has a voice mail answer; who it is.
+fn voice_mail_answers(trio: &mut Trio) -> String {
+    for _ in 0..300 {
+        trio.run(Duration::from_millis(100));
+        let said = std::mem::take(&mut trio.made[W].sip);
+        let bench = trio.nodes[W].as_mut().expect("alive");
+        if let Some(bye) = said.iter().find(|text| text.starts_with("BYE ")) {
+            bench.reply(bye, "200 OK");
+        }
+        let mut calls = bench.node.controls.calls.iter();
+        let Some((&call, _)) = calls.find(|(_, control)| !control.began) else { continue };
+        let port = bench.node.calls[&call].port;
+        let at = trio.now;
+        let made = bench.input(Input::Media { port, call, at, event: media::Event::Opened });
+        let invite = made.to_pbx("INVITE ").to_owned();
+        bench.pick_up(&invite);
+        return invite.split(['@', ':']).nth(1).expect("a number").to_owned();
+    }
+    panic!("nobody was called for 30 s");
+}
+
+#[test]
+fn a_voice_mail_that_stays_on_the_line_holds_nobody_up() {
+    let on_call = ON_CALL.to_owned() + "[[control.on_call]]\nextension = \"2005\"\n";
+    let mut trio = Trio::with("auto", "", &on_call);
+    trio.run(Duration::from_secs(5));
+    trio.kill(B);
+    let mails = [(); 3].map(|()| voice_mail_answers(&mut trio));
+    assert_eq!(mails, ["2003", "2004", "2005"]);
+}
+
 #[test]
 fn a_switchover_rings_nobody_and_a_stop_without_a_successor_does() {
     let mut trio = trio("manual");
