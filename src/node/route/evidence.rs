@@ -1,7 +1,8 @@
 //! What the menu tells of the cluster: who is primary, what a promotion would meet, what a backup
 //! lacks.
 
-use crate::config::MemberRole;
+use crate::config::{Member, MemberRole};
+use crate::ha::Role;
 use crate::menu::{Candidate, DataAge, Evidence, Obstacle, Primary, Since};
 use crate::node::Node;
 use crate::node::route::ready::spoken;
@@ -19,10 +20,16 @@ impl Node {
             }
             (None, None) => Primary::Nobody,
         };
-        let candidate = cluster.nodes.iter().find(|node| {
+        let could_serve = |node: &&Member| {
             let up = member.peers().get(&node.id).is_none_or(|peer| peer.up);
             node.role == MemberRole::Data && Some(node.id) != holder && up
-        });
+        };
+        // Whoever was sent away, or gave the role up, comes after whoever follows.
+        let fenced = |node: &&Member| match member.peers().get(&node.id) {
+            Some(peer) => peer.beat.is_some_and(|beat| beat.role == Role::Fenced),
+            None => ha.role() == Role::Fenced,
+        };
+        let candidate = cluster.nodes.iter().filter(could_serve).min_by_key(fenced);
         let serving = candidate.map_or(cluster.me, |node| node.id);
         let beat = match member.peers().get(&serving) {
             Some(peer) => peer.beat,

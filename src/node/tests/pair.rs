@@ -76,6 +76,18 @@ fn a_primary_of_a_pair_that_is_heard_again_rings_nobody_any_more() {
 }
 
 #[test]
+fn after_a_release_the_phone_of_each_node_offers_the_one_that_follows() {
+    let mut trio = served();
+    trio.order(A, Order::Release);
+    trio.run(Duration::from_secs(3));
+    let offered = [A, B].map(|at| {
+        let node = &trio.nodes[at].as_ref().expect("alive").node;
+        node.evidence(trio.now).candidate.map(|candidate| candidate.name)
+    });
+    assert_eq!(offered, [Some("b".to_owned()), Some("b".to_owned())]);
+}
+
+#[test]
 fn a_release_in_a_pair_is_told_by_the_node_that_is_left() {
     let mut trio = served();
     trio.order(A, Order::Release);
