@@ -373,8 +373,8 @@ pub struct Node {
     controls: Controls,
     /// PINs that are being compared: the agent number of each.
     checks: BTreeMap<(CallId, u32), Redacted<String>>,
-    /// The gravest thing that happened and that nobody has acknowledged.
-    alarm: Option<menu::Alarm>,
+    /// What happened, is not over, and nobody has acknowledged; the gravest first.
+    standing: BTreeSet<menu::Alarm>,
     last_primary: Option<(NodeId, Instant)>,
     taking_over: Option<TakingOver>,
     /// A program of `[[autostart_on_promotion]]` that is waited for.
@@ -455,7 +455,7 @@ impl Node {
             agents: Agents::default(),
             controls: Controls::new(alerts),
             checks: BTreeMap::new(),
-            alarm: None,
+            standing: BTreeSet::new(),
             last_primary: None,
             taking_over: None,
             starting: None,

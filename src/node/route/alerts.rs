@@ -15,7 +15,7 @@ const SUCCESSOR_WITHIN: Duration = Duration::from_millis(1_500);
 
 impl Node {
     /// Something of the cluster that people must hear of.
-    pub(super) fn alert_event(&mut self, now: Instant, event: &Event) {
+    pub(in crate::node) fn alert_event(&mut self, now: Instant, event: &Event) {
         let alarm = match event {
             Event::PrimaryDown { controlled: false, .. } | Event::PrimaryUnheard(_) => {
                 Alarm::PrimaryDown
@@ -27,14 +27,14 @@ impl Node {
             Event::PromotionDone(_) => Alarm::Promoted,
             Event::PromotionStarted(_) | Event::AutomaticStopped { .. } => return,
         };
-        self.alarm = Some(self.alarm.map_or(alarm, |stands| stands.min(alarm)));
+        self.standing.insert(alarm);
         let notify = self.config.control.as_ref().is_some_and(|c| c.notify_on_promotion);
         if alarm == Alarm::Promoted && notify {
             self.tell_telephones(now);
         }
         if matches!(event, Event::PrimaryDown { .. } | Event::PrimaryUnheard(_)) {
             for told in [Alarm::Promoted, Alarm::PromotionFailed] {
-                self.alert(now, AlertInput::Over(told));
+                self.over(now, told);
             }
         }
         if !self.calls_people(now) {
@@ -43,7 +43,24 @@ impl Node {
         if alarm == Alarm::PrimaryStopped {
             self.controls.stopped_until = Some(now + SUCCESSOR_WITHIN);
         } else {
-            self.alert(now, AlertInput::Raised(alarm));
+            self.ring_for(now, alarm);
+        }
+    }
+
+    pub(super) fn ring_for(&mut self, now: Instant, alarm: Alarm) {
+        self.standing.insert(alarm);
+        self.alert(now, AlertInput::Raised(alarm));
+    }
+
+    fn over(&mut self, now: Instant, alarm: Alarm) {
+        self.standing.remove(&alarm);
+        self.alert(now, AlertInput::Over(alarm));
+    }
+
+    /// Somebody has heard of all that stands.
+    pub(super) fn acknowledged(&mut self, now: Instant) {
+        for alarm in std::mem::take(&mut self.standing) {
+            self.over(now, alarm);
         }
     }
 
@@ -66,7 +83,7 @@ impl Node {
             over.push(Alarm::WitnessLost);
         }
         for alarm in over {
-            self.alert(now, AlertInput::Over(alarm));
+            self.over(now, alarm);
         }
     }
 

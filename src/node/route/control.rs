@@ -263,7 +263,7 @@ impl Node {
             self.pump_control(now, call);
         }
         if self.controls.stopped_until.take_if(|until| *until <= now).is_some() {
-            self.alert(now, AlertInput::Raised(Alarm::PrimaryStopped));
+            self.ring_for(now, Alarm::PrimaryStopped);
         }
         self.controls.alerts.handle_timeout(now);
         self.pump_alerts(now);
@@ -375,12 +375,7 @@ impl Node {
                 let by = who.name().to_owned();
                 self.controls.proposal = Some((Proposal { by }, now + PROPOSAL_MAX));
             }
-            menu::Order::Acknowledge => {
-                for alarm in [Alarm::PrimaryDown, Alarm::BackupLost, Alarm::WitnessLost] {
-                    self.alert(now, AlertInput::Over(alarm));
-                }
-                self.alarm = None;
-            }
+            menu::Order::Acknowledge => self.acknowledged(now),
             menu::Order::RestartMessage => self.tell_telephones(now),
             menu::Order::Drill => info!(%call, "a drill of the phone menu went well"),
         }

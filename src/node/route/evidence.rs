@@ -52,7 +52,7 @@ impl Node {
             unshipped: facts
                 .pending_since
                 .map(|at| (u32::try_from(facts.pending).unwrap_or(u32::MAX), self.since(now, at))),
-            alarm: self.alarm,
+            alarm: self.standing.first().copied(),
             obstacles: self.obstacles(holder.is_some(), candidate.is_some(), ha.paused()),
             proposal: self
                 .controls

@@ -1,8 +1,11 @@
 //! Whom the witness calls when something happened.
 
 use super::cluster::{A, B, Trio, W, text};
+use super::menu::{bereft_with, call_too, key, log_in, witness};
 use super::*;
-use crate::ha::role::Order;
+use crate::ha::role::{Event, Order};
+use crate::ids::Epoch;
+use crate::menu::Alarm;
 
 const ON_CALL: &str = "[[control.on_call]]\nextension = \"2003\"\n\
     [[control.on_call]]\nextension = \"2004\"\n";
@@ -148,4 +151,33 @@ fn the_primary_rings_people_when_it_is_the_witness_that_is_lost() {
     trio.kill(W);
     trio.run(Duration::from_secs(5));
     assert!(rings(&trio, A) && !rings(&trio, B), "the primary alone");
+}
+
+#[test]
+fn a_failed_promotion_that_an_agent_acknowledges_rings_nobody_any_more() {
+    let mut trio = bereft_with(ON_CALL);
+    let bench = witness(&mut trio);
+    let event = Event::PromotionFailed { epoch: Epoch(1), why: "no majority".to_owned() };
+    bench.node.alert_event(bench.now, &event);
+    bench.contact = bench.node.sip.contact(PORT).expect("a port").uri.to_string();
+    assert!(bench.node.controls.alerts.poll_timeout().is_some(), "somebody is called");
+    call_too(&mut trio);
+    log_in(&mut trio, true);
+    key(&mut trio, "3", false);
+    let bench = witness(&mut trio);
+    assert_eq!(bench.node.controls.alerts.poll_timeout(), None);
+    assert_eq!(bench.node.evidence(bench.now).alarm, None);
+}
+
+#[test]
+fn what_is_over_does_not_hide_what_happens_later() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(5));
+    trio.kill(A);
+    trio.run(Duration::from_secs(10));
+    assert!(trio.role(B).acts());
+    let bench = witness(&mut trio);
+    assert_ne!(bench.node.evidence(bench.now).alarm, Some(Alarm::PrimaryDown));
+    bench.node.alert_event(bench.now, &Event::BackupLost(NodeId(0)));
+    assert_eq!(bench.node.evidence(bench.now).alarm, Some(Alarm::BackupLost));
 }

@@ -62,7 +62,7 @@ pub(super) fn call(trio: &mut Trio) {
 }
 
 /// Somebody else calls while the first caller is there; the tests' caller is this one from here on.
-fn call_too(trio: &mut Trio) {
+pub(super) fn call_too(trio: &mut Trio) {
     let bench = witness(trio);
     let before: Vec<_> = bench.node.controls.calls.keys().copied().collect();
     let made = bench.arrive();
