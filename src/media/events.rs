@@ -2,8 +2,9 @@
 //!
 //! Digits are bounded: a caller cannot dial 64 digits in one scheduling delay, so a full queue
 //! means a stuck node. Further digits are refused and counted, never dropped silently. Every other
-//! event answers a command, so a stuck node, which gives none, cannot make the queue grow; the one
-//! exception, silence that comes and goes, cancels itself.
+//! event answers a command, or tells once of a part of what a command began, so a stuck node, which
+//! gives none, cannot make the queue grow; the one exception, silence that comes and goes, cancels
+//! itself.
 //!
 //! Each event bears the call that it is of: the last events of one call may still wait here when
 //! the next one opens.

@@ -142,7 +142,7 @@ impl Player {
             events.push(Event::PlaybackStarted { id: running.playback.id });
         }
         let part = running.part_that_left();
-        if part != running.part {
+        if running.tells(part) {
             running.part = part;
             events.push(Event::PlaybackContinuing { id: running.playback.id, part });
         }
@@ -231,6 +231,12 @@ impl Running {
             filled += count;
             self.position += count as u64;
         }
+    }
+
+    /// Whether the node hears that this part sounds. Of what starts over for ever it hears each
+    /// part once: nobody may make the queue of a stuck node grow.
+    const fn tells(&self, part: usize) -> bool {
+        part > self.part || (part < self.part && !self.playback.repeat)
     }
 
     /// The part of the last sample that left.

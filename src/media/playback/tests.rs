@@ -94,6 +94,15 @@ fn each_part_is_told_when_its_first_sound_has_left() {
 }
 
 #[test]
+fn what_starts_over_for_ever_tells_each_part_once() {
+    let parts = vec![1];
+    let mut player =
+        start(Playback { parts, repeat: true, ..playback(1, &[prompt(1, 8), prompt(11, 8)]) });
+    let told = play_out(&mut player, 1_000).1;
+    assert_eq!(told, [started(1), Event::PlaybackContinuing { id: MediaId(1), part: 1 }]);
+}
+
+#[test]
 fn the_next_playback_begins_at_the_next_frame() {
     let mut player = start(playback(1, &[prompt(1, 8)]));
     player.play(playback(2, &[prompt(50, 4)]), &mut of_a_call());
