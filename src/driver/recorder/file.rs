@@ -15,6 +15,10 @@ use crate::timers::{Duration, Instant};
 /// How often the header is brought up to date.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
+/// A file that is appended to is copied first, while other recordings wait: an hour of it at most,
+/// which is what can be played.
+const APPENDED_MAX: u64 = 3_600 * 8_000 * 2;
+
 /// The longest name. File systems take 255 bytes, and we add to it.
 const NAME_MAX: usize = 200;
 
@@ -117,6 +121,9 @@ fn begin(
     let Some(before) = before else {
         return WavWriter::new(BufWriter::new(file.try_clone()?), SPEC).map_err(io_error);
     };
+    if fs::metadata(before)?.len() > APPENDED_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than an hour"));
+    }
     fs::copy(before, hidden)?;
     let writer = WavWriter::append(hidden).map_err(io_error)?;
     match writer.spec() {

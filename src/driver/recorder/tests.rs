@@ -100,6 +100,10 @@ fn a_recording_takes_the_place_of_an_older_one_or_goes_on_where_it_ends() {
     );
     fs::write(path.join("same.wav"), b"no sound").expect("written");
     assert!(again(path, IfExists::Append, 5).is_err(), "there is nothing to append to");
+    let long = fs::OpenOptions::new().write(true).open(path.join("same.wav")).expect("there");
+    long.set_len(3_600 * 16_000 + 1).expect("a sparse file");
+    let error = again(path, IfExists::Append, 6).expect_err("too long to copy");
+    assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
     assert_eq!(names(path), ["same.wav"]);
 }
 
