@@ -187,10 +187,9 @@ pub enum PlaybackControl {
 }
 
 /// What a recording does when a file of its name is there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfExists {
     /// It fails.
-    #[default]
     Fail,
     /// It takes its place once it is whole.
     Overwrite,
