@@ -1,9 +1,16 @@
 //! A day of the calendar, for what is good until then.
+//!
+//! Counts in years that begin on 1 March, so that the leap day is the last of its year, and in eras
+//! of 400 years, which all have 146,097 days.
 
 use std::fmt;
 
 /// Milliseconds of a day, as wall clocks count.
 const DAY_MS: u64 = 86_400_000;
+/// Days of 400 years.
+const ERA: u64 = 146_097;
+/// Days from 1 March of the year 0 to the first of 1970.
+const TO_1970: u64 = 719_468;
 
 /// A day, UTC: how many came before it since the first of 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,18 +24,16 @@ impl Day {
 
     /// `2027-03-01`; `None`: there is no such day, or it is before 1970 or after 9999.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(3, '-');
-        let mut next = |digits: usize| {
-            let part = parts.next().filter(|part| part.len() == digits)?;
-            part.bytes().all(|octet| octet.is_ascii_digit()).then(|| part.parse::<u32>().ok())?
-        };
-        let (year, month, day) = (next(4)?, next(2)?, next(2)?);
-        let known = year >= 1_970 && (1..=12).contains(&month) && day >= 1;
-        (known && day <= length(year, month)).then(|| {
-            let years: u32 = (1_970..year).map(days_of).sum();
-            let months: u32 = (1..month).map(|month| length(year, month)).sum();
-            Self(years + months + day - 1)
-        })
+        let mut parts = text.splitn(3, '-').map(str::parse::<u64>);
+        let mut next = || parts.next()?.ok().filter(|part| *part <= 9_999);
+        let (year, month, day) = (next()?, next()?, next()?);
+        let (year, month) =
+            if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
+        let day_of_year = (153 * month + 2) / 5 + day.checked_sub(1)?;
+        let day_of_era = year % 400 * 365 + year % 400 / 4 - year % 400 / 100 + day_of_year;
+        let days = (year / 400 * ERA + day_of_era).checked_sub(TO_1970)?;
+        // A day that there is not has the number of another one.
+        Some(Self(u32::try_from(days).ok()?)).filter(|day| day.to_string() == text)
     }
 
     /// Days from that one to this one; none if this one came first.
@@ -39,33 +44,15 @@ impl Day {
 
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut year, mut month, mut rest) = (1_970, 1, self.0);
-        while rest >= days_of(year) && year < 9_999 {
-            rest -= days_of(year);
-            year += 1;
-        }
-        while rest >= length(year, month) && month < 12 {
-            rest -= length(year, month);
-            month += 1;
-        }
-        write!(f, "{year:04}-{month:02}-{:02}", rest + 1)
-    }
-}
-
-const fn is_leap(year: u32) -> bool {
-    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-}
-
-const fn days_of(year: u32) -> u32 {
-    if is_leap(year) { 366 } else { 365 }
-}
-
-const fn length(year: u32, month: u32) -> u32 {
-    match month {
-        2 if is_leap(year) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
+        let days = u64::from(self.0) + TO_1970;
+        let (era, day_of_era) = (days / ERA, days % ERA);
+        let leap_days = day_of_era / 1_460 + day_of_era / 146_096 - day_of_era / 36_524;
+        let year_of_era = (day_of_era - leap_days) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month = (5 * day_of_year + 2) / 153; // 0 is March.
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        write!(f, "{:04}-{month:02}-{day:02}", era * 400 + year_of_era + carry)
     }
 }
 
@@ -84,7 +71,16 @@ mod tests {
 
     #[test]
     fn what_is_no_day_is_none() {
-        for text in ["2027-02-29", "2027-13-01", "2027-1-01", "1969-12-31", "2027-03", "soon", ""] {
+        for text in [
+            "2027-02-29",
+            "2027-13-01",
+            "2027-1-01",
+            "1969-12-31",
+            "2027-03",
+            "soon",
+            "",
+            "+027-03-01",
+        ] {
             assert_eq!(Day::parse(text), None, "{text}");
         }
         assert!(Day::parse("2028-02-29").is_some());

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::config::Day;
 use crate::timers::Instant;
 
 /// Milliseconds since 1970 in UTC.
@@ -16,11 +17,9 @@ pub struct Timestamp(pub u64);
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, millis) = (self.0 / 1000, self.0 % 1000);
-        let (days, second) = (seconds / 86_400, seconds % 86_400);
-        let (year, month, day) = date(days);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.")?;
-        write!(f, "{millis:03}+0000")
+        let (day, hour) = (Day::of(self.0), seconds / 3600 % 24);
+        let (minute, second) = (seconds / 60 % 60, seconds % 60);
+        write!(f, "{day}T{hour:02}:{minute:02}:{second:02}.{millis:03}+0000")
     }
 }
 
@@ -28,22 +27,6 @@ impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
-}
-
-/// Year, month and day of a day since 1970-01-01 in the Gregorian calendar.
-///
-/// Counts in years that begin on 1 March, so that the leap day is the last of its year, and in
-/// eras of 400 years, which all have 146,097 days.
-const fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468; // Since 1 March of the year 0.
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let leap_days = day_of_era / 1460 + day_of_era / 146_096 - day_of_era / 36_524;
-    let year_of_era = (day_of_era - leap_days) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153; // 0 is March.
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year_of_era + carry, month, day)
 }
 
 /// The wall clock: what it showed last, and when that was on our own clock.
