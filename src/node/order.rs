@@ -3,7 +3,6 @@
 //! nothing.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use crate::ha::role;
 use crate::ids::{InstanceId, PortId, RequestId};
@@ -21,34 +20,6 @@ pub struct RoleOrder {
     pub who: Who,
     /// What.
     pub order: role::Order,
-}
-
-/// Somebody who is turned away over HTTP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Denied {
-    /// From where.
-    pub from: Option<IpAddr>,
-    /// Why.
-    pub why: Denial,
-}
-
-/// Why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Denial {
-    /// The token is none of ours.
-    Unknown,
-    /// It was, until its last day.
-    Expired {
-        /// Its name.
-        token: String,
-    },
-    /// It is not for this.
-    Role {
-        /// Its name.
-        token: String,
-        /// What was asked.
-        request: &'static str,
-    },
 }
 
 /// An operator's order.
