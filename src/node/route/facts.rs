@@ -29,6 +29,7 @@ impl Node {
         let unix_ms = self.unix_ms(now);
         if is_login(&body) {
             self.count_login(token, unix_ms, body.clone());
+            self.tell_flood(now, unix_ms);
         }
         self.member_input(now, member::Input::Append { token, unix_ms, body: Box::new(body) });
         token
@@ -40,6 +41,17 @@ impl Node {
         let id = FactId { lane, counter: token.0 };
         let epoch = self.member.as_ref().map(|member| member.ha().epoch()).unwrap_or_default();
         self.agents.apply(&Fact { id, epoch, unix_ms, body });
+    }
+
+    /// Wrong PINs of many callers are an attack, and somebody must hear of it.
+    fn tell_flood(&mut self, now: Instant, unix_ms: u64) {
+        if self.agents.flooded(unix_ms).is_some() {
+            let text = "20 wrong PINs within ten minutes: for 15 minutes the phone menu takes an \
+                        agent from his own extensions only; see `portkeeper audit` for who calls, \
+                        and keep those telephones away from the control extension";
+            let kind = AlarmKind::Other { extension: None, text: text.to_owned() };
+            self.alarms.raise_passing(kind, now);
+        }
     }
 
     /// A fact is durable here, wherever it comes from.

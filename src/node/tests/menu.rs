@@ -6,7 +6,7 @@ use crate::codecs::Digit;
 use crate::ha::Role;
 use crate::ha::role::Order;
 use crate::node::AgentChange;
-use crate::store::{Agent, Pin, Standing, Who};
+use crate::store::{Action, Agent, Audit, Body, Pin, Standing, Who};
 
 /// A cluster whose primary is dead, whose policy is to ask a person, and that knows one agent.
 pub(super) fn bereft() -> Trio {
@@ -320,6 +320,24 @@ fn two_callers_are_served_each_for_himself_and_a_third_is_told_that_it_is_busy()
     key(&mut trio, &digits.concat(), false);
     trio.run(Duration::from_secs(3));
     assert!(matches!(trio.role(B), Role::Primary(_)), "{:?}", trio.role(B));
+}
+
+#[test]
+fn twenty_wrong_pins_within_ten_minutes_are_an_alarm() {
+    let mut trio = bereft();
+    let bench = witness(&mut trio);
+    let alarm = |bench: &Bench| {
+        let alarms = bench.node.snapshot(bench.now).alarms;
+        alarms.iter().any(|alarm| alarm.kind.to_string().contains("20 wrong PINs"))
+    };
+    for n in 0..20 {
+        assert!(!alarm(bench), "{n}");
+        let who = Who::Agent { number: format!("{n}"), extension: format!("2{n}").into() };
+        let result = Err("wrong PIN".to_owned());
+        bench.node.append(bench.now, Body::Audit(Audit { who, action: Action::Login, result }));
+        bench.now += Duration::from_secs(20);
+    }
+    assert!(alarm(bench));
 }
 
 #[test]
