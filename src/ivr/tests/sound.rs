@@ -159,15 +159,20 @@ fn a_name_is_recorded_once_unless_the_request_says_what_becomes_of_the_first() {
     }
 }
 
-#[test]
-fn a_recording_of_an_application_that_one_may_not_serve_is_neither_replaced_nor_added_to() {
+/// `main` has made the recording `msg`; the call 00000000-9 is offered to `side`.
+fn with_a_recording_of_another() -> Bench {
     let mut bench = Bench::with_call();
     bench.ask("POST", &format!("{HEAD}/record?name=msg&format=wav"));
     let id = MediaId(0x1_0001);
     bench.input(Input::RecordingFinished { call: CALL, id, duration_ms: 1, failed: false });
     let call = CallId(9);
     bench.input(Input::Offer(Offer { call, application: "side".into(), ..offer(1, SECOND) }));
-    bench.input(Input::State { call, state: ChannelState::Up });
+    bench
+}
+
+#[test]
+fn a_recording_of_an_application_that_one_may_not_serve_is_neither_replaced_nor_added_to() {
+    let mut bench = with_a_recording_of_another();
     for (name, word, status) in
         [("msg", "overwrite", 409), ("msg", "append", 409), ("own", "append", 201)]
     {
@@ -178,12 +183,7 @@ fn a_recording_of_an_application_that_one_may_not_serve_is_neither_replaced_nor_
 
 #[test]
 fn a_recording_of_an_application_that_one_may_not_serve_is_not_played() {
-    let mut bench = Bench::with_call();
-    bench.ask("POST", &format!("{HEAD}/record?name=msg&format=wav"));
-    let id = MediaId(0x1_0001);
-    bench.input(Input::RecordingFinished { call: CALL, id, duration_ms: 1, failed: false });
-    let call = CallId(9);
-    bench.input(Input::Offer(Offer { call, application: "side".into(), ..offer(1, SECOND) }));
+    let mut bench = with_a_recording_of_another();
     for (media, status) in
         [("recording:msg", 409), ("sound:menu,recording:msg", 409), ("recording:of-nobody", 201)]
     {
