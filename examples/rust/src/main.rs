@@ -6,7 +6,7 @@
 
 use asterisk_rs_ari::resources::channel::ChannelHandle;
 use asterisk_rs_ari::{AriClient, config::AriConfigBuilder, error::Result, event::AriEvent};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{self, Receiver};
 
 /// Moves on, and says what to do. `at` is the checkpoint: "menu", or "pin:" and the digits so far.
 fn press(at: &mut String, key: &str) -> Option<(&'static str, &'static str)> {
@@ -28,7 +28,7 @@ fn press(at: &mut String, key: &str) -> Option<(&'static str, &'static str)> {
     Some(("play", if right { "sound:right" } else { "sound:wrong" }))
 }
 
-async fn serve(call: ChannelHandle, mut keys: UnboundedReceiver<String>) -> Result<()> {
+async fn serve(call: ChannelHandle, mut keys: Receiver<String>) -> Result<()> {
     let stored = call.get_variable("GW_CHECKPOINT").await; // 404: a new call
     let mut at = stored.map_or_else(|_| "menu".to_owned(), |variable| variable.value);
     call.answer().await?; // An answered call stays as it is.
@@ -64,12 +64,12 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     while let Some(message) = events.recv_lossy().await {
         match message.event {
             AriEvent::StasisStart { channel, .. } => {
-                let (send, keys) = unbounded_channel();
+                let (send, keys) = mpsc::channel(64);
                 calls.insert(channel.id.clone(), send);
                 tokio::spawn(serve(ChannelHandle::new(channel.id, client.clone()), keys));
             }
             AriEvent::ChannelDtmfReceived { channel, digit, .. } => {
-                calls.get(&channel.id).map(|call| call.send(digit));
+                calls.get(&channel.id).map(|call| call.try_send(digit));
             }
             AriEvent::StasisEnd { channel } => drop(calls.remove(&channel.id)),
             _ => {}
