@@ -445,8 +445,8 @@ impl EventLoop {
         }
     }
 
-    /// A full queue means an instance that takes no events.
-    /// A marked text offers a call to an application, which claims it for this node.
+    /// A marked text offers a call to an application, which claims it for this node. A full queue
+    /// means an instance that takes no events.
     fn text(&mut self, instance: InstanceId, text: String, mark: Option<Mark>) {
         if mark.is_some() && !self.node.may_claim(clock::now()) {
             self.withheld += 1;

@@ -1,11 +1,11 @@
 //! Whom to call when something happened: the on-call list, one person after the other.
 //!
 //! A person has 20 s to answer from when his call is placed, and 20 s to press a key. Whoever has
-//! answered is left in his call while
-//! the next one is called, because he may be listening or keying his PIN; whoever has not is given
-//! up. The list is gone through three times, a minute apart. One acknowledgement ends it for all,
-//! and so does the end of what happened. Calls have a budget of their own, so that a flapping
-//! cluster does not wake people all night; what has no budget left goes by the other channels.
+//! answered is left in his call while the next one is called, because he may be listening or keying
+//! his PIN; whoever has not is given up. The list is gone through three times, a minute apart. One
+//! acknowledgement ends it for all, and so does the end of what happened. Calls have a budget of
+//! their own, so that a flapping cluster does not wake people all night; what has no budget left
+//! goes by the other channels.
 
 use std::collections::{BTreeSet, VecDeque};
 

@@ -6,9 +6,9 @@
 //!
 //! An outcome is one of four. *Granted*: refresh at half time. *Node failed* (silence, 5xx, nonces
 //! that are over before our answers arrive): the next node of the list at once, and a growing pause
-//! when all have failed. *Account refused*
-//! (403, 404 and their like): a person must act, tried again in ten minutes. *Password refused*
-//! (401, 407): stop, for a PBX locks an account that keeps guessing.
+//! when all have failed. *Account refused* (403, 404 and their like): a person must act, tried
+//! again in ten minutes. *Password refused* (401, 407): stop, for a PBX locks an account that keeps
+//! guessing.
 //!
 //! While no node of the list has an address there is nobody to ask: the port waits until one has.
 //!
