@@ -6,12 +6,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portkeeper::sim::{script, trio};
+use portkeeper::sim::script;
+use portkeeper::sim::trio::script::{self as several, Site};
 
 /// Between a script and its expected output.
 const SEAM: &str = "\n---\n";
 
-/// Those of one node, or of a site with several: `trio` has a witness, `pair` none.
+/// Those of one node, or of a site with several: `trio` has a witness, `pair` none, and the PBX of
+/// `refusing` lets no second device have an extension.
 fn scripts(site: &str) -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios").join(site);
     let entries = fs::read_dir(dir).expect("scenarios");
@@ -64,12 +66,17 @@ fn every_scenario_ends_as_it_is_written() {
 
 #[test]
 fn every_scenario_of_two_nodes_and_a_witness_ends_as_it_is_written() {
-    play_all("trio", |text| trio::script::play(text, true));
+    play_all("trio", |text| several::play(text, Site::Trio));
 }
 
 #[test]
 fn every_scenario_of_two_nodes_without_a_witness_ends_as_it_is_written() {
-    play_all("pair", |text| trio::script::play(text, false));
+    play_all("pair", |text| several::play(text, Site::Pair));
+}
+
+#[test]
+fn every_scenario_at_a_pbx_that_refuses_a_second_device_ends_as_it_is_written() {
+    play_all("refusing", |text| several::play(text, Site::Refusing));
 }
 
 #[test]

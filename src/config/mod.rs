@@ -159,6 +159,15 @@ pub enum ContactSecret {
     None,
 }
 
+/// What the PBX does with the REGISTER of another device for an extension that is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondBinding {
+    /// Takes it, in place of the first or beside it.
+    Taken,
+    /// Refuses it until the first is gone.
+    Refused,
+}
+
 /// The PBX and how it wants to be spoken to: a profile's values, each of which can be overridden.
 #[derive(Clone, Debug)]
 pub struct Pbx {
@@ -183,6 +192,8 @@ pub struct Pbx {
     pub contact_secret: ContactSecret,
     /// Seconds asked for in REGISTER.
     pub expires: u32,
+    /// What becomes of a second device's REGISTER.
+    pub second_binding: SecondBinding,
     /// REGISTERs a second; `None`: pacing off.
     pub register_rate: Option<u32>,
     /// REGISTERs outstanding at most.

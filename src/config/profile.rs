@@ -1,10 +1,11 @@
 //! What each make of PBX wants: the defaults of `[pbx]`, every one of which a key can override.
 //!
 //! A row holds what the makers document or what was seen on the wire. CUCM: one Contact IP:port
-//! per device or 405, MD5 without qop, 120 s granted whatever is asked. NEC: registrar of standard
-//! SIP phones on 5070, RTP peer may change in a call. Asterisk and FreeSWITCH challenge with MD5.
+//! per device or 405, no device that moves while its binding stands, MD5 without qop, 120 s granted
+//! whatever is asked. NEC: registrar of standard SIP phones on 5070, RTP peer may change in a call.
+//! Asterisk and FreeSWITCH challenge with MD5.
 
-use super::{ContactSecret, DigestAlgorithm};
+use super::{ContactSecret, DigestAlgorithm, SecondBinding};
 use crate::sdp::Codec;
 use crate::timers::Duration;
 
@@ -18,6 +19,7 @@ pub(super) struct Profile {
     pub(super) per_device: bool,
     pub(super) contact_secret: ContactSecret,
     pub(super) expires: Duration,
+    pub(super) second_binding: SecondBinding,
     /// REGISTERs a second.
     pub(super) register_rate: u32,
     pub(super) min_digest: DigestAlgorithm,
@@ -41,6 +43,7 @@ const GENERIC: Profile = Profile {
     per_device: false,
     contact_secret: ContactSecret::User,
     expires: Duration::from_secs(300),
+    second_binding: SecondBinding::Taken,
     register_rate: 100,
     min_digest: DigestAlgorithm::Sha256,
     refuse_status: 503,
@@ -66,6 +69,7 @@ pub(super) const PROFILES: [Profile; 6] = [
         name: "cucm",
         per_device: true,
         contact_secret: ContactSecret::UriParam,
+        second_binding: SecondBinding::Refused,
         register_rate: 50,
         min_digest: DigestAlgorithm::Md5,
         refuse_status: 486,
@@ -124,6 +128,7 @@ mod tests {
         assert_eq!(cucm.contact_secret, ContactSecret::UriParam);
         assert_eq!(cucm.expires, Duration::from_secs(300));
         assert_eq!(cucm.min_digest, DigestAlgorithm::Md5);
+        assert_eq!(cucm.second_binding, SecondBinding::Refused);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::profile::{self, PROFILES, Profile};
 use super::reader::{Meaning, Reader, Section};
 use super::values::{address, boolean, duration, duration_or_off, host_port, is_host_name};
 use super::values::{number, one_of, text};
-use super::{ContactSecret, DigestAlgorithm, Pbx, SipPorts, Transport};
+use super::{ContactSecret, DigestAlgorithm, Pbx, SecondBinding, SipPorts, Transport};
 use crate::sdp::Codec;
 use crate::timers::Duration;
 
@@ -49,6 +49,7 @@ pub(super) fn read_pbx<'t>(reader: &mut Reader<'t>, root: &mut Section<'t>) -> P
         transport,
         contact_secret: manners.contact_secret,
         expires: manners.expires,
+        second_binding: manners.second_binding,
         register_rate: manners.register_rate,
         register_window: manners.register_window,
         min_digest: manners.min_digest,
@@ -115,6 +116,7 @@ fn read_sip_ports<'t>(
 struct Manners {
     contact_secret: ContactSecret,
     expires: u32,
+    second_binding: SecondBinding,
     register_rate: Option<u32>,
     register_window: u32,
     min_digest: DigestAlgorithm,
@@ -129,6 +131,9 @@ const SECRETS: &[(&str, ContactSecret)] = &[
     ("uri_param", ContactSecret::UriParam),
     ("none", ContactSecret::None),
 ];
+
+const SECOND_BINDINGS: &[(&str, SecondBinding)] =
+    &[("taken", SecondBinding::Taken), ("refused", SecondBinding::Refused)];
 
 const DIGESTS: &[(&str, DigestAlgorithm)] = &[
     ("md5", DigestAlgorithm::Md5),
@@ -155,6 +160,12 @@ fn read_manners<'t>(
             one_of(SECRETS),
         ),
         expires: u32::try_from(expires.as_secs()).unwrap_or(u32::MAX),
+        second_binding: section.value(
+            reader,
+            "second_binding",
+            profile.second_binding,
+            one_of(SECOND_BINDINGS),
+        ),
         register_rate: Some(rate).filter(|rate| *rate > 0),
         register_window: section.value(reader, "register_window", 32, number(1..=1_000)),
         min_digest: section.value(reader, "min_digest", profile.min_digest, one_of(DIGESTS)),

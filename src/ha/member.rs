@@ -88,6 +88,8 @@ pub enum Input<C> {
     Pbx(bool),
     /// What this node lacks to serve as primary.
     Lacks(Vec<Lack>),
+    /// The answer to [`Output::Unbind`].
+    Unbound,
     /// Ports and calls are taken over.
     TakenOver,
     /// A process of this node ended of this cause before this start.
@@ -144,6 +146,9 @@ pub enum Output<C> {
     },
     /// A fact is durable here, wherever it comes from.
     Fact(Box<Fact>),
+    /// Take the bindings of the ports away, if the PBX gives them to no other device otherwise;
+    /// [`Input::Unbound`] answers. `false`: this node goes on, and wants them back.
+    Unbind(bool),
     /// Take no new calls: the role is about to be given up. Or take them again.
     Settle(bool),
     /// Copies of calls came from the other data node.
@@ -237,6 +242,7 @@ impl<C> Member<C> {
             }
             Input::Pbx(reachable) => self.ha.handle_input(now, super::Input::Pbx(reachable)),
             Input::Lacks(lacks) => self.ha.handle_input(now, super::Input::Lacks(lacks)),
+            Input::Unbound => self.ha.handle_input(now, super::Input::Unbound),
             Input::TakenOver => self.ha.handle_input(now, super::Input::TakenOver),
             Input::Crashed(cause) => self.ha.handle_input(now, super::Input::Crashed(cause)),
             Input::Outranked(epoch) => self.ha.handle_input(now, super::Input::Outranked(epoch)),
@@ -382,6 +388,7 @@ impl<C> Member<C> {
             super::Output::Answer { id, answer } => {
                 self.out.push_back(Output::Answer { id, answer });
             }
+            super::Output::Unbind(on) => self.out.push_back(Output::Unbind(on)),
             super::Output::Settle => {
                 self.settling = true;
                 self.out.push_back(Output::Settle(true));

@@ -88,6 +88,8 @@ pub enum Input {
     Lacks(Vec<Lack>),
     /// The extension that only a primary registers has been dead for longer than it lasts.
     SentinelDead(bool),
+    /// The answer to [`Output::Unbind`].
+    Unbound,
     /// The answer to [`Output::Settle`]: up to where the facts of each lane were acknowledged.
     Settled(Vec<(Lane, u64)>),
     /// The answer to [`Output::NeedsFacts`], or: this node is not behind any more.
@@ -134,6 +136,9 @@ pub enum Output {
         /// The result.
         answer: Answer,
     },
+    /// Take the bindings of the ports away, if the PBX gives them to no other device otherwise;
+    /// [`Input::Unbound`] answers. `false`: this node goes on, and wants them back.
+    Unbind(bool),
     /// Take no new calls and ship what was acknowledged; [`Input::Settled`] answers.
     Settle,
     /// There is no more time for that: [`Input::Settled`] answers at once.
@@ -222,6 +227,7 @@ impl Ha {
             Input::Pbx(reachable) => self.tell(now, role::Input::Pbx(reachable)),
             Input::Lacks(lacks) => self.tell(now, role::Input::Lacks(lacks)),
             Input::SentinelDead(dead) => self.tell(now, role::Input::SentinelDead(dead)),
+            Input::Unbound => self.tell(now, role::Input::Unbound),
             Input::Settled(marks) => self.tell(now, role::Input::Settled(marks)),
             Input::FactsPulled => self.tell(now, role::Input::FactsPulled),
             Input::Behind => self.tell(now, role::Input::Behind),
@@ -317,6 +323,7 @@ impl Ha {
             role::Output::Role(role) => Output::Role(role),
             role::Output::Event(event) => Output::Event(event),
             role::Output::Answer(id, answer) => Output::Answer { id, answer },
+            role::Output::Unbind(on) => Output::Unbind(on),
             role::Output::Settle => Output::Settle,
             role::Output::SettleNow => Output::SettleNow,
             role::Output::Alarm(text) => Output::Alarm(text),

@@ -175,6 +175,7 @@ impl Roles {
             Input::SentinelDead(dead) => self.sentinel_dead = dead,
             Input::Received(from, message) => self.received(now, from, message),
             Input::Order(id, order) => self.ordered(now, orders::Source::Here(id), order),
+            Input::Unbound => self.unbound(now),
             Input::Settled(marks) => self.settled(now, marks),
             Input::FactsPulled => self.facts_here(),
             Input::Behind => self.out.push_back(Output::Lease(lease::Input::Behind)),

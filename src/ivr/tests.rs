@@ -71,6 +71,7 @@ fn pbx() -> Pbx {
         sip_ports: SipPorts::Shared { udp_port: 0 },
         transport: Transport::Udp,
         contact_secret: ContactSecret::User,
+        second_binding: crate::config::SecondBinding::Taken,
         expires: 60,
         register_rate: None,
         register_window: 1,

@@ -381,6 +381,8 @@ pub struct Node {
     taking_over: Option<TakingOver>,
     /// A program of `[[autostart_on_promotion]]` that is waited for.
     starting: Option<Starting>,
+    /// The bindings are being taken away, until then.
+    unbinding: Option<Instant>,
     /// When bindings that were taken over are looked at once more.
     verify_at: Option<Instant>,
     /// Since when this node acts.
@@ -461,6 +463,7 @@ impl Node {
             last_primary: None,
             taking_over: None,
             starting: None,
+            unbinding: None,
             verify_at: None,
             acts_since: None,
             readiness,
@@ -547,6 +550,7 @@ impl Node {
         self.control_due(now);
         self.programs_due(now);
         self.check_taken_over(now);
+        self.check_unbound(now);
         self.verify_due(now);
         self.rehearse(now);
         self.remind(now);

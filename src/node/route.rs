@@ -224,6 +224,8 @@ impl Node {
                 self.appended(now, token, result);
             }
             member::Output::Fact(fact) => self.fact_stored(&fact),
+            member::Output::Unbind(true) => self.unbind(now),
+            member::Output::Unbind(false) => self.bind_again(now),
             member::Output::Settle(true) => self.tell_changed(now),
             member::Output::Settle(false) => {}
             member::Output::Calls(changes) => {

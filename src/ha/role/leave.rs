@@ -1,7 +1,9 @@
 //! How a primary gives its role up: to a successor that said it would take over, or to nobody.
 //!
-//! It goes on serving while it asks and while it ships what it acknowledged; the release is the
-//! last step, and names the successor, which takes the role whatever its policy says.
+//! It goes on serving while it asks, while the node takes its bindings away (where a PBX wants
+//! that) and while it ships what it acknowledged; the release is the last step, and names the
+//! successor, which takes the role whatever its policy says. Bindings go before the release,
+//! because whoever has released sends no REGISTER any more.
 
 use super::{Answer, Message, Mode, Open, Output, Reason, Roles, State, sentence};
 use crate::ha::lease::{self, End};
@@ -11,6 +13,9 @@ use crate::timers::{Duration, Instant};
 
 /// A successor answers within this time, or does not take over.
 const PREPARE_WAIT: Duration = Duration::from_secs(2);
+
+/// The node's own bound for taking bindings away is shorter.
+const UNBIND_WAIT: Duration = Duration::from_secs(120);
 
 /// What was acknowledged is shipped within this time, or the switch is off.
 const SETTLE_WAIT: Duration = Duration::from_secs(3);
@@ -35,6 +40,8 @@ const REASONS_MAX: usize = 16;
 pub(super) enum Leaving {
     /// Asked the successor.
     Asked { to: NodeId, number: u64, forced: bool, yields: bool, give_up_at: Instant },
+    /// Has the bindings of its ports taken away.
+    Unbinding { to: Option<NodeId>, forced: bool, give_up_at: Instant },
     /// Ships what it acknowledged.
     Settling { to: Option<NodeId>, forced: bool, give_up_at: Instant },
 }
@@ -42,7 +49,9 @@ pub(super) enum Leaving {
 impl Leaving {
     pub(super) const fn give_up_at(&self) -> Instant {
         match self {
-            Self::Asked { give_up_at, .. } | Self::Settling { give_up_at, .. } => *give_up_at,
+            Self::Asked { give_up_at, .. }
+            | Self::Unbinding { give_up_at, .. }
+            | Self::Settling { give_up_at, .. } => *give_up_at,
         }
     }
 }
@@ -97,14 +106,36 @@ impl Roles {
             return;
         }
         if no.is_empty() || forced {
-            self.settle(now, Some(to), forced);
+            self.unbind(now, Some(to), forced);
         } else {
             self.stay(now, no);
         }
     }
 
+    /// Lets the bindings go, then settles.
+    pub(super) fn unbind(&mut self, now: Instant, to: Option<NodeId>, forced: bool) {
+        if let Some(leaving) = self.leaving() {
+            *leaving = Some(Leaving::Unbinding { to, forced, give_up_at: now + UNBIND_WAIT });
+            self.out.push_back(Output::Unbind(true));
+        }
+    }
+
+    /// They are gone, as far as they will be.
+    pub(super) fn unbound(&mut self, now: Instant) {
+        if let State::Primary { leaving: Some(Leaving::Unbinding { to, forced, .. }), .. } =
+            self.state
+        {
+            self.settle(now, to, forced);
+        }
+    }
+
+    /// Whether bindings are being taken away, which has its own end.
+    pub(super) fn is_unbinding(&self) -> bool {
+        matches!(self.state, State::Primary { leaving: Some(Leaving::Unbinding { .. }), .. })
+    }
+
     /// Ships what was acknowledged, then releases.
-    pub(super) fn settle(&mut self, now: Instant, to: Option<NodeId>, forced: bool) {
+    fn settle(&mut self, now: Instant, to: Option<NodeId>, forced: bool) {
         if let Some(leaving) = self.leaving() {
             *leaving = Some(Leaving::Settling { to, forced, give_up_at: now + SETTLE_WAIT });
             self.out.push_back(Output::Settle);
@@ -170,7 +201,8 @@ impl Roles {
             Leaving::Settling { forced: false, .. } => {
                 self.stay(now, vec![Reason::NotCopied]);
             }
-            Leaving::Asked { to, .. } => self.settle(now, Some(to), true),
+            Leaving::Asked { to, .. } => self.unbind(now, Some(to), true),
+            Leaving::Unbinding { .. } => self.unbound(now),
             Leaving::Settling { to, forced, .. } => {
                 let give_up_at = now + SETTLE_WAIT;
                 if let Some(leaving) = self.leaving() {
@@ -184,6 +216,9 @@ impl Roles {
     /// The switch is off.
     fn stay(&mut self, now: Instant, reasons: Vec<Reason>) {
         let leaving = self.leaving().and_then(Option::take);
+        if matches!(leaving, Some(Leaving::Unbinding { .. } | Leaving::Settling { .. })) {
+            self.out.push_back(Output::Unbind(false));
+        }
         if matches!(leaving, Some(Leaving::Asked { yields: true, .. })) {
             self.yields_from = Some(now + YIELD_RETRY);
             self.keep_role(sentence(&reasons));

@@ -51,8 +51,8 @@ impl Open {
     }
 
     /// What it waits for is under way, and ends by itself.
-    fn goes_on(&self, promoting: bool) -> bool {
-        promoting && self.waits_for_promotion()
+    fn goes_on(&self, way: UnderWay) -> bool {
+        way.promoting && self.waits_for_promotion() || way.unbinding && self.leaves()
     }
 
     pub(super) fn leaves(&self) -> bool {
@@ -74,6 +74,13 @@ impl Open {
     pub(super) fn leaves_to(&self, node: NodeId) -> bool {
         self.awaits == Awaits::Successor(Some(node))
     }
+}
+
+/// What has an end of its own, however long it takes.
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    promoting: bool,
+    unbinding: bool,
 }
 
 fn refused(reason: Reason) -> Answer {
@@ -304,7 +311,7 @@ impl Roles {
             State::Primary { .. } if !self.is_leaving() => {
                 self.open(now, source, Awaits::Successor(None));
                 // An orderly end is not held up: what cannot be shipped in time stays here.
-                self.settle(now, None, true);
+                self.unbind(now, None, true);
             }
             State::Primary { .. } => self.answer(source, refused(Reason::Switching)),
             State::Promoting { .. } | State::Fetching { .. } | State::Asking => {
@@ -362,17 +369,20 @@ impl Roles {
             self.fail_promotion(Reason::FewVoters, true);
         }
         self.expire_stored(now);
-        let promoting = self.is_promoting();
-        self.close_orders(|open| late(open) && !open.goes_on(promoting), &Answer::Unknown);
+        let way = self.under_way();
+        self.close_orders(|open| late(open) && !open.goes_on(way), &Answer::Unknown);
     }
 
     pub(super) fn orders_due(&self) -> Option<Instant> {
-        let promoting = self.is_promoting();
-        let waiting = self.orders.iter().filter(|open| !open.goes_on(promoting));
+        let way = self.under_way();
+        let waiting = self.orders.iter().filter(|open| !open.goes_on(way));
         waiting.map(|open| open.give_up_at).min()
     }
 
-    fn is_promoting(&self) -> bool {
-        matches!(self.state, State::Promoting { .. })
+    fn under_way(&self) -> UnderWay {
+        UnderWay {
+            promoting: matches!(self.state, State::Promoting { .. }),
+            unbinding: self.is_unbinding(),
+        }
     }
 }

@@ -151,6 +151,8 @@ pub enum Input {
     Received(NodeId, Message),
     /// Somebody wants something.
     Order(RequestId, Order),
+    /// The answer to `Unbind(true)`.
+    Unbound,
     /// The answer to `Settle`: what was acknowledged, up to these counters, is at the other node;
     /// or to `SettleNow`, wherever it is.
     Settled(Vec<(Lane, u64)>),
@@ -183,6 +185,9 @@ pub enum Output {
     Event(Event),
     /// What became of an order.
     Answer(RequestId, Answer),
+    /// Take the bindings of the ports away, if the PBX gives them to no other device otherwise;
+    /// `Unbound` answers. `false`: this node goes on, and wants them back.
+    Unbind(bool),
     /// Take no new calls and ship what was acknowledged; `Settled` answers.
     Settle,
     /// There is no more time for that; `Settled` answers at once.

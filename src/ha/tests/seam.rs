@@ -163,6 +163,7 @@ impl Pair {
                 self.input(id, Input::Read { lane, after, facts });
             }
             Output::Role(Role::Promoting(_)) => self.input(id, Input::TakenOver),
+            Output::Unbind(true) => self.input(id, Input::Unbound),
             Output::Answer { answer, .. } => machine.answers.push(answer),
             Output::Appended { result: Ok(()), .. } => machine.acknowledged += 1,
             _ => {}

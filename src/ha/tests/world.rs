@@ -364,6 +364,8 @@ impl World {
             }
             Output::Event(event) => self.node(id).events.push(event),
             Output::Answer { id: request, answer } => self.node(id).answers.push((request, answer)),
+            Output::Unbind(true) => self.input(id, Input::Unbound),
+            Output::Unbind(false) => {}
             Output::SettleNow => self.input(id, Input::Settled(Vec::new())),
             Output::Alarm(text) => self.node(id).alarms.push(text),
             Output::Settle => self.later(1_000, Happening::Settled { node: id, boot }),

@@ -4,17 +4,25 @@
 //! it: at once, above its CSeq, and without believing a refusal while it may last. Two leases later
 //! it renews every binding, for a REGISTER of the node before may have been under way; and once
 //! more when nothing that was sent before can be (RFC 3261 section 17.1.1.1: T4).
+//!
+//! Where the PBX lets no second device have an extension, a primary that hands its role over in
+//! order takes its bindings away first, at the pace of the PBX and as its last act: the other node
+//! would be refused until they run out. One that is fenced, or whose lease is over, never does.
 
-use crate::config::PortKind;
+use crate::config::{PortKind, SecondBinding, Takeover};
+use crate::ha::member;
 use crate::ids::PortId;
 use crate::mutants::{Mutant, mutant};
 use crate::node::Node;
 use crate::node::replicas::CallChange;
-use crate::sip;
+use crate::node::stop::Phase;
+use crate::sip::{self, RegistrationState};
 use crate::timers::{Duration, Instant};
 
 /// A datagram is under way for so long at most (RFC 3261 section 17.1.1.1: T4).
 const UNDER_WAY_MAX: Duration = Duration::from_secs(5);
+/// A PBX that answers takes the last binding away within this time beyond its pace.
+const UNBIND_SLACK: Duration = Duration::from_secs(3);
 
 impl Node {
     /// Registers the ports of the pool in the place of the other node.
@@ -27,6 +35,45 @@ impl Node {
             self.sip_command(now, sip::Command::TakeOver { port, before });
         }
         self.verify_at = Some(now + 2 * self.config.cluster.timers.lease);
+    }
+
+    /// The role is about to be handed over: the bindings go first, where the PBX wants that. One
+    /// that does not answer keeps nobody waiting.
+    pub(in crate::node) fn unbind(&mut self, now: Instant) {
+        let refused = self.config.pbx.second_binding == SecondBinding::Refused;
+        let moves = refused && self.config.cluster.takeover == Takeover::Reinvite;
+        if !moves || self.reaches_pbx() != Some(true) {
+            return self.member_input(now, member::Input::Unbound);
+        }
+        let ports = self.ports_of(PortKind::Pool);
+        let count = u32::try_from(ports.len()).unwrap_or(u32::MAX);
+        let rate = self.config.pbx.register_rate;
+        let pace = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * count / rate.max(1));
+        let within = pace + UNBIND_SLACK;
+        if let Phase::HandingOver { give_up_at } = &mut self.phase {
+            *give_up_at += within;
+        }
+        self.unbinding = Some(now + within);
+        for port in ports {
+            self.sip_command(now, sip::Command::Unregister { port });
+        }
+        self.check_unbound(now);
+    }
+
+    /// Whether the last binding is gone, or has had its time.
+    pub(in crate::node) fn check_unbound(&mut self, now: Instant) {
+        let Some(give_up_at) = self.unbinding else { return };
+        let off = |port: &PortId| self.registrations[usize::from(port.0)] == RegistrationState::Off;
+        if now >= give_up_at || self.ports_of(PortKind::Pool).iter().all(off) {
+            self.unbinding = None;
+            self.member_input(now, member::Input::Unbound);
+        }
+    }
+
+    /// The role stays here after all.
+    pub(in crate::node) fn bind_again(&mut self, now: Instant) {
+        self.unbinding = None;
+        self.register(now, |kind| kind == PortKind::Pool);
     }
 
     /// What the node before sent late has arrived by now, most of it or all.

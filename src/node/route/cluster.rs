@@ -194,6 +194,7 @@ impl Node {
         earliest([
             self.member.as_ref().and_then(|member| member.poll_timeout()),
             self.taking_over.map(|taking| taking.give_up_at),
+            self.unbinding,
             self.verify_at,
             self.address_timeout(),
             self.rehearses_at(),

@@ -36,6 +36,7 @@ impl Node {
         self.tell_pbx(now);
         self.tell_beat(now);
         self.outage_may_end(now);
+        self.check_unbound(now);
     }
 
     /// A name of the registrar list does not resolve, or does again.

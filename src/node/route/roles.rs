@@ -59,6 +59,7 @@ impl Node {
         self.pbx_answers = self.reaches_pbx();
         self.duty = Duty::Following;
         self.acts_since = None;
+        self.unbinding = None;
         self.alarms.clear(|kind| matches!(kind, AlarmKind::OnBackup { .. }));
         self.stop_programs();
         self.sip_command(now, sip::Command::Drain(true));

@@ -389,6 +389,73 @@ fn a_switch_hands_every_call_over_with_its_latest_state() {
     assert!(bench.node.calls.contains_key(&call));
 }
 
+/// Three nodes at a PBX that refuses a second device, and their REGISTERs that take a binding away.
+fn refusing() -> Trio {
+    let pbx = "[pbx]\nsecond_binding = \"refused\"\n";
+    let node = |name| Bench::with(&text(name, "auto", "", "").replacen("[pbx]\n", pbx, 1));
+    let mut trio = Trio::of(["a", "b", "w"].map(node));
+    trio.run(Duration::from_secs(5));
+    trio.made[A] = Made::default();
+    trio
+}
+
+fn unregistered(made: &Made) -> usize {
+    let takes = |text: &&String| text.starts_with("REGISTER") && text.contains("Expires: 0\r\n");
+    made.sip.iter().filter(takes).count()
+}
+
+#[test]
+fn a_switch_takes_the_bindings_away_first_where_the_pbx_refuses_a_second_device() {
+    let mut trio = refusing();
+    let call = trio.call(A);
+    trio.nodes[A].as_mut().expect("alive").grants = false;
+    trio.order(A, crate::ha::role::Order::Switchover { to: NodeId(1), forced: false });
+    trio.run(Duration::from_millis(100));
+    assert_eq!(unregistered(&trio.made[A]), 1);
+    assert!(trio.role(A).acts() && !trio.role(B).acts(), "it waits for the PBX");
+    let taken = trio.made[A].to_pbx("REGISTER ").to_owned();
+    let made = trio.nodes[A].as_mut().expect("alive").reply(&taken, "200 OK");
+    trio.deliver(A, made);
+    trio.run(Duration::from_secs(1));
+    assert!(trio.role(B).acts() && !trio.role(A).acts());
+    assert_eq!(trio.made[A].answers, [Answer::Done]);
+    assert!(trio.nodes[B].as_ref().expect("alive").node.calls.contains_key(&call));
+}
+
+#[test]
+fn a_pbx_that_does_not_take_a_binding_away_holds_no_switch_up() {
+    let mut trio = refusing();
+    trio.nodes[A].as_mut().expect("alive").grants = false;
+    trio.order(A, crate::ha::role::Order::Switchover { to: NodeId(1), forced: false });
+    trio.run(Duration::from_secs(5));
+    assert!(trio.role(B).acts() && !trio.role(A).acts());
+}
+
+#[test]
+fn a_switch_that_is_called_off_has_every_port_registered_again() {
+    let mut trio = refusing();
+    for unbinds in [true, false] {
+        let node = &mut trio.nodes[A].as_mut().expect("alive").node;
+        if unbinds {
+            node.unbind(trio.now);
+        } else {
+            node.bind_again(trio.now);
+        }
+        node.route(trio.now);
+        trio.carry(A);
+        trio.run(Duration::from_secs(3));
+        assert_eq!(trio.registered(A), !unbinds);
+    }
+}
+
+#[test]
+fn a_node_that_is_fenced_takes_no_binding_away() {
+    let mut trio = refusing();
+    trio.cut.extend([(A, B), (A, W)]);
+    trio.run(Duration::from_secs(3));
+    assert_eq!((trio.role(A), unregistered(&trio.made[A])), (Role::Fenced, 0));
+}
+
 #[test]
 fn an_orderly_stop_hands_role_and_calls_to_the_backup_before_the_process_ends() {
     let mut trio = Trio::new("auto");

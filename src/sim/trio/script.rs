@@ -15,7 +15,8 @@
 mod words;
 
 use super::pbx_side::Caller;
-use super::site::{NAMES, Site, node_at};
+pub use super::site::Site;
+use super::site::{NAMES, node_at};
 use super::world::{Setup, World};
 use crate::ha::Role;
 use crate::sim::pbx::{LineId, Manner};
@@ -28,16 +29,15 @@ const SEED: u64 = 1;
 /// Whoever has heard nothing for so long hears nothing.
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// Plays a script in a site with a witness, or without one. Returns its notes and what there is
-/// in the end, one a line.
+/// Plays a script in a site. Returns its notes and what there is in the end, one a line.
 ///
 /// # Errors
 ///
 /// The number of the line that cannot be read, and the line.
-pub fn play(text: &str, with_witness: bool) -> Result<Vec<String>, String> {
+pub fn play(text: &str, site: Site) -> Result<Vec<String>, String> {
     let script = script::read(text, words::action)?;
-    let site = if with_witness { Site::Trio } else { Site::Pair };
-    let setup = Setup { seed: SEED, manner: Manner::default(), site, full_trace: true };
+    let manner = Manner { first_stays: site == Site::Refusing, ..Manner::default() };
+    let setup = Setup { seed: SEED, manner, site, full_trace: true };
     let mut world = World::new(&setup);
     for (at, action) in script.deeds {
         world.plan(at, action);
@@ -100,15 +100,15 @@ mod tests {
     fn a_line_that_cannot_be_read_is_named() {
         for wrong in ["1.0 order at a promote b", "1 cut c off", "1 a crashes for 5", "1"] {
             let text = format!("# one\n{wrong}\n2.0 end\n");
-            assert_eq!(play(&text, true), Err(format!("line 2: {wrong}")));
+            assert_eq!(play(&text, Site::Trio), Err(format!("line 2: {wrong}")));
         }
     }
 
     #[test]
     fn a_script_is_played_the_same_each_time() {
         let text = "2 call 6000\n3 a has no power for 9000 ms\n6 end";
-        let lines = play(text, true).expect("a script");
+        let lines = play(text, Site::Trio).expect("a script");
         assert!(lines.iter().any(|line| line == "6000: at b, hears sound"), "{lines:#?}");
-        assert_eq!(play(text, true), Ok(lines));
+        assert_eq!(play(text, Site::Trio), Ok(lines));
     }
 }

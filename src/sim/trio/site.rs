@@ -76,7 +76,12 @@ pub enum Site {
     Vm,
     /// Two nodes and no witness.
     Pair,
+    /// Two nodes, a witness, and a PBX that lets no second device have an extension.
+    Refusing,
 }
+
+/// Knows that the PBX lets no second device have an extension.
+const REFUSING: &str = "register_rate = 0\nsecond_binding = \"refused\"";
 
 fn parsed(index: usize, site: Site) -> Arc<Config> {
     let address = sip_address(index).ip().to_string();
@@ -84,6 +89,10 @@ fn parsed(index: usize, site: Site) -> Arc<Config> {
     let shared = CLUSTER.replace("ADDRESS", &address).replace("TIMERS", timers);
     let shared = match site {
         Site::Trio | Site::Vm => shared.replace("PROFILE", TRIO).replace("WITNESS", WITNESS),
+        Site::Refusing => shared
+            .replace("PROFILE", TRIO)
+            .replace("WITNESS", WITNESS)
+            .replace("register_rate = 0", REFUSING),
         Site::Pair => shared.replace("PROFILE", PAIR).replace("WITNESS", ""),
     };
     let ports = if index == W { "" } else { LINES };
@@ -104,6 +113,7 @@ type Configs = LazyLock<[Arc<Config>; 3]>;
 
 static LAN: Configs = LazyLock::new(|| [A, B, W].map(|at| parsed(at, Site::Trio)));
 static VM: Configs = LazyLock::new(|| [A, B, W].map(|at| parsed(at, Site::Vm)));
+static FIRST: Configs = LazyLock::new(|| [A, B, W].map(|at| parsed(at, Site::Refusing)));
 static TWO: LazyLock<[Arc<Config>; 2]> = LazyLock::new(|| [A, B].map(|at| parsed(at, Site::Pair)));
 
 /// The configuration of a node of a site.
@@ -111,6 +121,7 @@ pub fn config(index: usize, site: Site) -> Arc<Config> {
     match site {
         Site::Trio => LAN[index].clone(),
         Site::Vm => VM[index].clone(),
+        Site::Refusing => FIRST[index].clone(),
         Site::Pair => TWO[index].clone(),
     }
 }
@@ -137,7 +148,7 @@ mod tests {
 
     #[test]
     fn each_node_has_a_sound_configuration() {
-        for site in [Site::Trio, Site::Vm] {
+        for site in [Site::Trio, Site::Vm, Site::Refusing] {
             let ports = [A, B, W].map(|at| config(at, site).ports.len());
             assert_eq!(ports, [4, 4, 0]);
             assert_eq!(config(W, site).cluster.witness(), Some(config(W, site).cluster.me));
