@@ -200,7 +200,7 @@ pub struct Member<C> {
 impl<C> Member<C> {
     /// A node that starts with what it finds on its disk.
     pub fn new(now: Instant, cluster: &Cluster, loaded: &Loaded, rng: Rng) -> Self {
-        let settings = Settings::of(cluster);
+        let settings = Settings::of(cluster, loaded);
         let site = fact_ship::Site::new(cluster);
         let peers = cluster.peers().map(|member| (member.id, Peer::default())).collect();
         let mut member = Self {

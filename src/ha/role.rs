@@ -128,8 +128,6 @@ impl Roles {
     pub fn new(now: Instant, settings: Settings) -> Self {
         let witness = settings.site.is_witness();
         let peers = settings.site.peers().map(|node| (node, Peer::default())).collect();
-        let (version, on) = (u64::from(settings.paused), settings.paused);
-        let pause = Pause { version, on, halted: None };
         Self {
             view: View::default(),
             state: if witness { State::Witness } else { State::Backup { rests_until: None } },
@@ -147,7 +145,7 @@ impl Roles {
             saw_release: false,
             saw_primary: false,
             successor_until: None,
-            pause,
+            pause: settings.pause.clone(),
             crashes: VecDeque::new(),
             yields_from: None,
             kept_because: None,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Params};
 
-use super::row::{self, AGENT, AUDIT};
+use super::row::{self, AGENT, AUDIT, PAUSE};
 use crate::store::{AGENT_FAILURES_KEPT, Body, Fact, Lane, Loaded, Vote};
 
 /// Audit facts of this time are loaded.
@@ -43,6 +43,8 @@ fn facts(connection: &Connection, unix_ms: u64) -> rusqlite::Result<Vec<Fact>> {
     for number in numbers {
         facts.extend(select(connection, of_agent, (AUDIT, number, AGENT_FAILURES_KEPT as i64))?);
     }
+    // A pause lasts until somebody ends it.
+    facts.extend(select(connection, of_agent, (AUDIT, PAUSE, 1))?);
     facts.extend(agents);
     facts.sort_by_key(|fact| (fact.unix_ms, fact.id));
     facts.dedup_by_key(|fact| fact.id);

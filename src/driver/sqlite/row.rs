@@ -12,6 +12,9 @@ pub(super) const CDR: i64 = 2;
 pub(super) const AGENT: i64 = 3;
 pub(super) const OUTAGE: i64 = 4;
 
+/// Subject of what paused promotion, or let it go on; no agent's number is a word.
+pub(super) const PAUSE: &str = "pause";
+
 /// The kind of a fact.
 pub(super) const fn kind(body: &Body) -> i64 {
     match body {
@@ -23,7 +26,7 @@ pub(super) const fn kind(body: &Body) -> i64 {
 }
 
 /// Whom or what a fact is about, where somebody looks for it: the call of a CDR, the agent of a
-/// login or an unlocking.
+/// login or an unlocking. Whether promotion is paused has one of its own.
 pub(super) fn subject(body: &Body) -> Option<String> {
     match body {
         Body::Cdr(cdr) => Some(cdr.call.to_string()),
@@ -32,6 +35,7 @@ pub(super) fn subject(body: &Body) -> Option<String> {
             (Action::Login, Who::Agent { number, .. }) | (Action::Unlock { number }, _) => {
                 Some(number.clone())
             }
+            (Action::Pause(_), _) => Some(PAUSE.to_owned()),
             _ => None,
         },
         Body::Outage(_) => None,

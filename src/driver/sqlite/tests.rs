@@ -167,6 +167,21 @@ fn what_locks_an_agent_is_loaded_however_old_it_is() {
 }
 
 #[test]
+fn the_last_pause_is_loaded_however_old_it_is() {
+    let bench = Bench::new();
+    let (store, _, heard) = bench.open();
+    let orders = [(1, true), (2, false), (3, true)].map(|(n, on)| {
+        let mut fact = audit(n, Action::Pause(on), Ok(()));
+        fact.unix_ms -= (1_000 - n) * 24 * 3_600 * 1_000;
+        fact
+    });
+    write(&store, orders.clone());
+    persisted(&heard, 1..=3);
+    drop(store);
+    assert_eq!(bench.open().1.facts, orders[2..]);
+}
+
+#[test]
 fn two_cdrs_of_one_call_are_listed_as_one_and_late_facts_as_late() {
     let bench = Bench::new();
     let (store, _, heard) = bench.open();

@@ -115,16 +115,17 @@ impl Roles {
         if self.is_successor(now) {
             return against;
         }
-        if self.pause.on {
-            against.push("automatic promotion is paused: `resume` ends that".to_owned());
-        }
         if let Some(cause) = &self.pause.halted {
             against.push(format!(
                 "processes ended twice of the same cause ({cause}): find it, then `resume`"
             ));
         }
+        // Whoever goes on is not promoted.
         if self.is_last() {
             return against;
+        }
+        if self.pause.on {
+            against.push("automatic promotion is paused: `resume` ends that".to_owned());
         }
         if self.settings.policy == Promotion::Manual {
             against.push("the policy is manual: an operator must promote".to_owned());

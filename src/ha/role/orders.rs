@@ -274,7 +274,7 @@ impl Roles {
     /// Every node hears of it, those that are not heard later.
     pub(super) fn set_pause(&mut self, on: bool, halted: Option<String>) {
         let version = self.pause.version.saturating_add(1);
-        self.pause = Pause { version, on, halted };
+        self.pause = Pause { version, unix_ms: 0, on, halted };
         let up: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.up).map(|(&n, _)| n).collect();
         for node in up {
             self.out.push_back(Output::Send(node, Message::Pause(self.pause.clone())));

@@ -7,7 +7,7 @@ use crate::config::{Cluster, Promotion};
 use crate::ha::Role;
 use crate::ha::lease::{self, Site};
 use crate::ids::{Epoch, NodeId, RequestId};
-use crate::store::{Lane, Vote};
+use crate::store::{Action, Audit, Body, Fact, Lane, Loaded, Vote};
 use crate::timers::Duration;
 
 /// What is fixed for the life of a node.
@@ -22,19 +22,19 @@ pub struct Settings {
     /// A node that is not the first one leaves the role so long to the first after its own start;
     /// [`BOOT_WAIT`] unless there is a reason.
     pub boot_wait: Duration,
-    /// Automatic promotion was paused before the start.
-    pub paused: bool,
+    /// Whether automatic promotion was paused before the start.
+    pub pause: Pause,
 }
 
 impl Settings {
-    /// Those of a configuration.
-    pub fn of(cluster: &Cluster) -> Self {
+    /// Those of a configuration, and of what a start finds on the disk.
+    pub fn of(cluster: &Cluster, loaded: &Loaded) -> Self {
         Self {
             site: Site::of(cluster),
             policy: cluster.promotion,
             names: cluster.nodes.iter().map(|member| member.name.clone()).collect(),
             boot_wait: BOOT_WAIT,
-            paused: false,
+            pause: Pause::stored(&loaded.facts),
         }
     }
 }
@@ -122,12 +122,29 @@ pub enum Message {
 /// holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pause {
-    /// Counts changes.
+    /// Counts changes since the oldest process that knows of it began.
     pub(super) version: u64,
+    /// When it was ordered, where it is known from the disk alone: of nodes that all begin anew,
+    /// the one that was there last knows.
+    #[serde(default)]
+    pub(super) unix_ms: u64,
     /// By a person.
     pub(super) on: bool,
     /// Two crashes of one cause: this one.
     pub(super) halted: Option<String>,
+}
+
+impl Pause {
+    /// What the last order of these records says.
+    fn stored(facts: &[Fact]) -> Self {
+        let order = |fact: &Fact| match &fact.body {
+            Body::Audit(Audit { action: Action::Pause(on), result: Ok(()), .. }) => {
+                Some(Self { unix_ms: fact.unix_ms, on: *on, ..Self::default() })
+            }
+            Body::Audit(_) | Body::Cdr(_) | Body::Agent(_) | Body::Outage(_) => None,
+        };
+        facts.iter().filter_map(order).max_by_key(|pause| pause.unix_ms).unwrap_or_default()
+    }
 }
 
 /// What roles hear.
@@ -239,4 +256,28 @@ pub struct View {
     pub vote: Vote,
     /// Who has the lease, as far as this node knows.
     pub holder: Option<(NodeId, Epoch)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{FactId, Stream, Who};
+
+    fn ordered(unix_ms: u64, on: bool, result: Result<(), String>) -> Fact {
+        let lane = Lane { node: NodeId(0), boot: 1, stream: Stream::Control };
+        let audit = Audit { who: Who::Policy, action: Action::Pause(on), result };
+        let (id, epoch) = (FactId { lane, counter: unix_ms }, Epoch(1));
+        Fact { id, epoch, unix_ms, body: Body::Audit(audit) }
+    }
+
+    #[test]
+    fn of_the_orders_on_the_disk_the_last_one_that_was_carried_out_holds() {
+        let refused = ordered(4, true, Err("no".to_owned()));
+        let facts = [ordered(3, false, Ok(())), ordered(2, true, Ok(())), refused];
+        let pause = Pause::stored(&facts);
+        assert!(!pause.on);
+        assert!(pause > Pause::stored(&facts[1..]), "who was there last knows");
+        let told = Pause { version: 1, ..Pause::default() };
+        assert!(told > pause, "and better than any disk a process that has run since");
+    }
 }

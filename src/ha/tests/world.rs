@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::facts::{Facts, Marks, merge};
 use crate::config::Promotion;
 use crate::ha::lease::{Site, Timers};
-use crate::ha::role::{Answer, Event, Order, Settings};
+use crate::ha::role::{Answer, Event, Order, Pause, Settings};
 use crate::ha::{Ha, Input, Message, Output, Role};
 use crate::ids::{Epoch, NodeId, RequestId, Rng};
 use crate::store::{Loaded, Record, Ticket, Vote};
@@ -117,7 +117,7 @@ pub fn settings(nodes: &[NodeId], witness: Option<NodeId>, timers: Timers) -> Se
         policy: Promotion::Auto,
         names: ["a", "b", "w"].map(str::to_owned).to_vec(),
         boot_wait: Duration::from_secs(2),
-        paused: false,
+        pause: Pause::default(),
     }
 }
 

@@ -74,12 +74,18 @@ impl Trio {
     }
 
     fn begin(nodes: [Option<Bench>; 3]) -> Self {
+        Self::begin_with(nodes, &[])
+    }
+
+    /// With what each of them finds on its disk.
+    fn begin_with(nodes: [Option<Bench>; 3], facts: &[store::Fact]) -> Self {
         let now = nodes.iter().flatten().map(|node| node.now).max().expect("nodes");
         let mut trio = Self { nodes, now, cut: BTreeSet::new(), made: Default::default() };
         for at in [A, B, W] {
             let Some(bench) = &mut trio.nodes[at] else { continue };
             (bench.now, bench.grants) = (now, true);
-            bench.node.join(now, &Loaded { boot: 1, ..Loaded::default() });
+            let loaded = Loaded { boot: 1, facts: facts.to_vec(), ..Loaded::default() };
+            bench.node.join(now, &loaded);
             trio.carry(at);
         }
         for at in [A, B, W] {
@@ -368,6 +374,22 @@ fn a_primary_that_is_cut_off_fences_itself_before_the_backup_acts() {
     assert_eq!(trio.role(A), Role::Fenced);
     let bench = trio.nodes[A].as_mut().expect("alive");
     assert_eq!((bench.node.calls.len(), bench.node.orphans.len()), (0, 1));
+}
+
+#[test]
+fn promotion_that_was_paused_stays_paused_when_every_node_starts_anew() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(5));
+    trio.order(W, crate::ha::role::Order::Pause);
+    let facts = std::mem::take(&mut trio.made[W].facts);
+    let nodes = ["a", "b", "w"].map(|name| Some(Bench::with(&text(name, "auto", "", ""))));
+    let mut trio = Trio::begin_with(nodes, &facts);
+    trio.run(Duration::from_secs(30));
+    trio.kill(A);
+    trio.run(Duration::from_secs(5));
+    assert_eq!(trio.role(B), Role::Backup);
+    let node = &trio.nodes[B].as_ref().expect("alive").node;
+    assert!(node.cluster_view(trio.now).expect("a cluster").paused);
 }
 
 #[test]

@@ -139,6 +139,17 @@ fn a_pause_at_any_node_blocks_automatic_promotion_until_it_ends() {
 }
 
 #[test]
+fn the_node_that_was_primary_last_goes_on_though_promotion_is_paused() {
+    let mut world = trio();
+    assert_eq!(order(&mut world, W, Order::Pause), Some(Answer::Done));
+    world.crash(A, true, "");
+    world.run(2_000);
+    assert_eq!(world.role(B), Some(Role::Backup));
+    world.start(A);
+    until_primary(&mut world, A, 3_000);
+}
+
+#[test]
 fn two_ends_of_one_cause_stop_automatic_promotion() {
     let mut world = trio();
     world.crash(A, true, "index out of bounds");
