@@ -23,7 +23,7 @@ pub use link::{Event, Input, Link, Output};
 pub use refusal::Refusal;
 
 /// Version of what is said on a link. Both sides must have the same one.
-pub const PROTOCOL: u16 = 3;
+pub const PROTOCOL: u16 = 4;
 
 /// Bytes of JSON in a frame at most.
 pub const FRAME_MAX: usize = 1 << 20;

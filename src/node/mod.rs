@@ -58,7 +58,7 @@ pub use prompts::Prompts;
 use readiness::Readiness;
 use rebinds::Rebinds;
 use replicas::{CallChange, Replicas};
-use route::Starting;
+use route::{Serving, Starting};
 use snapshot::AlarmKind;
 pub use snapshot::Snapshot;
 use snapshot::cluster::Takeover;
@@ -387,6 +387,8 @@ pub struct Node {
     verify_at: Option<Instant>,
     /// Since when this node acts.
     acts_since: Option<Instant>,
+    /// Who serves in the place of another node, as the records say.
+    serving: Option<Serving>,
     readiness: Readiness,
     incidents: Incidents,
     /// Calls could not be answered since some moment.
@@ -466,6 +468,7 @@ impl Node {
             unbinding: None,
             verify_at: None,
             acts_since: None,
+            serving: None,
             readiness,
             incidents: Incidents::default(),
             outage: None,

@@ -41,6 +41,7 @@ mod roles;
 mod texts;
 
 pub(super) use autostart::Starting;
+pub(super) use ready::Serving;
 use tracing::{info, warn};
 
 use super::call::Transfer;

@@ -114,6 +114,11 @@ pub enum Action {
     },
     /// Gave the role up.
     Release,
+    /// Began to serve, where another node did before, or none.
+    Serve {
+        /// Which.
+        node: NodeId,
+    },
     /// Blocked automatic promotion, or allowed it again.
     Pause(bool),
     /// Allowed a fenced node to follow again.

@@ -81,8 +81,8 @@ pub struct Loaded {
     pub vote: Vote,
     /// For each lane, the counter up to which every fact is here.
     pub marks: BTreeMap<Lane, u64>,
-    /// Every agent fact, every audit fact of the last day, and however old it is what locks an agent
-    /// and what paused promotion last or let it go on: agents first, then the rest, each oldest
-    /// first. Enough for [`Agents`].
+    /// Every agent fact, every audit fact of the last day, and however old they are those that lock
+    /// an agent, the last pause or its end, and who served last: agents first, then the rest, each
+    /// oldest first. Enough for [`Agents`].
     pub facts: Vec<Fact>,
 }

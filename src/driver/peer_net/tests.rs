@@ -411,7 +411,7 @@ async fn a_peer_of_another_version_is_refused_and_told_so() {
     let mut stream = as_b(&site, NODE_PROTOCOL).await;
     stream.write_all(&encode(&frame).expect("short")).await.expect("sent");
     let said = trouble(&mut at_w, Some(B)).await;
-    assert!(said.contains("it speaks version 4 of the link"), "{said}");
+    assert!(said.contains("it speaks version 5 of the link"), "{said}");
     assert!(last_words(stream).await.contains("whoever upgrades must bring both"));
 }
 

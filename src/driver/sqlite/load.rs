@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Params};
 
-use super::row::{self, AGENT, AUDIT, PAUSE};
+use super::row::{self, AGENT, AUDIT, PAUSE, SERVE};
 use crate::store::{AGENT_FAILURES_KEPT, Body, Fact, Lane, Loaded, Vote};
 
 /// Audit facts of this time are loaded.
@@ -43,8 +43,10 @@ fn facts(connection: &Connection, unix_ms: u64) -> rusqlite::Result<Vec<Fact>> {
     for number in numbers {
         facts.extend(select(connection, of_agent, (AUDIT, number, AGENT_FAILURES_KEPT as i64))?);
     }
-    // A pause lasts until somebody ends it.
-    facts.extend(select(connection, of_agent, (AUDIT, PAUSE, 1))?);
+    // A pause lasts until somebody ends it, and so does it that a node serves.
+    for last in [PAUSE, SERVE] {
+        facts.extend(select(connection, of_agent, (AUDIT, last, 1))?);
+    }
     facts.extend(agents);
     facts.sort_by_key(|fact| (fact.unix_ms, fact.id));
     facts.dedup_by_key(|fact| fact.id);

@@ -14,6 +14,8 @@ pub(super) const OUTAGE: i64 = 4;
 
 /// Subject of what paused promotion, or let it go on; no agent's number is a word.
 pub(super) const PAUSE: &str = "pause";
+/// Of who serves from there on.
+pub(super) const SERVE: &str = "serve";
 
 /// The kind of a fact.
 pub(super) const fn kind(body: &Body) -> i64 {
@@ -26,7 +28,8 @@ pub(super) const fn kind(body: &Body) -> i64 {
 }
 
 /// Whom or what a fact is about, where somebody looks for it: the call of a CDR, the agent of a
-/// login or an unlocking. Whether promotion is paused has one of its own.
+/// login or an unlocking. What the last fact says has a subject of its own: whether promotion is
+/// paused, and who serves.
 pub(super) fn subject(body: &Body) -> Option<String> {
     match body {
         Body::Cdr(cdr) => Some(cdr.call.to_string()),
@@ -36,6 +39,7 @@ pub(super) fn subject(body: &Body) -> Option<String> {
                 Some(number.clone())
             }
             (Action::Pause(_), _) => Some(PAUSE.to_owned()),
+            (Action::Serve { .. }, _) => Some(SERVE.to_owned()),
             _ => None,
         },
         Body::Outage(_) => None,

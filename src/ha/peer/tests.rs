@@ -178,7 +178,7 @@ fn a_node_of_another_cluster_is_refused() {
 #[test]
 fn another_version_is_refused_and_who_upgrades_is_told() {
     let refused = hello_with(|_, hello| hello.protocol = PROTOCOL + 1).expect("refused");
-    assert!(refused.to_string().contains("version 4 of the link"), "{refused}");
+    assert!(refused.to_string().contains("version 5 of the link"), "{refused}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::store::{Action, Agent, Audit, Body, Cdr, Outage, Pin, Standing, Who};
 
 /// The version, and every kind of fact under it. A node that lacks a kind cannot read a frame that
 /// carries it, and ends the link: whoever changes a line below raises [`PROTOCOL`] with it.
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 const KINDS: &[&str] = &[
     r#"{"Promote":{"node":1,"forced":"x"}}"#,
     r#""Release""#,
@@ -22,6 +22,7 @@ const KINDS: &[&str] = &[
     r#""Link""#,
     r#"{"Ask":{"request":"x"}}"#,
     r#"{"ClockMoved":{"by_ms":-1}}"#,
+    r#"{"Serve":{"node":1}}"#,
     r#""Policy""#,
     r#"{"Operator":"x"}"#,
     r#"{"Agent":{"number":"1","extension":"2"}}"#,
@@ -56,7 +57,8 @@ fn action_after(action: &Action) -> Option<Action> {
         Action::RestartMessage => Action::Link,
         Action::Link => Action::Ask { request: "x".to_owned() },
         Action::Ask { .. } => Action::ClockMoved { by_ms: -1 },
-        Action::ClockMoved { .. } => return None,
+        Action::ClockMoved { .. } => Action::Serve { node: NodeId(1) },
+        Action::Serve { .. } => return None,
     })
 }
 

@@ -38,7 +38,10 @@ impl Node {
         let member = member::Member::new(now, &self.config.cluster, loaded, rng);
         self.member = Some(Box::new(member));
         self.boot = loaded.boot;
-        loaded.facts.iter().for_each(|fact| self.agents.apply(fact));
+        for fact in &loaded.facts {
+            self.agents.apply(fact);
+            self.note_serving(fact);
+        }
         self.tell_beat(now);
         self.route(now);
     }
@@ -126,6 +129,7 @@ impl Node {
             }
             Event::PromotionDone(epoch) => {
                 info!(%epoch, "promotion done");
+                self.write_serving(now);
                 let text = format!("{} is primary", self.my_name());
                 return self.tell_incident(now, event, &text);
             }

@@ -56,6 +56,7 @@ impl Node {
 
     /// A fact is durable here, wherever it comes from.
     pub(super) fn fact_stored(&mut self, fact: &Fact) {
+        self.note_serving(fact);
         if let Body::Cdr(cdr) = &fact.body {
             self.replicas.over(cdr.call);
         }

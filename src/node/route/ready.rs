@@ -1,18 +1,37 @@
 //! The rehearsal of a backup, what stands against it as primary, and how long a backup has served.
 
+use super::cluster::millis;
 use crate::config::PortKind;
 use crate::ha::peer::Unproven;
 use crate::ha::role::Lack;
 use crate::ha::{Role, member};
-use crate::ids::PortId;
+use crate::ids::{Epoch, NodeId, PortId};
 use crate::menu;
 use crate::node::snapshot::AlarmKind;
 use crate::node::{Duty, Node, Phase};
 use crate::sip::{self, RegistrationState};
-use crate::timers::{Duration, Instant};
+use crate::store::{Action, Audit, Body, Fact, Who};
+use crate::timers::{Duration, Instant, earliest};
 
 /// A backup that has served for so long is told of: its site runs without the other one.
 const REMIND_AFTER: Duration = Duration::from_secs(10 * 86_400);
+
+/// A node that serves, and since when by the clock of its machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Serving {
+    epoch: Epoch,
+    unix_ms: u64,
+    node: NodeId,
+}
+
+impl Serving {
+    fn of(fact: &Fact) -> Option<Self> {
+        let Body::Audit(Audit { action: Action::Serve { node }, .. }) = fact.body else {
+            return None;
+        };
+        Some(Self { epoch: fact.epoch, unix_ms: fact.unix_ms, node })
+    }
+}
 
 impl Node {
     /// The port whose turn it is proves its password.
@@ -128,11 +147,34 @@ impl Node {
         self.config.cluster.name_of(self.config.cluster.me)
     }
 
-    /// Milliseconds that this node has served in the place of the first one; `None`: it does not.
+    /// A record may say who serves.
+    pub(in crate::node) fn note_serving(&mut self, fact: &Fact) {
+        self.serving = self.serving.max(Serving::of(fact));
+    }
+
+    /// This node serves, and writes it down unless it was the last that did: a process that begins
+    /// anew goes on.
+    pub(super) fn write_serving(&mut self, now: Instant) {
+        let node = self.config.cluster.me;
+        if self.serving.is_none_or(|serving| serving.node != node) {
+            let (who, action) = (Who::Policy, Action::Serve { node });
+            self.append(now, Body::Audit(Audit { who, action, result: Ok(()) }));
+        }
+    }
+
+    /// When this node began to serve, by the wall clock, as the records say.
+    fn served_since_ms(&self) -> Option<u64> {
+        let mine = |serving: &Serving| serving.node == self.config.cluster.me;
+        self.serving.filter(mine).map(|serving| serving.unix_ms)
+    }
+
+    /// Milliseconds that this node has served in the place of the first one, in this process or in
+    /// earlier ones; `None`: it does not.
     pub(super) fn on_backup_since(&self, now: Instant) -> Option<u64> {
         let since = self.serves_as_backup()?;
-        let ms = now.saturating_duration_since(since).as_millis();
-        Some(u64::try_from(ms).unwrap_or(u64::MAX))
+        let here = millis(now.saturating_duration_since(since));
+        let ms = self.served_since_ms().map_or(0, |ms| self.unix_ms(now).saturating_sub(ms));
+        Some(here.max(ms))
     }
 
     fn serves_as_backup(&self) -> Option<Instant> {
@@ -151,7 +193,11 @@ impl Node {
 
     pub(super) fn reminds_at(&self) -> Option<Instant> {
         let stands = self.alarms.stands(|kind| matches!(kind, AlarmKind::OnBackup { .. }));
-        self.serves_as_backup().filter(|_| !stands).map(|since| since + REMIND_AFTER)
+        let since = self.serves_as_backup().filter(|_| !stands)?;
+        let (at, unix_ms) = self.wall;
+        let left = |ms: u64| (ms + millis(REMIND_AFTER)).saturating_sub(unix_ms);
+        let recorded = self.served_since_ms().map(|ms| at + Duration::from_millis(left(ms)));
+        earliest([Some(since + REMIND_AFTER), recorded])
     }
 }
 

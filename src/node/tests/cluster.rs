@@ -78,7 +78,7 @@ impl Trio {
     }
 
     /// With what each of them finds on its disk.
-    fn begin_with(nodes: [Option<Bench>; 3], facts: &[store::Fact]) -> Self {
+    pub(super) fn begin_with(nodes: [Option<Bench>; 3], facts: &[store::Fact]) -> Self {
         let now = nodes.iter().flatten().map(|node| node.now).max().expect("nodes");
         let mut trio = Self { nodes, now, cut: BTreeSet::new(), made: Default::default() };
         for at in [A, B, W] {

@@ -1,9 +1,9 @@
 //! What people are told of the cluster, what the ledger gets, and what a backup proves.
 
-use super::cluster::{A, B, Trio, W};
+use super::cluster::{A, B, Trio, W, text};
 use super::*;
 use crate::ha::Role;
-use crate::store::{Body, Fact, Outage};
+use crate::store::{Body, Fact, Outage, Who};
 
 fn kinds(trio: &Trio, node: usize) -> Vec<&'static str> {
     trio.made[node].alerts.iter().map(|incident| incident.kind).collect()
@@ -70,6 +70,33 @@ fn a_backup_asks_for_its_ports_in_turn_and_says_how_many_are_proven() {
     assert_eq!((view.ports_proven, view.ports), (1, 1), "{:?}", view.unproven);
     assert!(view.unproven.is_empty());
     assert_eq!(node.beat.expect("a beat").ports_proven, 1);
+}
+
+#[test]
+fn how_long_the_backup_has_served_outlives_its_process() {
+    const BEGAN: u64 = 1_800_000_000_000;
+    const DAY_MS: u64 = 86_400_000;
+    let mut trio = Trio::new("auto");
+    trio.input(B, Input::Wall { unix_ms: BEGAN });
+    trio.run(Duration::from_secs(5));
+    trio.kill(A);
+    trio.run(Duration::from_secs(5));
+    assert!(matches!(trio.role(B), Role::Primary(_)));
+    let facts = std::mem::take(&mut trio.made[B].facts);
+    let nodes = ["b", "w"].map(|name| Some(Bench::with(&text(name, "auto", "", ""))));
+    let [b, w] = nodes;
+    let mut trio = Trio::begin_with([None, b, w], &facts);
+    trio.input(B, Input::Wall { unix_ms: BEGAN + 9 * DAY_MS });
+    trio.run(Duration::from_secs(20));
+    let bench = trio.nodes[B].as_ref().expect("alive");
+    let since = bench.node.cluster_view(trio.now).expect("a cluster").on_backup_since_ms;
+    assert!(since.is_some_and(|ms| ms > 9 * DAY_MS - 10_000), "{since:?}");
+    let served = |fact: &&Fact| matches!(&fact.body, Body::Audit(a) if a.who == Who::Policy);
+    assert_eq!(trio.made[B].facts.iter().find(served), None, "it goes on");
+    trio.input(B, Input::Wall { unix_ms: BEGAN + 11 * DAY_MS });
+    trio.run(Duration::from_secs(1));
+    let alarms = trio.nodes[B].as_ref().expect("alive").node.alarms(trio.now);
+    assert!(alarms.iter().any(|alarm| alarm.kind.name() == "on_backup"), "{alarms:?}");
 }
 
 #[test]
