@@ -251,6 +251,7 @@ impl Node {
         if self.beat != Some(beat) {
             self.beat = Some(beat);
             self.outputs.push_back(Output::Beat(beat));
+            self.tell_menus(now);
         }
     }
 

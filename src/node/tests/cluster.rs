@@ -43,6 +43,8 @@ pub(super) struct Trio {
     /// Pairs that hear nothing of each other.
     pub(super) cut: BTreeSet<(usize, usize)>,
     pub(super) made: [Made; 3],
+    /// Whose control extension people call.
+    pub(super) phone: usize,
 }
 
 impl Trio {
@@ -80,7 +82,8 @@ impl Trio {
     /// With what each of them finds on its disk.
     pub(super) fn begin_with(nodes: [Option<Bench>; 3], facts: &[store::Fact]) -> Self {
         let now = nodes.iter().flatten().map(|node| node.now).max().expect("nodes");
-        let mut trio = Self { nodes, now, cut: BTreeSet::new(), made: Default::default() };
+        let mut trio =
+            Self { nodes, now, cut: BTreeSet::new(), made: Default::default(), phone: W };
         for at in [A, B, W] {
             let Some(bench) = &mut trio.nodes[at] else { continue };
             (bench.now, bench.grants) = (now, true);

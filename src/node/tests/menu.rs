@@ -20,6 +20,14 @@ pub(super) fn bereft_with(control: &str) -> Trio {
     trio.order(A, Order::Promote { node: NodeId(0), forced: None });
     trio.run(Duration::from_secs(2));
     assert!(matches!(trio.role(A), Role::Primary(_)), "{:?}", trio.made[A].answers);
+    add_agent(&mut trio);
+    trio.kill(A);
+    trio.run(Duration::from_secs(3));
+    assert_eq!(trio.role(B), Role::Backup);
+    trio
+}
+
+pub(super) fn add_agent(trio: &mut Trio) {
     let agent = Agent {
         number: "4711".to_owned(),
         name: "Ada".to_owned(),
@@ -30,17 +38,14 @@ pub(super) fn bereft_with(control: &str) -> Trio {
     };
     let change = AgentChange::Set(Box::new(agent));
     let who = Who::Operator("root".to_owned());
-    input(&mut trio, Input::Agent { id: RequestId(1), change, who });
+    input(trio, Input::Agent { id: RequestId(1), change, who });
     trio.run(Duration::from_secs(1));
-    trio.kill(A);
-    trio.run(Duration::from_secs(3));
-    assert_eq!(trio.role(B), Role::Backup);
-    trio
 }
 
+/// The node whose control extension is called.
 pub(super) fn witness(trio: &mut Trio) -> &mut Bench {
     let now = trio.now;
-    let bench = trio.nodes[W].as_mut().expect("alive");
+    let bench = trio.nodes[trio.phone].as_mut().expect("alive");
     bench.now = now;
     bench
 }
@@ -48,17 +53,15 @@ pub(super) fn witness(trio: &mut Trio) -> &mut Bench {
 pub(super) fn input(trio: &mut Trio, input: Input) {
     let bench = witness(trio);
     bench.node.handle_input(bench.now, input);
-    trio.carry(W);
+    trio.carry(trio.phone);
 }
 
-/// Somebody calls, and the witness answers.
+/// Somebody calls, and the node answers.
 pub(super) fn call(trio: &mut Trio) {
     let bench = witness(trio);
-    bench.contact = bench.node.sip.contact(PORT).expect("a port").uri.to_string();
-    let made = bench.arrive();
-    assert!(made.lines().contains(&"SIP/2.0 200 OK"), "{:?}", made.lines());
-    trio.made[W].add(made);
-    trio.carry(W);
+    let port = bench.node.config.control.as_ref().expect("[control]").port;
+    bench.contact = bench.node.sip.contact(port).expect("a port").uri.to_string();
+    call_too(trio);
 }
 
 /// Somebody else calls while the first caller is there; the tests' caller is this one from here on.
@@ -66,12 +69,14 @@ pub(super) fn call_too(trio: &mut Trio) {
     let bench = witness(trio);
     let before: Vec<_> = bench.node.controls.calls.keys().copied().collect();
     let made = bench.arrive();
-    trio.made[W].add(made);
+    let at = trio.phone;
+    trio.made[at].add(made);
     let bench = witness(trio);
     let new = bench.node.controls.calls.keys().find(|call| !before.contains(call));
     bench.call = *new.expect("taken");
     media(trio, media::Event::Opened);
-    assert!(trio.made[W].lines().contains(&"SIP/2.0 200 OK"), "{:?}", trio.made[W].lines());
+    let lines = trio.made[at].lines();
+    assert!(lines.contains(&"SIP/2.0 200 OK"), "{lines:?}");
 }
 
 /// An event of the media of the tests' caller.
@@ -85,10 +90,11 @@ fn media(trio: &mut Trio, event: media::Event) {
 
 /// What was said since the last time, word by word; it is heard to its end.
 pub(super) fn heard(trio: &mut Trio) -> Vec<&'static str> {
-    let made = std::mem::take(&mut trio.made[W]);
+    let at = trio.phone;
+    let made = std::mem::take(&mut trio.made[at]);
     let words: Vec<_> = made.played().iter().flat_map(|play| play.pieces.clone()).collect();
     let last = made.played().last().map(|play| play.id);
-    trio.made[W].checks = made.checks.clone();
+    trio.made[at].checks = made.checks.clone();
     let bench = witness(trio);
     let prompts = Arc::clone(&bench.node.prompts);
     let name = |word: &Arc<media::Prompt>| {
@@ -122,7 +128,7 @@ pub(super) fn log_in(trio: &mut Trio, matched: bool) -> Vec<&'static str> {
 pub(super) fn key_pin(trio: &mut Trio, matched: bool) -> Vec<&'static str> {
     heard(trio);
     key(trio, "836152#", false);
-    let (call, check, pin) = trio.made[W].checks.pop().expect("a PIN to compare");
+    let (call, check, pin) = trio.made[trio.phone].checks.pop().expect("a PIN to compare");
     assert_eq!(pin, "836152");
     input(trio, Input::PinChecked { call, check, matched: Some(matched) });
     trio.run(Duration::from_secs(2));

@@ -1,6 +1,7 @@
 //! A pair: what its backup tells of a primary that is not heard, or that gave its role up.
 
 use super::cluster::{A, B, Trio};
+use super::menu::{add_agent, call, heard, key, log_in};
 use super::*;
 use crate::ha::Role;
 use crate::ha::role::Order;
@@ -85,6 +86,39 @@ fn after_a_release_the_phone_of_each_node_offers_the_one_that_follows() {
         node.evidence(trio.now).candidate.map(|candidate| candidate.name)
     });
     assert_eq!(offered, [Some("b".to_owned()), Some("b".to_owned())]);
+}
+
+/// Keys the digits that were spoken last.
+fn confirm(trio: &mut Trio) {
+    let asked = heard(trio);
+    let digits: Vec<_> = asked.iter().filter_map(|word| word.strip_prefix("digits/")).collect();
+    key(trio, &digits[digits.len() - 3..].concat(), false);
+}
+
+#[test]
+fn the_phone_of_the_node_that_is_promoted_tells_how_far_it_is() {
+    let mut trio = Trio::pair("manual", "");
+    trio.run(Duration::from_secs(5));
+    trio.phone = B;
+    add_agent(&mut trio);
+    trio.kill(A);
+    trio.run(Duration::from_secs(4));
+    call(&mut trio);
+    log_in(&mut trio, true);
+    trio.nodes[B].as_mut().expect("alive").grants = false;
+    key(&mut trio, "1", false);
+    confirm(&mut trio);
+    trio.run(Duration::from_secs(1));
+    assert!(heard(&mut trio).contains(&"portkeeper/may-force"));
+    key(&mut trio, "1", false);
+    confirm(&mut trio);
+    let mut said = Vec::new();
+    for _ in 0..4 {
+        trio.run(Duration::from_secs(1));
+        said.extend(heard(&mut trio));
+    }
+    assert!(matches!(trio.role(B), Role::Promoting(_)), "{:?}", trio.role(B));
+    assert!(said.contains(&"portkeeper/ports-in-service"), "{said:?}");
 }
 
 #[test]
