@@ -328,10 +328,14 @@ impl Call {
             return false;
         }
         let sequence = packet.sequence_number().into();
+        let before = self.inbound.ssrc();
         match self.inbound.judge(now, packet.ssrc(), sequence) {
             inbound::Verdict::Accept => true,
             inbound::Verdict::NewStream => {
                 self.keys.new_stream();
+                if before.is_some_and(|before| before != packet.ssrc()) {
+                    out.events.push(Event::NewSsrc);
+                }
                 true
             }
             inbound::Verdict::Refuse => false,

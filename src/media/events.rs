@@ -3,8 +3,8 @@
 //! Digits are bounded: a caller cannot dial 64 digits in one scheduling delay, so a full queue
 //! means a stuck node. Further digits are refused and counted, never dropped silently. Every other
 //! event answers a command, or tells once of a part of what a command began, so a stuck node, which
-//! gives none, cannot make the queue grow; the one exception, silence that comes and goes, cancels
-//! itself.
+//! gives none, cannot make the queue grow; of the two exceptions, silence that comes and goes
+//! cancels itself, and a far end that changes its SSRC again is told of once.
 //!
 //! Each event bears the call that it is of: the last events of one call may still wait here when
 //! the next one opens.
@@ -63,6 +63,7 @@ impl Events {
                 self.queue.pop_back();
                 return;
             }
+            Event::NewSsrc if self.queue.contains(&(call, Event::NewSsrc)) => return,
             _ => {}
         }
         self.queue.push_back((call, event));
@@ -162,6 +163,14 @@ mod tests {
             events.push(Event::InboundSilent);
             events.push(Event::InboundBack);
         }
+        assert_eq!(events.pop(), None);
+    }
+
+    #[test]
+    fn a_far_end_that_changes_again_and_again_does_not_pile_up() {
+        let mut events = open();
+        (0..1_000).for_each(|_| events.push(Event::NewSsrc));
+        assert_eq!(events.pop(), Some((CALL, Event::NewSsrc)));
         assert_eq!(events.pop(), None);
     }
 

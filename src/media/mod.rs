@@ -373,6 +373,8 @@ pub enum Event {
     },
     /// Where our stream stands: the numbers of the next packet, for a node that carries it on.
     Standing(StreamStart),
+    /// Another stream of the far end speaks: its SSRC changed. Somebody else may be on the line.
+    NewSsrc,
     /// No RTP from the far end for the time-out, though it ought to send.
     InboundSilent,
     /// RTP from the far end again.

@@ -68,6 +68,8 @@ impl Node {
                     entry.stream = Some((stream, at));
                 }
             }
+            // The menu asks for the PIN again; an application's call is the same call.
+            media::Event::NewSsrc => self.control_changed(now, call),
             media::Event::InboundSilent => self.inbound(now, call, true),
             media::Event::InboundBack => self.inbound(now, call, false),
             // Dealt with above: they are counted even when their call is over.

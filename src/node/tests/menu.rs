@@ -198,6 +198,18 @@ fn wrong_digits_or_a_wrong_pin_change_no_role() {
 }
 
 #[test]
+fn a_caller_whose_ssrc_changes_keys_his_pin_again() {
+    let mut trio = bereft();
+    call(&mut trio);
+    log_in(&mut trio, true);
+    media(&mut trio, media::Event::NewSsrc);
+    let said = heard(&mut trio);
+    assert!(said.contains(&"portkeeper/call-changed"), "{said:?}");
+    key(&mut trio, "1", false);
+    assert!(!heard(&mut trio).contains(&"portkeeper/key-to-promote"));
+}
+
+#[test]
 fn an_agent_hears_why_a_promotion_is_refused_and_that_it_can_be_forced() {
     let mut trio = bereft();
     trio.input(B, Input::Disk { free: 1_000_000 });

@@ -78,6 +78,20 @@ fn the_same_answer_again_keeps_a_learned_source() {
 }
 
 #[test]
+fn another_ssrc_of_the_far_end_is_told_once_and_the_first_one_and_a_jump_are_not() {
+    let mut rig = Rig::answered();
+    let mut told = |ssrc, sequence| {
+        (rig.far.ssrc, rig.far.sequence) = (ssrc, sequence);
+        for _ in 0..8 {
+            rig.far_sound(&SOUND);
+            rig.run(20);
+        }
+        rig.events.iter().filter(|(_, event)| *event == Event::NewSsrc).count()
+    };
+    assert_eq!([(5, 100), (5, 20_000), (600, 40_000)].map(|(n, at)| told(n, at)), [0, 0, 1]);
+}
+
+#[test]
 fn sip_m6_comfort_noise_keeps_the_far_end_alive() {
     let mut rig = Rig::answered();
     for _ in 0..30 {
