@@ -387,6 +387,8 @@ pub struct Node {
     verify_at: Option<Instant>,
     /// Since when this node acts.
     acts_since: Option<Instant>,
+    /// When the copy of calls and facts was last known to be whole.
+    whole_at: Option<Instant>,
     /// Who serves in the place of another node, as the records say.
     serving: Option<Serving>,
     readiness: Readiness,
@@ -468,6 +470,7 @@ impl Node {
             unbinding: None,
             verify_at: None,
             acts_since: None,
+            whole_at: None,
             serving: None,
             readiness,
             incidents: Incidents::default(),

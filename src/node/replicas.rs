@@ -85,9 +85,21 @@ pub struct Replicas {
     granted: BTreeSet<PortId>,
     granted_at: Option<Instant>,
     bindings: BTreeMap<PortId, Box<Binding>>,
+    /// Calls that the other node has named on this link and not told; `None`: it named none yet.
+    awaited: Option<BTreeSet<CallId>>,
 }
 
 impl Replicas {
+    /// The link to the other node is new: what is here may not be all.
+    pub fn begin(&mut self) {
+        self.awaited = None;
+    }
+
+    /// Whether every call is here that the other node has named.
+    pub fn are_whole(&self) -> bool {
+        self.awaited.as_ref().is_some_and(BTreeSet::is_empty)
+    }
+
     /// One of our calls changed.
     pub fn changed(&mut self, now: Instant, call: CallId) {
         if mutant(Mutant::CopyNothing) {
@@ -160,6 +172,7 @@ impl Replicas {
 
     /// The other node tells of its calls.
     pub fn told(&mut self, now: Instant, change: CallChange) {
+        self.await_no_more(&change);
         match change {
             CallChange::Gone(_) | CallChange::Only(_) if mutant(Mutant::KeepEnded) => {}
             CallChange::Put(record) if self.over.contains(&record.call()) => {}
@@ -167,6 +180,18 @@ impl Replicas {
             CallChange::Gone(call) => drop(self.theirs.remove(&call)),
             CallChange::Bound(binding) => drop(self.bindings.insert(binding.port, binding)),
             CallChange::Only(calls) => self.theirs.retain(|call, _| calls.contains(call)),
+        }
+    }
+
+    fn await_no_more(&mut self, change: &CallChange) {
+        let known = |call: &CallId| self.theirs.contains_key(call) || self.over.contains(call);
+        match (change, &mut self.awaited) {
+            (CallChange::Only(calls), awaited) => {
+                *awaited = Some(calls.iter().copied().filter(|call| !known(call)).collect());
+            }
+            (CallChange::Put(record), Some(awaited)) => drop(awaited.remove(&record.call())),
+            (CallChange::Gone(call), Some(awaited)) => drop(awaited.remove(call)),
+            (CallChange::Put(_) | CallChange::Gone(_) | CallChange::Bound(_), _) => {}
         }
     }
 

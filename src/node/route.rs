@@ -232,7 +232,10 @@ impl Node {
             member::Output::Calls(changes) => {
                 changes.into_iter().for_each(|change| self.replicas.told(now, change));
             }
-            member::Output::CallsWanted => self.tell_all(now),
+            member::Output::CallsWanted => {
+                self.replicas.begin();
+                self.tell_all(now);
+            }
             member::Output::Alarm(text) => {
                 self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
             }

@@ -56,6 +56,7 @@ impl Node {
         member.handle_input(now, input);
         self.note_primary(now);
         if linked {
+            self.note_copy();
             self.end_alerts(now);
             self.compare_sound(now);
             self.orders_without_a_second(now);

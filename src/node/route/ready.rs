@@ -96,17 +96,38 @@ impl Node {
     }
 
     /// How old the copy of calls and facts is: how long a primary has gone on without being heard
-    /// here. Nothing is lost by what a dead one does not do; that of a pair may live. `None`:
-    /// nothing was ever copied.
+    /// here, or with what is being fetched from it. Nothing is lost by what a dead one does not do;
+    /// that of a pair may live. `None`: nothing was ever copied as a whole.
     pub(super) fn data_age(&self, now: Instant) -> Option<Duration> {
         if self.duty == Duty::Acting {
             return Some(Duration::ZERO);
         }
         let peer = self.data_peer()?;
-        let heard_at = peer.heard_at?;
+        let whole_at = self.whole_at?;
         let held = self.member.as_ref().is_some_and(|member| member.ha().holder(now).is_some());
-        let current = peer.up || (self.outage.is_some() && !held);
-        Some(if current { Duration::ZERO } else { now.saturating_duration_since(heard_at) })
+        let dead = !peer.up && self.outage.is_some() && !held;
+        let heard = peer.heard_at.is_some_and(|at| at <= whole_at);
+        let current = heard && (peer.up || dead);
+        Some(if current { Duration::ZERO } else { now.saturating_duration_since(whole_at) })
+    }
+
+    /// The other data node was heard: whether everything that it has is here.
+    pub(super) fn note_copy(&mut self) {
+        let Some(peer) = self.data_peer().filter(|peer| peer.up) else { return };
+        let serves = peer.beat.is_some_and(|beat| beat.role.acts());
+        let (heard_at, whole) = (peer.heard_at, !serves || self.replicas.are_whole());
+        if whole && self.facts_are_here() {
+            self.whole_at = heard_at;
+        }
+    }
+
+    /// Whether every fact is here that the other data node had when the link came up; those that it
+    /// wrote since then come by themselves.
+    fn facts_are_here(&self) -> bool {
+        let other = self.config.cluster.data_peer().map(|peer| peer.id);
+        let peers = self.member.as_ref().map(|member| member.facts_status().peers);
+        let mut peers = peers.into_iter().flatten();
+        peers.any(|peer| Some(peer.node) == other && peer.caught_up.is_some())
     }
 
     /// Ports that are proven, and why the others are not; those that it has where it acts.

@@ -105,6 +105,37 @@ fn a_copy_is_current_while_the_primary_is_heard_and_ages_from_the_last_word() {
 }
 
 #[test]
+fn a_copy_is_not_current_while_the_primary_is_heard_and_has_not_told_what_it_has() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(20));
+    trio.cut.insert((A, B));
+    let link = |event| Input::Cluster(member::Input::Link { peer: NodeId(0), event });
+    trio.input(B, link(crate::ha::peer::Event::Down { why: None }));
+    trio.run(Duration::from_secs(3));
+    trio.input(B, link(crate::ha::peer::Event::Up { build: String::new(), anew: true }));
+    trio.run(Duration::from_secs(7));
+    let age = view(&trio, B).data_age_ms.expect("it has a copy");
+    assert!((9_000..12_000).contains(&age), "{age}");
+    trio.cut.clear();
+    trio.greet(B);
+    trio.greet(A);
+    trio.run(Duration::from_secs(1));
+    assert_eq!(view(&trio, B).data_age_ms, Some(0));
+}
+
+#[test]
+fn a_copy_is_not_current_before_every_call_is_here_that_the_primary_names() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(20));
+    let call = trio.call(A);
+    let node = &mut trio.nodes[B].as_mut().expect("alive").node;
+    node.replicas.told(trio.now, CallChange::Only([call].into()));
+    assert!(!node.replicas.are_whole());
+    trio.run(Duration::from_secs(1));
+    assert!(trio.nodes[B].as_ref().expect("alive").node.replicas.are_whole());
+}
+
+#[test]
 fn a_backup_whose_password_is_wrong_is_not_wholly_ready_and_an_alarm_until_it_acts() {
     let mut trio = Trio::new("auto");
     trio.run(Duration::from_secs(20));
