@@ -65,18 +65,21 @@ pub(super) fn lines(cluster: &Cluster) -> String {
 fn peer_line(peer: &Peer) -> String {
     let name = &peer.name;
     let Some(heard) = peer.heard_ms else { return format!("{name}: never heard since the start") };
+    let lacks = match (peer.unshipped, peer.unshipped_since_ms) {
+        (Some(0) | None, _) => String::new(),
+        (Some(facts), since) => {
+            let since = since.map_or_else(String::new, |ms| format!(", for {} s", ms / 1_000));
+            format!(", unshipped records: {facts}{since}")
+        }
+    };
     if !peer.up {
-        return format!("{name}: not heard for {} s", heard / 1_000);
+        return format!("{name}: not heard for {} s{lacks}", heard / 1_000);
     }
     let role = peer.role.unwrap_or("silent");
     let pbx = match peer.pbx_reachable {
         Some(true) => ", reaches its PBX",
         Some(false) => ", does not reach its PBX",
         None => "",
-    };
-    let lacks = match peer.unshipped {
-        Some(0) | None => String::new(),
-        Some(facts) => format!(", lacks {facts} facts"),
     };
     format!("{name}: {role}{pbx}{lacks}")
 }
@@ -143,8 +146,8 @@ mod tests {
         let lines = lines(&cluster());
         let wanted = "\
 cluster    north (trio): this node is backup; primary is a, epoch 7, promotion paused
-peer       a: primary, reaches its PBX, lacks 3 facts
-peer       w: not heard for 4 s
+peer       a: primary, reaches its PBX, unshipped records: 3, for 12 s
+peer       w: not heard for 4 s, unshipped records: 7, for 4 s
 passive    a is primary
 ready      28 of 30 ports proven
 unproven   2 ports: not asked yet

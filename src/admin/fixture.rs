@@ -207,7 +207,10 @@ pub(super) fn cluster() -> Cluster {
         pbx_reachable: Some(true),
         build: "0.1.0".to_owned(),
         unshipped: Some(0),
+        unshipped_since_ms: None,
     };
+    let lacks =
+        |records, ms, peer| Peer { unshipped: Some(records), unshipped_since_ms: Some(ms), ..peer };
     let lost = Peer { up: false, heard_ms: Some(4_200), ..peer("w", "witness", "witness") };
     Cluster {
         id: "north".to_owned(),
@@ -220,7 +223,7 @@ pub(super) fn cluster() -> Cluster {
         passive_because: vec!["a is primary".to_owned()],
         protections: vec!["redundancy: a backup and a witness".to_owned()],
         nodes: ["a", "b", "w"].map(str::to_owned).to_vec(),
-        peers: vec![Peer { unshipped: Some(3), ..peer("a", "data", "primary") }, lost],
+        peers: vec![lacks(3, 12_000, peer("a", "data", "primary")), lacks(7, 4_100, lost)],
         facts_pending: 1,
         alone: true,
         copied_calls: 2,

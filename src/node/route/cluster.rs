@@ -426,6 +426,7 @@ impl Node {
                 pbx_reachable: seen.beat.and_then(|beat| beat.pbx_reachable),
                 build: seen.build,
                 unshipped: unshipped.and_then(|peer| peer.unshipped),
+                unshipped_since_ms: unshipped.and_then(|peer| peer.since).map(ms),
             }
         };
         let unheard = ha.holder(now).filter(|_| ha.primary(now).is_none());

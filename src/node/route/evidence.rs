@@ -3,10 +3,14 @@
 
 use crate::config::{Member, MemberRole};
 use crate::ha::Role;
+use crate::ha::fact_ship;
 use crate::menu::{Candidate, DataAge, Evidence, Obstacle, Primary, Since};
 use crate::node::Node;
 use crate::node::route::ready::spoken;
 use crate::timers::{Duration, Instant};
+
+/// Over a link that works no record is on its way for so long.
+const SHIPPED_WITHIN: Duration = Duration::from_secs(2);
 
 impl Node {
     pub(in crate::node) fn evidence(&self, now: Instant) -> Evidence {
@@ -49,9 +53,7 @@ impl Node {
                 Some(0) => DataAge::Current,
                 Some(ms) => DataAge::Old(Duration::from_millis(ms)),
             },
-            unshipped: facts
-                .pending_since
-                .map(|at| (u32::try_from(facts.pending).unwrap_or(u32::MAX), self.since(now, at))),
+            unshipped: self.unshipped(now, &facts),
             alarm: self.standing.first().copied(),
             obstacles: self.obstacles(holder.is_some(), candidate.is_some(), ha.paused()),
             proposal: self
@@ -61,6 +63,19 @@ impl Node {
                 .filter(|(_, until)| now < *until)
                 .map(|(proposal, _)| proposal.clone()),
         }
+    }
+
+    /// Records that this data node has and the other one lacks, or that nobody has acknowledged.
+    fn unshipped(&self, now: Instant, facts: &fact_ship::Status) -> Option<(u32, Since)> {
+        let other = self.config.cluster.data_peer().filter(|_| !self.config.cluster.is_witness());
+        let other = other.map(|node| node.id);
+        let peers = facts.peers.iter().filter(|peer| Some(peer.node) == other);
+        let lacked = peers.filter_map(|peer| Some((peer.unshipped?, peer.since?)));
+        let count = u64::try_from(facts.pending).unwrap_or(u64::MAX);
+        let pending = facts.pending_since.map(|at| (count, at));
+        let late = |(_, at): &(u64, Instant)| now.saturating_duration_since(*at) >= SHIPPED_WITHIN;
+        let (count, at) = lacked.chain(pending).filter(late).max_by_key(|(count, _)| *count)?;
+        (count > 0).then(|| (u32::try_from(count).unwrap_or(u32::MAX), self.since(now, at)))
     }
 
     pub(super) fn obstacles(&self, answers: bool, candidate: bool, paused: bool) -> Vec<Obstacle> {

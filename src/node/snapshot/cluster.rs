@@ -73,6 +73,8 @@ pub struct Peer {
     pub build: String,
     /// Facts that it lacks; `None`: not known.
     pub unshipped: Option<u64>,
+    /// Milliseconds that it has lacked any.
+    pub unshipped_since_ms: Option<u64>,
 }
 
 /// What became of the calls of a promotion.

@@ -122,6 +122,21 @@ fn the_phone_of_the_node_that_is_promoted_tells_how_far_it_is() {
 }
 
 #[test]
+fn the_phone_of_a_primary_alone_tells_of_records_that_the_other_node_lacks() {
+    let mut trio = served();
+    trio.kill(B);
+    trio.run(Duration::from_secs(8));
+    trio.order(A, Order::Pause);
+    trio.run(Duration::from_secs(3));
+    let node = &trio.nodes[A].as_ref().expect("alive").node;
+    let cluster = node.cluster_view(trio.now).expect("a cluster");
+    assert_eq!((cluster.facts_pending, cluster.alone), (0, true));
+    assert!(cluster.peers[0].unshipped_since_ms.is_some_and(|ms| ms >= 2_000), "{cluster:?}");
+    let unshipped = node.evidence(trio.now).unshipped.expect("told");
+    assert_eq!(Some(u64::from(unshipped.0)), cluster.peers[0].unshipped);
+}
+
+#[test]
 fn a_release_in_a_pair_is_told_by_the_node_that_is_left() {
     let mut trio = served();
     trio.order(A, Order::Release);
