@@ -55,23 +55,36 @@ impl Node {
             event,
             Event::PromotionStarted(_) | Event::PromotionDone(_) | Event::PromotionFailed { .. }
         );
-        let tells = here || self.calls_people(now);
-        let Some(member) = self.member.as_ref().filter(|_| tells) else { return };
-        let (kind, unix_ms) = (kind(event), self.unix_ms(now));
-        let cluster = self.config.cluster.id.clone();
-        let epoch = member.ha().epoch().0;
-        let id = match event {
+        let of_epoch = match event {
             Event::PrimaryDown { .. }
             | Event::PromotionStarted(_)
             | Event::PromotionDone(_)
-            | Event::PromotionFailed { .. } => format!("{cluster}-{epoch}-{kind}"),
+            | Event::PromotionFailed { .. } => true,
             Event::PrimaryUnheard(_)
             | Event::BackupLost(_)
             | Event::WitnessLost
-            | Event::AutomaticStopped { .. } => {
-                format!("{cluster}-{epoch}-{kind}-{}", unix_ms / SAME_WITHIN_MS)
-            }
+            | Event::AutomaticStopped { .. } => false,
         };
+        if here || self.calls_people(now) {
+            self.incident(now, kind(event), of_epoch, text);
+        }
+    }
+
+    /// Tells it from this node. `of_epoch`: it happens once in an epoch.
+    pub(in crate::node) fn incident(
+        &mut self,
+        now: Instant,
+        kind: &'static str,
+        of_epoch: bool,
+        text: &str,
+    ) {
+        let Some(member) = self.member.as_ref() else { return };
+        let (epoch, unix_ms) = (member.ha().epoch().0, self.unix_ms(now));
+        let cluster = self.config.cluster.id.clone();
+        let mut id = format!("{cluster}-{epoch}-{kind}");
+        if !of_epoch {
+            id += &format!("-{}", unix_ms / SAME_WITHIN_MS);
+        }
         if self.incidents.is_new(&id) {
             let told_by = self.config.cluster.name_of(self.config.cluster.me);
             let source = format!("portkeeper/{cluster}");

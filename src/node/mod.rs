@@ -511,6 +511,7 @@ impl Node {
                 self.ivr.handle_wall(unix_ms, now);
                 self.instances_changed(now);
                 self.alarms.pass(now);
+                self.remind(now);
                 self.tokens_end(now, unix_ms);
                 self.tell_beat(now);
             }

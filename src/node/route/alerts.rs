@@ -2,12 +2,13 @@
 
 use tracing::warn;
 
-use crate::config::MemberRole;
+use crate::config::{Member, MemberRole};
 use crate::ha::Role;
 use crate::ha::role::Event;
 use crate::menu::{Alarm, AlertInput, AlertOutput, Entry};
 use crate::node::Node;
 use crate::node::control::{Control, Purpose};
+use crate::node::snapshot::AlarmKind;
 use crate::timers::{Duration, Instant};
 
 /// After an orderly stop of a primary another one is to act within this.
@@ -52,6 +53,43 @@ impl Node {
         self.alert(now, AlertInput::Raised(alarm));
     }
 
+    /// People hear of it from one node, and every node remembers it.
+    pub(super) fn people_hear(&mut self, now: Instant, alarm: Alarm, kind: &AlarmKind) {
+        self.standing.insert(alarm);
+        let name = match alarm {
+            Alarm::PbxUnreachable => "pbx.unreachable",
+            _ => "running_on_backup_since",
+        };
+        if self.calls_people(now) {
+            self.incident(now, name, false, &kind.to_string());
+            self.ring_for(now, alarm);
+        }
+    }
+
+    /// Whether any node reaches the PBX. None, as far as they are heard: nothing here mends that,
+    /// and whoever would be promoted would meet the same.
+    pub(in crate::node) fn judge_pbx(&mut self, now: Instant) {
+        let Some(member) = &self.member else { return };
+        let (cluster, peers) = (&self.config.cluster, member.peers());
+        let reaches = |node: &Member| match peers.get(&node.id) {
+            Some(peer) => peer.beat.filter(|_| peer.up).and_then(|beat| beat.pbx_reachable),
+            None => self.reaches_pbx(),
+        };
+        let is_data = |node: &&Member| node.role == MemberRole::Data;
+        let missed = cluster.nodes.iter().filter(is_data).any(|node| reaches(node) == Some(false));
+        let lost = missed && !cluster.nodes.iter().any(|node| reaches(node) == Some(true));
+        if lost == self.alarms.stands(|kind| *kind == AlarmKind::PbxLost) {
+            return;
+        }
+        if lost {
+            self.alarms.raise(AlarmKind::PbxLost, now);
+            self.people_hear(now, Alarm::PbxUnreachable, &AlarmKind::PbxLost);
+        } else {
+            self.alarms.clear(|kind| *kind == AlarmKind::PbxLost);
+            self.over(now, Alarm::PbxUnreachable);
+        }
+    }
+
     fn over(&mut self, now: Instant, alarm: Alarm) {
         self.standing.remove(&alarm);
         self.alert(now, AlertInput::Over(alarm));
@@ -81,6 +119,12 @@ impl Node {
         }
         if self.config.cluster.witness().is_none_or(up) {
             over.push(Alarm::WitnessLost);
+        }
+        let first = self.config.cluster.nodes.iter().find(|node| node.role == MemberRole::Data);
+        let primary = member.ha().primary(now).map(|(node, _)| node);
+        if primary.is_some() && primary == first.map(|node| node.id) {
+            over.push(Alarm::OnBackup);
+            self.alarms.clear(|kind| matches!(kind, AlarmKind::OnBackup { .. }));
         }
         for alarm in over {
             self.over(now, alarm);

@@ -58,6 +58,7 @@ impl Node {
         if linked {
             self.note_copy();
             self.end_alerts(now);
+            self.judge_pbx(now);
             self.compare_sound(now);
             self.orders_without_a_second(now);
         }
@@ -278,6 +279,7 @@ impl Node {
             self.told_pbx = reaches;
             self.member_input(now, member::Input::Pbx(reachable));
         }
+        self.judge_pbx(now);
         self.check_taken_over(now);
     }
 

@@ -1,7 +1,7 @@
 //! The rehearsal of a backup, what stands against it as primary, and how long a backup has served.
 
 use super::cluster::millis;
-use crate::config::PortKind;
+use crate::config::{MemberRole, PortKind};
 use crate::ha::peer::Unproven;
 use crate::ha::role::Lack;
 use crate::ha::{Role, member};
@@ -204,17 +204,36 @@ impl Node {
         self.acts_since.filter(|_| is_backup)
     }
 
-    /// Ten days on the backup are an alarm, once, and change nothing.
+    /// Ten days on the backup are an alarm at every node, once, and change nothing.
     pub(in crate::node) fn remind(&mut self, now: Instant) {
-        if self.reminds_at().is_some_and(|at| at <= now) {
-            let days = u32::try_from(REMIND_AFTER.as_secs() / 86_400).unwrap_or(u32::MAX);
-            self.alarms.raise(AlarmKind::OnBackup { node: self.my_name(), days }, now);
+        let here = self.reminds_at().filter(|at| *at <= now).map(|_| self.config.cluster.me);
+        let Some(node) = here.or_else(|| self.other_serves_long(now)) else { return };
+        let days = u32::try_from(REMIND_AFTER.as_secs() / 86_400).unwrap_or(u32::MAX);
+        let kind = AlarmKind::OnBackup { node: self.config.cluster.name_of(node), days };
+        if !self.is_reminded() {
+            self.alarms.raise(kind.clone(), now);
+            self.people_hear(now, menu::Alarm::OnBackup, &kind);
         }
     }
 
+    /// Another node that has served for so long in the place of the first, as the records say.
+    fn other_serves_long(&self, now: Instant) -> Option<NodeId> {
+        let serving = self.serving.filter(|_| self.wall.1 > 0)?;
+        let cluster = &self.config.cluster;
+        let member = self.member.as_ref()?;
+        let first = cluster.nodes.iter().find(|node| node.role == MemberRole::Data)?;
+        let serves = member.ha().primary(now).map(|(node, _)| node) == Some(serving.node);
+        let long = self.unix_ms(now) >= serving.unix_ms + millis(REMIND_AFTER);
+        let other = serving.node != first.id && serving.node != cluster.me;
+        (other && serves && long).then_some(serving.node)
+    }
+
+    fn is_reminded(&self) -> bool {
+        self.alarms.stands(|kind| matches!(kind, AlarmKind::OnBackup { .. }))
+    }
+
     pub(super) fn reminds_at(&self) -> Option<Instant> {
-        let stands = self.alarms.stands(|kind| matches!(kind, AlarmKind::OnBackup { .. }));
-        let since = self.serves_as_backup().filter(|_| !stands)?;
+        let since = self.serves_as_backup().filter(|_| !self.is_reminded())?;
         let (at, unix_ms) = self.wall;
         let left = |ms: u64| (ms + millis(REMIND_AFTER)).saturating_sub(unix_ms);
         let recorded = self.served_since_ms().map(|ms| at + Duration::from_millis(left(ms)));

@@ -85,6 +85,8 @@ pub enum AlarmKind {
     },
     /// A caller pressed keys at this node after another one had taken the call over, or might have.
     DigitsLost,
+    /// No node of the cluster that is heard reaches the PBX.
+    PbxLost,
     /// A backup has served in the place of the first node for long.
     OnBackup {
         /// Which.
@@ -139,6 +141,7 @@ impl AlarmKind {
             Self::RecorderFull => "recorder_full",
             Self::FactsRefused { .. } => "facts_refused",
             Self::DigitsLost => "digits_lost",
+            Self::PbxLost => "pbx_lost",
             Self::OnBackup { .. } => "on_backup",
             Self::NoAddress { .. } => "no_address",
             Self::Other { .. } => "other",
@@ -220,6 +223,10 @@ impl fmt::Display for AlarmKind {
             Self::DigitsLost => f.write_str(
                 "callers pressed keys at this node while it had given its calls up and no other \
                  node had them yet: those keys are lost, and callers have to press them again",
+            ),
+            Self::PbxLost => f.write_str(
+                "no node reaches the PBX: a promotion would not help; see to the PBX and to the \
+                 network between it and the nodes",
             ),
             Self::OnBackup { node, days } => write!(
                 f,

@@ -134,6 +134,30 @@ fn what_happens_again_is_told_again() {
 }
 
 #[test]
+fn a_pbx_that_no_node_reaches_is_told_at_once_and_that_a_promotion_would_not_help() {
+    let mut trio = trio("auto");
+    let told = |trio: &Trio| {
+        let kinds = trio.made[W].alerts.iter().map(|incident| incident.kind);
+        kinds.filter(|kind| *kind == "pbx.unreachable").count()
+    };
+    let lose = |trio: &mut Trio, at: usize| {
+        let bench = trio.nodes[at].as_mut().expect("alive");
+        (bench.pbx_dead, bench.grants) = (true, false);
+    };
+    lose(&mut trio, B);
+    trio.run(Duration::from_secs(150));
+    assert_eq!(told(&trio), 0, "the primary reaches it");
+    [A, W].into_iter().for_each(|at| lose(&mut trio, at));
+    assert_eq!(called(&mut trio, 150).first().map(String::as_str), Some("2003"));
+    assert_eq!(told(&trio), 1);
+    let incident = trio.made[W].alerts.last().expect("told");
+    assert!(incident.text.contains("a promotion would not help"), "{incident:?}");
+    let bench = trio.nodes[W].as_ref().expect("alive");
+    assert_eq!(bench.node.evidence(trio.now).alarm, Some(Alarm::PbxUnreachable));
+    assert!(trio.role(A).acts(), "nobody is better off");
+}
+
+#[test]
 fn the_primary_rings_people_when_it_is_the_witness_that_is_lost() {
     let control =
         format!("[control]\nextension = \"6091\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n{ON_CALL}");

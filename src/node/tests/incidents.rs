@@ -97,6 +97,12 @@ fn how_long_the_backup_has_served_outlives_its_process() {
     trio.run(Duration::from_secs(1));
     let alarms = trio.nodes[B].as_ref().expect("alive").node.alarms(trio.now);
     assert!(alarms.iter().any(|alarm| alarm.kind.name() == "on_backup"), "{alarms:?}");
+    assert!(!kinds(&trio, W).contains(&"running_on_backup_since"));
+    trio.input(W, Input::Wall { unix_ms: BEGAN + 11 * DAY_MS });
+    trio.input(W, Input::Wall { unix_ms: BEGAN + 11 * DAY_MS });
+    let told = |kind: &&&str| **kind == "running_on_backup_since";
+    assert_eq!(kinds(&trio, W).iter().filter(told).count(), 1);
+    assert!(!kinds(&trio, B).contains(&"running_on_backup_since"), "the witness tells it");
 }
 
 #[test]
