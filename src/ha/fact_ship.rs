@@ -22,6 +22,10 @@
 //! **Nothing is inherited across epochs.** The note is good for the epoch in which it was taken. A
 //! note of an earlier one gives no right, but stays until its facts are known to be on both nodes.
 //!
+//! A store that has failed takes nothing more, and nothing of this node is acknowledged then. Its
+//! audit records go to the others all the same, which keep them under this node's name: what people
+//! tried at a node with a full disk must not go unrecorded.
+//!
 //! What is durable is read back from the store in pieces, so that a peer that was away for a week
 //! costs no memory.
 
@@ -175,21 +179,28 @@ impl FactShip {
         unix_ms: u64,
         body: Body,
     ) -> Result<(), Refusal> {
-        if self.failed || self.set_back {
+        let stream = body.stream();
+        if self.set_back || (self.failed && stream == Stream::Calls) {
             return Err(Refusal::StoreFailed);
         }
-        let stream = body.stream();
-        if self.pending.is_full() || self.lanes.is_full(stream) {
+        let waits = !self.failed && self.pending.is_full();
+        if waits || self.lanes.is_full(stream) {
             return Err(Refusal::Full);
         }
         let fact = self.lanes.name(self.epoch, unix_ms, body);
         if !serde_json::to_vec(&fact).is_ok_and(|json| json.len() <= FACT_MAX) {
             return Err(Refusal::TooLong);
         }
-        self.pending.push(stream, fact.id.counter, token, now);
+        if !self.failed {
+            self.pending.push(stream, fact.id.counter, token, now);
+        }
         self.touch(now, fact.id.lane);
         self.lanes.append(fact);
-        Ok(())
+        match self.partners.iter().any(Partner::is_up) {
+            _ if !self.failed => Ok(()),
+            true => Err(Refusal::Elsewhere),
+            false => Err(Refusal::StoreFailed),
+        }
     }
 
     /// Hands own facts to the store, as far as it has room for them.

@@ -114,6 +114,8 @@ pub enum Action {
     },
     /// Gave the role up.
     Release,
+    /// Found that its disk takes no record any more, until the node starts again.
+    Disk,
     /// Began to serve, where another node did before, or none.
     Serve {
         /// Which.

@@ -192,6 +192,8 @@ pub enum Output {
 pub enum Refusal {
     /// The store has failed: another node must go on.
     StoreFailed,
+    /// The store has failed, and the fact is on its way to another node.
+    Elsewhere,
     /// Too many wait for the disk or for other nodes.
     Full,
     /// It is longer than 8 KiB.

@@ -23,6 +23,7 @@ const KINDS: &[&str] = &[
     r#"{"Ask":{"request":"x"}}"#,
     r#"{"ClockMoved":{"by_ms":-1}}"#,
     r#"{"Serve":{"node":1}}"#,
+    r#""Disk""#,
     r#""Policy""#,
     r#"{"Operator":"x"}"#,
     r#"{"Agent":{"number":"1","extension":"2"}}"#,
@@ -58,7 +59,8 @@ fn action_after(action: &Action) -> Option<Action> {
         Action::Link => Action::Ask { request: "x".to_owned() },
         Action::Ask { .. } => Action::ClockMoved { by_ms: -1 },
         Action::ClockMoved { .. } => Action::Serve { node: NodeId(1) },
-        Action::Serve { .. } => return None,
+        Action::Serve { .. } => Action::Disk,
+        Action::Disk => return None,
     })
 }
 

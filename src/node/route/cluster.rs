@@ -49,9 +49,7 @@ impl Node {
     pub(in crate::node) fn member_input(&mut self, now: Instant, input: Input) {
         let news = matches!(&input, member::Input::Link { event: peer::Event::Beat { .. }, .. });
         let linked = matches!(&input, member::Input::Link { .. });
-        if matches!(&input, member::Input::StoreFailed) {
-            self.store_failed(now);
-        }
+        let failed = matches!(&input, member::Input::StoreFailed) && self.store_failed(now);
         let Some(member) = &mut self.member else { return };
         member.handle_input(now, input);
         self.note_primary(now);
@@ -61,6 +59,10 @@ impl Node {
             self.judge_pbx(now);
             self.compare_sound(now);
             self.orders_without_a_second(now);
+        }
+        if failed {
+            let why = "the disk takes no record: it is full, read-only or broken".to_owned();
+            self.append_own(now, Action::Disk, Err(why));
         }
         if news {
             self.outage_may_end(now);

@@ -68,24 +68,28 @@ impl Node {
         }
     }
 
-    /// A fact is lost: nobody will ever read of it.
+    /// A fact is lost: nobody will ever read of it, unless another node has it.
     pub(super) fn fact_refused(&mut self, now: Instant, why: Refusal) {
+        if why == Refusal::Elsewhere {
+            return;
+        }
         self.counters.facts_refused_total += 1;
         self.alarms.raise_passing(AlarmKind::FactsRefused { why }, now);
     }
 
     /// The disk takes no record until the node is started again. Those on their way to it are lost,
-    /// as far as anybody knows.
-    pub(super) fn store_failed(&mut self, now: Instant) {
+    /// as far as anybody knows. Whether that is news.
+    pub(super) fn store_failed(&mut self, now: Instant) -> bool {
         let kind = AlarmKind::FactsRefused { why: Refusal::StoreFailed };
         let known = self.alarms.stands(|standing| *standing == kind);
         self.alarms.raise(kind, now);
         if known {
-            return;
+            return false;
         }
         let facts = self.member.as_ref().map(|member| member.facts_status());
         let lost = facts.map_or(0, |facts| facts.undurable);
         self.counters.facts_refused_total += u64::try_from(lost).unwrap_or(u64::MAX);
+        true
     }
 
     /// A link is refused, by whichever side. Once in the records as long as the alarm stands: a
@@ -115,7 +119,7 @@ impl Node {
     }
 
     /// Something that this node did of itself, or met.
-    fn append_own(&mut self, now: Instant, action: Action, result: Result<(), String>) {
+    pub(super) fn append_own(&mut self, now: Instant, action: Action, result: Result<(), String>) {
         let audit = Audit { who: Who::Policy, action, result };
         self.append(now, Body::Audit(audit));
     }

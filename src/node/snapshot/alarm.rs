@@ -209,10 +209,13 @@ impl fmt::Display for AlarmKind {
                  media.recordings; calls go on",
             ),
             Self::FactsRefused { why: fact_ship::Refusal::StoreFailed } => f.write_str(
-                "the store takes no more: CDRs and audit records of this node are lost from here \
-                 on; make room on the disk of cluster.store, or have it checked, then start the \
-                 node again",
+                "the store takes no more: CDRs of this node are lost from here on, and its audit \
+                 records where no other node is heard; make room on the disk of cluster.store, or \
+                 have it checked, then start the node again",
             ),
+            Self::FactsRefused { why: fact_ship::Refusal::Elsewhere } => {
+                f.write_str("the store takes no more: audit records are kept by the other nodes")
+            }
             Self::FactsRefused { why: fact_ship::Refusal::Full } => f.write_str(
                 "CDRs and audit records are lost, because too many wait for the disk and for other \
                  nodes: look why those do not take them",

@@ -195,6 +195,30 @@ fn a_full_or_read_only_disk_of_a_backup_or_witness_is_an_alarm_and_moves_no_role
 }
 
 #[test]
+fn what_is_tried_at_a_node_with_a_full_disk_is_in_the_records_of_the_others() {
+    let mut trio = running();
+    trio.input(W, Input::Cluster(member::Input::StoreFailed));
+    let who = Who::Agent { number: "1".to_owned(), extension: "2".to_owned().into() };
+    let result = Err("wrong PIN".to_owned());
+    let login = Audit { who, action: Action::Login, result };
+    let bench = trio.nodes[W].as_mut().expect("alive");
+    bench.node.append(trio.now, Body::Audit(login));
+    bench.node.route(trio.now);
+    trio.carry(W);
+    trio.run(Duration::from_secs(2));
+    for at in [A, B] {
+        let of_witness = |fact: &&Fact| fact.id.lane.node == NodeId(2);
+        let actions = trio.made[at].facts.iter().filter(of_witness).map(|fact| match &fact.body {
+            Body::Audit(audit) => audit.action.clone(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(actions.collect::<Vec<_>>(), [Action::Disk, Action::Login]);
+    }
+    let bench = trio.nodes[W].as_ref().expect("alive");
+    assert_eq!(bench.node.snapshot(bench.now).counters.facts_refused_total, 0);
+}
+
+#[test]
 fn a_full_disk_of_the_only_server_ends_no_call_and_loses_its_record_loudly() {
     let mut trio = running();
     let call = trio.call(A);
