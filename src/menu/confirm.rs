@@ -9,7 +9,7 @@ use super::evidence::Candidate;
 use super::keypad::{Keypad, Step};
 use super::login::Purpose;
 use super::machine::{Menu, State};
-use super::obstacle::obstacles;
+use super::obstacle::Obstacle;
 use super::voice::Speech;
 use super::{Order, Output, words};
 use crate::redact::Redacted;
@@ -163,16 +163,15 @@ impl Menu {
         }
     }
 
+    /// Whoever would be promoted says whether it would be.
     fn drilled(&mut self, now: Instant, agent: String) {
-        self.outputs.push_back(Output::Order(Order::Drill));
-        self.audit(&agent, Action::Drill, Ok(()));
-        let speech = Speech::of(words::DRILL_OVER);
-        let speech = if self.evidence.obstacles.is_empty() {
-            speech.say(words::DRILL_POSSIBLE)
-        } else {
-            speech.say(words::DRILL_REFUSED).then(obstacles(&self.evidence.obstacles))
-        };
-        self.tell_briefly(now, speech, agent);
+        match self.evidence.candidate.clone() {
+            Some(candidate) => self.drill(now, agent, candidate),
+            None => {
+                self.audit(&agent, Action::Drill, Ok(()));
+                self.tell_drilled(now, &[Obstacle::NotReady], agent);
+            }
+        }
     }
 
     fn propose(&mut self, now: Instant, first: String, candidate: Candidate) {

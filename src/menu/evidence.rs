@@ -1,7 +1,6 @@
 //! What the menu says of the cluster, so that a person can decide: who is primary, seen or silent
 //! since when, live calls, ports proven and why not the rest, age of the data, what alarms.
 
-use super::obstacle::Obstacle;
 use super::voice::{Since, Speech};
 use super::words::{self, Prompt};
 use crate::ids::NodeId;
@@ -28,8 +27,6 @@ pub struct Evidence {
     pub unshipped: Option<(u32, Since)>,
     /// The gravest alarm that nobody has acknowledged.
     pub alarm: Option<Alarm>,
-    /// Why a promotion would be refused.
-    pub obstacles: Vec<Obstacle>,
     /// An agent wants to force a promotion and another one has to agree.
     pub proposal: Option<Proposal>,
 }
@@ -133,7 +130,6 @@ impl Default for Evidence {
             data: DataAge::Nothing,
             unshipped: None,
             alarm: None,
-            obstacles: Vec::new(),
             proposal: None,
         }
     }

@@ -165,6 +165,11 @@ pub enum Promotion {
     },
     /// Nobody can say what becomes of it: it may still take place.
     Unknown,
+    /// The answer to a drill: a promotion would be refused for these reasons.
+    Drilled {
+        /// None: it would be carried out.
+        obstacles: Vec<Obstacle>,
+    },
 }
 
 /// What the menu wants done.
@@ -188,8 +193,8 @@ pub enum Output {
     },
     /// Do something.
     Order(Order),
-    /// Write this down. The promotion of an `Order` is not among them: it has to be durable before
-    /// it takes effect, so whoever promotes writes it.
+    /// Write this down. Promotions and drills of an `Order` are not among them: a promotion has to
+    /// be durable before it takes effect, so whoever carries them out writes them.
     Audit(Audit),
     /// End the call.
     HangUp,
@@ -224,8 +229,14 @@ pub enum Order {
     Acknowledge,
     /// Tell every telephone that wants it that the system restarts.
     RestartMessage,
-    /// A drill went well.
-    Drill,
+    /// Find out whether the candidate would be promoted, and change nothing. Answered by
+    /// [`Promotion::Drilled`].
+    Drill {
+        /// Which node.
+        candidate: Candidate,
+        /// Whose drill it is.
+        who: Who,
+    },
 }
 
 /// What the telephones hear after [`Order::RestartMessage`].

@@ -42,8 +42,6 @@ pub enum Obstacle {
     NotReady,
     /// The candidate is a witness.
     Witness,
-    /// Promotion is paused for maintenance.
-    Paused,
     /// A promotion is under way.
     UnderWay,
     /// A server that has to take part is not heard.
@@ -85,7 +83,6 @@ impl Obstacle {
             Self::Codecs => words::CODECS,
             Self::NotReady => words::NOT_READY,
             Self::Witness => words::WITNESS,
-            Self::Paused => words::PAUSED,
             Self::UnderWay => words::UNDER_WAY,
             Self::NoLink => words::NO_LINK,
             Self::Silent => words::SILENT,

@@ -31,6 +31,11 @@ pub(super) enum Following {
         /// Without news until then, nobody knows what becomes of it.
         unknown_at: Instant,
     },
+    /// Nothing is: it was asked whether one would be refused.
+    Drilling {
+        /// Without an answer until then, there will be none.
+        unknown_at: Instant,
+    },
     /// It is over, and the caller has not heard of it: he has to key his PIN first.
     Over {
         /// What to say.
@@ -57,6 +62,34 @@ impl Menu {
         self.ask(now, Speech::of(words::PROMOTION_BEGINS), State::Following { agent });
     }
 
+    pub(super) fn drill(&mut self, now: Instant, agent: String, candidate: Candidate) {
+        let who = self.who(&agent);
+        self.outputs.push_back(Output::Order(Order::Drill { candidate, who }));
+        self.promotion = Some(Following::Drilling { unknown_at: now + UNKNOWN_AFTER });
+        (self.state, self.turn) = (State::Following { agent }, Turn::Waiting);
+    }
+
+    fn drill_over(&mut self, now: Instant, why: &[Obstacle]) {
+        if !matches!(self.promotion, Some(Following::Drilling { .. })) {
+            return; // A promotion has begun meanwhile, and is told of.
+        }
+        self.promotion = None;
+        if let State::Following { agent } = &self.state {
+            let agent = agent.clone();
+            self.tell_drilled(now, why, agent);
+        }
+    }
+
+    pub(super) fn tell_drilled(&mut self, now: Instant, why: &[Obstacle], agent: String) {
+        let speech = Speech::of(words::DRILL_OVER);
+        let speech = if why.is_empty() {
+            speech.say(words::DRILL_POSSIBLE)
+        } else {
+            speech.say(words::DRILL_REFUSED).then(obstacles(why))
+        };
+        self.tell_briefly(now, speech, agent);
+    }
+
     pub(super) fn news(&mut self, now: Instant, news: Promotion) {
         match news {
             Promotion::Refused { obstacles, may_force } => {
@@ -70,6 +103,7 @@ impl Menu {
             Promotion::Failed { obstacles: why } => {
                 self.finish(now, Speech::of(words::PROMOTION_FAILED).then(obstacles(&why)));
             }
+            Promotion::Drilled { obstacles: why } => self.drill_over(now, &why),
             Promotion::Unknown => self.finish(now, Speech::of(words::PROMOTION_UNKNOWN)),
         }
     }
@@ -110,7 +144,7 @@ impl Menu {
     fn progress(&mut self, now: Instant, ports: u32, of: u32) {
         let (said, report_at) = match &self.promotion {
             Some(Following::Running { said, report_at, .. }) => (*said, *report_at),
-            Some(Following::Over { .. }) | None => (None, now),
+            Some(Following::Over { .. } | Following::Drilling { .. }) | None => (None, now),
         };
         let (ports, unknown_at) = (Some((ports, of)), now + UNKNOWN_AFTER);
         self.promotion = Some(Following::Running { ports, said, report_at, unknown_at });
@@ -175,14 +209,20 @@ impl Menu {
             Some(Following::Running { unknown_at, .. }) if now >= unknown_at => {
                 self.finish(now, Speech::of(words::PROMOTION_UNKNOWN));
             }
+            Some(Following::Drilling { unknown_at }) if now >= unknown_at => {
+                self.drill_over(now, &[Obstacle::Silent]);
+            }
             _ => self.follow(now),
         }
     }
 
     pub(super) fn promotion_deadline(&self) -> Option<Instant> {
-        let Some(Following::Running { ports, said, report_at, unknown_at }) = &self.promotion
-        else {
-            return None;
+        let (ports, said, report_at, unknown_at) = match &self.promotion {
+            Some(Following::Running { ports, said, report_at, unknown_at }) => {
+                (ports, said, report_at, unknown_at)
+            }
+            Some(Following::Drilling { unknown_at }) => return Some(*unknown_at),
+            Some(Following::Over { .. }) | None => return None,
         };
         let waits = matches!(self.state, State::Following { .. }) && self.turn == Turn::Waiting;
         Some(if waits && ports != said { *report_at } else { *unknown_at })

@@ -161,7 +161,6 @@ words! { OURS in "portkeeper/":
     BEHIND "behind"
     PBX_UNREACHABLE "pbx-unreachable"
     NOT_READY "not-ready"
-    PAUSED "paused"
     DISK_FAILS "disk-fails"
     UNDER_WAY "under-way"
     LEASE_LOST "lease-lost"

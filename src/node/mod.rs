@@ -333,6 +333,12 @@ struct Asked {
     give_up_at: Option<Instant>,
 }
 
+impl Asked {
+    const fn is_drill(&self) -> bool {
+        matches!(self.order, role::Order::Drill { .. })
+    }
+}
+
 /// A call that is no longer ours, whose sound goes on.
 #[derive(Debug)]
 struct Orphan {

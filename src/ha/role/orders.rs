@@ -115,9 +115,10 @@ impl Roles {
             return self.answer(source, refused(Reason::Busy));
         }
         match order {
-            Order::Promote { node, .. } if node != self.me() => {
+            Order::Promote { node, .. } | Order::Drill { node } if node != self.me() => {
                 self.pass_on(now, source, node, order);
             }
+            Order::Drill { .. } => self.order_drill(source),
             Order::Promote { forced: None, .. } => self.order_promotion(now, source),
             Order::Promote { forced: Some(words), .. } => self.order_force(now, source, &words),
             Order::Switchover { to, forced } => self.order_switch(now, source, to, forced),
@@ -164,22 +165,12 @@ impl Roles {
             }
             State::Backup { .. } | State::Fenced { .. } => {}
         }
-        let holder = self.view.holder.map(|(node, _)| node).filter(|&node| node != self.me());
-        if let Some(primary) = holder.filter(|&node| self.is_up(node)) {
+        if let Some(primary) = self.primary_that_is_heard() {
             let order = Order::Switchover { to: self.me(), forced: false };
             return self.forward(now, source, primary, order, Awaits::Handover);
         }
-        let mut reasons = self.not_ready();
-        if self.mode() == Mode::Trio
-            && let Some(primary) = holder
-        {
-            reasons.push(Reason::HasLease { node: self.name(primary) });
-        }
-        let proof = self.no_proof().filter(|_| self.mode() == Mode::Pair && !self.may_ask_pair());
-        let sentinel = self.sentinel_dead && self.pbx == Some(true);
-        if !sentinel {
-            reasons.extend(proof.clone());
-        }
+        let proof = self.lacks_proof();
+        let reasons = self.against_alone(proof.clone());
         if !reasons.is_empty() {
             return self.answer(source, Answer::Refused { reasons, may_force: true });
         }
@@ -189,6 +180,67 @@ impl Roles {
         } else {
             self.ask();
         }
+    }
+
+    /// What a promotion by order would be refused for, as far as it can be known before anybody is
+    /// asked for the lease.
+    fn order_drill(&mut self, source: Source) {
+        let mut reasons = match self.state {
+            State::Witness => vec![Reason::Witness],
+            State::Primary { .. }
+            | State::Promoting { .. }
+            | State::Asking
+            | State::Fetching { .. } => Vec::new(),
+            // The primary would ask this node the same.
+            State::Backup { .. } | State::Fenced { .. }
+                if self.primary_that_is_heard().is_some() =>
+            {
+                self.not_ready()
+            }
+            State::Backup { .. } | State::Fenced { .. } => self.against_alone(self.lacks_proof()),
+        };
+        let asks = matches!(self.state, State::Backup { .. } | State::Fenced { .. })
+            && self.primary_that_is_heard().is_none();
+        if asks && reasons.is_empty() {
+            reasons.extend(self.voters_against());
+        }
+        let refused = Answer::Refused { reasons: reasons.clone(), may_force: true };
+        self.answer(source, if reasons.is_empty() { Answer::Done } else { refused });
+    }
+
+    /// What the voters of three would say, as far as they have said it.
+    fn voters_against(&self) -> Option<Reason> {
+        let other = self.other().filter(|_| self.mode() == Mode::Trio)?;
+        if !self.peers.values().any(|peer| peer.up) {
+            return Some(Reason::FewVoters);
+        }
+        self.gone.is_none().then(|| Reason::Beaten { by: self.name(other) })
+    }
+
+    fn holder_elsewhere(&self) -> Option<NodeId> {
+        self.view.holder.map(|(node, _)| node).filter(|&node| node != self.me())
+    }
+
+    fn primary_that_is_heard(&self) -> Option<NodeId> {
+        self.holder_elsewhere().filter(|&node| self.is_up(node))
+    }
+
+    /// What stands against a promotion where no primary can hand its role over.
+    fn against_alone(&self, proof: Option<Reason>) -> Vec<Reason> {
+        let mut reasons = self.not_ready();
+        if self.mode() == Mode::Trio
+            && let Some(primary) = self.holder_elsewhere()
+        {
+            reasons.push(Reason::HasLease { node: self.name(primary) });
+        }
+        let sentinel = self.sentinel_dead && self.pbx == Some(true);
+        reasons.extend(proof.filter(|_| !sentinel));
+        reasons
+    }
+
+    /// In a pair, what is not proven of the other node, where it cannot consent.
+    fn lacks_proof(&self) -> Option<Reason> {
+        self.no_proof().filter(|_| self.mode() == Mode::Pair && !self.may_ask_pair())
     }
 
     /// The other node is there and may consent.

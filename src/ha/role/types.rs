@@ -56,6 +56,11 @@ pub enum Order {
         /// Even if it is not ready.
         forced: bool,
     },
+    /// Say whether an unforced promotion of this node would be refused, and change nothing.
+    Drill {
+        /// Which.
+        node: NodeId,
+    },
     /// No automatic promotion until `Resume`.
     Pause,
     /// Automatic promotion as configured; forgets repeated crashes too.

@@ -1,8 +1,8 @@
 //! Evidence, choices, pauses and the end of a call.
 
-use super::desk::{Desk, PIN, caller, evidence, since};
+use super::desk::{Desk, PIN, caller, evidence, since, who};
 use crate::menu::{
-    Alarm, Config, DataAge, Entry, Evidence, Input, Obstacle, Order, Primary, Unproven,
+    Alarm, Config, DataAge, Entry, Evidence, Input, Obstacle, Order, Primary, Promotion, Unproven,
 };
 use crate::store::Action;
 use crate::timers::Duration;
@@ -129,21 +129,33 @@ fn a_drill_is_the_whole_way_without_effect_and_says_so() {
     desk.keys("9");
     desk.hears("This is a drill. To go on, key these three digits.");
     desk.confirm();
+    let candidate = evidence().candidate.expect("one");
+    assert_eq!(desk.orders, [Order::Drill { candidate, who: who("4711") }]);
+    desk.promotion(Promotion::Drilled { obstacles: Vec::new() });
     assert_eq!(
         desk.last(),
         "The drill is over. Nothing was changed. A promotion would be possible."
     );
-    assert_eq!(desk.orders, [Order::Drill]);
-    assert_eq!(desk.results()[1..], [(Action::Drill, Ok(()))]);
-
-    let obstacles = vec![Obstacle::Behind, Obstacle::Paused];
-    desk.input(Input::Evidence(Evidence { obstacles, ..evidence() }));
     desk.keys("9");
     desk.confirm();
-    desk.hears(
-        "A promotion would be refused. That server lacks acknowledged records. \
-         Promotion is paused for maintenance.",
-    );
+    let obstacles = vec![Obstacle::Behind, Obstacle::DiskFull];
+    desk.promotion(Promotion::Drilled { obstacles });
+    desk.hears("A promotion would be refused. That server lacks acknowledged records.");
+    desk.keys("9");
+    desk.confirm();
+    desk.wait_ms(31_000);
+    desk.hears("A promotion would be refused.");
+}
+
+#[test]
+fn a_drill_with_nobody_to_promote_says_so_at_once() {
+    let mut desk = Desk::let_in(Config::default());
+    desk.input(Input::Evidence(Evidence { candidate: None, ..evidence() }));
+    desk.keys("9");
+    desk.confirm();
+    desk.hears("A promotion would be refused.");
+    assert_eq!(desk.orders, []);
+    assert_eq!(desk.results()[1..], [(Action::Drill, Ok(()))]);
 }
 
 #[test]

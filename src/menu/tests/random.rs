@@ -34,6 +34,7 @@ fn step(verdicts: bool) -> impl Strategy<Value = Step> {
         Promotion::Done { ports: 2, of: 2 },
         Promotion::Unknown,
         Promotion::Refused { obstacles, may_force: true },
+        Promotion::Drilled { obstacles: Vec::new() },
     ];
     prop_oneof![
         20 => key().prop_map(Step::Key),
@@ -68,9 +69,10 @@ fn take(desk: &mut Desk, step: Step) {
 /// Whether the order is one that only somebody with a PIN may give.
 fn is_grave(order: &Order) -> bool {
     match order {
-        Order::Promote { .. } | Order::Propose { .. } | Order::RestartMessage | Order::Drill => {
-            true
-        }
+        Order::Promote { .. }
+        | Order::Propose { .. }
+        | Order::RestartMessage
+        | Order::Drill { .. } => true,
         Order::Acknowledge => false,
     }
 }

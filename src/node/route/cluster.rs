@@ -376,7 +376,9 @@ impl Node {
         if id == STOP_ORDER {
             self.role_left(now, &answer);
         }
-        if let Some(asked) = self.role_orders.remove(&id) {
+        let asked = self.role_orders.remove(&id);
+        let drill = asked.as_ref().is_some_and(Asked::is_drill);
+        if let Some(asked) = asked {
             let result = match &answer {
                 Answer::Done => Ok(()),
                 Answer::Refused { reasons, .. } => Err(sentence(reasons)),
@@ -384,7 +386,7 @@ impl Node {
             };
             self.append_audit(now, asked.who, &asked.order, result);
         }
-        if !self.menu_answer(now, id, &answer) {
+        if !self.menu_answer(now, id, drill, &answer) {
             self.outputs.push_back(Output::Answer { id, answer });
         }
     }
@@ -473,6 +475,7 @@ impl Node {
                 Action::Promote { node: *node, forced: forced.clone() }
             }
             Order::Switchover { to, .. } => Action::Promote { node: *to, forced: None },
+            Order::Drill { .. } => Action::Drill,
             Order::Pause => Action::Pause(true),
             Order::Resume => Action::Pause(false),
             Order::Rejoin => Action::Rejoin,

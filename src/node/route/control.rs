@@ -4,7 +4,7 @@
 //! pool, to applications and to the other node: every node has a control extension of its own, and
 //! it answers whatever the node's role is.
 
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::codecs::Digit;
 use crate::ha::role::{self, Answer};
@@ -16,8 +16,8 @@ use crate::menu::{
 };
 use crate::node::call::{Call, Leg};
 use crate::node::control::{Control, Controls, Purpose};
-use crate::node::route::refusal::refusal;
-use crate::node::{Node, Output, RoleOrder, Timer};
+use crate::node::route::refusal::{drilled, refusal};
+use crate::node::{Asked, Node, Output, RoleOrder, Timer};
 use crate::redact::Redacted;
 use crate::sip;
 use crate::store::{Action, Audit, Body, Who};
@@ -285,7 +285,9 @@ impl Node {
         let calls: Vec<CallId> = self.controls.calls.keys().copied().collect();
         for call in calls {
             self.menu_input(now, call, menu::Input::Evidence(evidence.clone()));
-            if self.controls.orders.values().any(|&waits| waits == call) {
+            let promotes = |id| !self.role_orders.get(id).is_some_and(Asked::is_drill);
+            let mut orders = self.controls.orders.iter();
+            if orders.any(|(id, &waits)| waits == call && promotes(id)) {
                 let progress = Promotion::Progress { ports, of };
                 self.menu_input(now, call, menu::Input::Promotion(progress));
             }
@@ -377,7 +379,11 @@ impl Node {
             }
             menu::Order::Acknowledge => self.acknowledged(now),
             menu::Order::RestartMessage => self.tell_telephones(now),
-            menu::Order::Drill => info!(%call, "a drill of the phone menu went well"),
+            menu::Order::Drill { candidate, who } => {
+                let id = self.controls.order_of(call);
+                let order = role::Order::Drill { node: candidate.node };
+                self.role_order(now, RoleOrder { id, who, order });
+            }
         }
     }
 
@@ -398,11 +404,18 @@ impl Node {
     }
 
     /// What became of an order of a menu; whether it was one.
-    pub(super) fn menu_answer(&mut self, now: Instant, id: RequestId, answer: &Answer) -> bool {
+    pub(super) fn menu_answer(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        drill: bool,
+        answer: &Answer,
+    ) -> bool {
         let Some(call) = self.controls.orders.remove(&id) else { return false };
         let evidence = self.evidence(now);
         let (ports, of) = (evidence.ports_proven, evidence.ports);
         let news = match answer {
+            _ if drill => drilled(answer),
             Answer::Done => Promotion::Done { ports, of },
             Answer::Refused { reasons, may_force } => refusal(reasons, *may_force),
             Answer::Unknown => Promotion::Unknown,

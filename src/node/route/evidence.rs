@@ -4,7 +4,7 @@
 use crate::config::{Member, MemberRole};
 use crate::ha::Role;
 use crate::ha::fact_ship;
-use crate::menu::{Candidate, DataAge, Evidence, Obstacle, Primary, Since};
+use crate::menu::{Candidate, DataAge, Evidence, Primary, Since};
 use crate::node::Node;
 use crate::node::route::ready::spoken;
 use crate::timers::{Duration, Instant};
@@ -55,7 +55,6 @@ impl Node {
             },
             unshipped: self.unshipped(now, &facts),
             alarm: self.standing.first().copied(),
-            obstacles: self.obstacles(holder.is_some(), candidate.is_some(), ha.paused()),
             proposal: self
                 .controls
                 .proposal
@@ -76,18 +75,6 @@ impl Node {
         let late = |(_, at): &(u64, Instant)| now.saturating_duration_since(*at) >= SHIPPED_WITHIN;
         let (count, at) = lacked.chain(pending).filter(late).max_by_key(|(count, _)| *count)?;
         (count > 0).then(|| (u32::try_from(count).unwrap_or(u32::MAX), self.since(now, at)))
-    }
-
-    pub(super) fn obstacles(&self, answers: bool, candidate: bool, paused: bool) -> Vec<Obstacle> {
-        [
-            (answers, Obstacle::PrimaryAnswers),
-            (!candidate, Obstacle::NotReady),
-            (paused && answers, Obstacle::Paused),
-            (self.taking_over.is_some(), Obstacle::UnderWay),
-        ]
-        .into_iter()
-        .filter_map(|(stands, obstacle)| stands.then_some(obstacle))
-        .collect()
     }
 
     /// A moment as a person says it.

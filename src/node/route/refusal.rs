@@ -1,6 +1,6 @@
 //! What the phone says of an order that was refused: the menu's word for each reason.
 
-use crate::ha::role::{Lack, Reason};
+use crate::ha::role::{Answer, Lack, Reason};
 use crate::menu::{Obstacle, Promotion};
 
 /// News of an order that did not lead to a promotion.
@@ -13,6 +13,16 @@ pub(super) fn refusal(reasons: &[Reason], may_force: bool) -> Promotion {
     } else {
         Promotion::Refused { obstacles, may_force }
     }
+}
+
+/// The same of an order that was only tried.
+pub(super) fn drilled(answer: &Answer) -> Promotion {
+    let obstacles = match answer {
+        Answer::Done => Vec::new(),
+        Answer::Refused { reasons, .. } => reasons.iter().map(obstacle).collect(),
+        Answer::Unknown => vec![Obstacle::Silent],
+    };
+    Promotion::Drilled { obstacles }
 }
 
 const fn obstacle(reason: &Reason) -> Obstacle {

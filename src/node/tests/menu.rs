@@ -198,6 +198,33 @@ fn wrong_digits_or_a_wrong_pin_change_no_role() {
 }
 
 #[test]
+fn a_drill_while_the_primary_lives_hears_that_the_backup_would_be_promoted() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(20));
+    add_agent(&mut trio);
+    let drill = |trio: &mut Trio| {
+        call(trio);
+        log_in(trio, true);
+        key(trio, "9", false);
+        let asked = heard(trio);
+        let digits: Vec<_> = asked.iter().filter_map(|word| word.strip_prefix("digits/")).collect();
+        key(trio, &digits.concat(), false);
+        trio.run(Duration::from_secs(1));
+        heard(trio).join(" ")
+    };
+    assert!(drill(&mut trio).contains("portkeeper/drill-over portkeeper/drill-possible"));
+    trio.input(B, Input::Disk { free: 1_000_000 });
+    let said = drill(&mut trio);
+    assert!(said.contains("portkeeper/drill-refused portkeeper/disk-full"), "{said}");
+    assert!(trio.role(A).acts());
+    let drills = trio.made[B].facts.iter().filter_map(|fact| match &fact.body {
+        Body::Audit(Audit { action: Action::Drill, result, .. }) => Some(result.is_ok()),
+        _ => None,
+    });
+    assert_eq!(drills.collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
 fn a_caller_whose_ssrc_changes_keys_his_pin_again() {
     let mut trio = bereft();
     call(&mut trio);

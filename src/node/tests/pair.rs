@@ -50,7 +50,6 @@ fn a_lost_primary_of_a_pair_is_told_to_everybody_and_replaced_by_nobody() {
     let evidence = node(&trio).evidence(trio.now);
     assert!(matches!(evidence.primary, Primary::Silent { .. }), "{:?}", evidence.primary);
     assert_eq!(evidence.alarm, Some(Alarm::PrimaryDown));
-    assert_eq!(evidence.obstacles, []);
 }
 
 #[test]

@@ -200,6 +200,7 @@ fn said(order: &Order) -> String {
         Order::Switchover { to, forced } => {
             format!("switch to {}{}", name(*to), by_force(*forced))
         }
+        Order::Drill { node } => format!("drill {}", name(*node)),
         Order::Pause => "pause".to_owned(),
         Order::Resume => "resume".to_owned(),
         Order::Rejoin => "rejoin".to_owned(),

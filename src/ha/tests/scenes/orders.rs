@@ -59,6 +59,27 @@ fn to_promote_a_backup_while_the_primary_lives_is_a_switchover() {
 }
 
 #[test]
+fn a_drill_says_what_the_order_would_and_changes_nothing() {
+    let drill = |world: &mut World| order(world, W, Order::Drill { node: B });
+    let mut world = trio();
+    assert_eq!(drill(&mut world), Some(Answer::Done), "the primary would hand its role over");
+    assert_eq!((world.primaries(), world.role(B)), (vec![A], Some(Role::Backup)));
+    world.input(B, Input::Lacks(vec![Lack::Disk]));
+    assert!(reasons(drill(&mut world)).contains("make room on this disk"));
+    world.input(B, Input::Lacks(Vec::new()));
+    cut(&mut world, A, B);
+    world.run(2_000);
+    assert!(reasons(drill(&mut world)).contains("a has the lease"));
+    assert!(reasons(order(&mut world, A, Order::Drill { node: B })).contains("there is no link"));
+    let mut world = trio();
+    world.crash(A, false, "");
+    world.crash(W, false, "");
+    world.run(2_000);
+    let alone = order(&mut world, B, Order::Drill { node: B });
+    assert!(reasons(alone).contains("too few voters answered"));
+}
+
+#[test]
 fn to_promote_the_primary_changes_nothing() {
     let mut world = trio();
     assert_eq!(order(&mut world, B, promote(A)), Some(Answer::Done));

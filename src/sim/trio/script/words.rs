@@ -106,6 +106,7 @@ fn order(words: &[&str]) -> Option<Order> {
         ["switch", "to", name, ref rest @ ..] => {
             Order::Switchover { to: id(name)?, forced: forced(rest)? }
         }
+        ["drill", name] => Order::Drill { node: id(name)? },
         ["pause"] => Order::Pause,
         ["resume"] => Order::Resume,
         ["rejoin"] => Order::Rejoin,
