@@ -21,6 +21,7 @@ use portkeeper::demo;
 use portkeeper::driver::agent;
 use portkeeper::driver::commands::{self, Failure, Supervised};
 use portkeeper::driver::enrol;
+use portkeeper::driver::forced;
 use portkeeper::driver::ledger;
 use portkeeper::driver::records::{self, Wanted};
 use portkeeper::driver::relay::{self, NodeAddress};
@@ -477,6 +478,9 @@ struct Promote {
     /// primaries take each other's ports and calls.
     #[arg(long, value_name = "ATTESTATION")]
     force: Option<String>,
+    /// The node's name once more, for scripts; without it, it is asked for.
+    #[arg(long, value_name = "NODE", requires = "force")]
+    confirm: Option<String>,
     #[command(flatten)]
     look: Look,
 }
@@ -505,8 +509,8 @@ impl NodeSocket {
         commands::ask(&self.path(), request)
     }
 
-    fn path(self) -> PathBuf {
-        self.socket.unwrap_or_else(commands::default_socket)
+    fn path(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(commands::default_socket)
     }
 }
 
@@ -576,7 +580,10 @@ fn execute(command: Command) -> Result<String, Failure> {
             look.ask(|format| Request::Drain { instance, on: !off, format })
         }
         Command::Watch(node) => watch::watch(&node.path()),
-        Command::Promote(Promote { node, force, look }) => {
+        Command::Promote(Promote { node, force, confirm, look }) => {
+            if force.is_some() {
+                forced::confirm(&look.node.path(), node.as_deref(), confirm.as_deref())?;
+            }
             look.wish(RoleWish::Promote { node, force })
         }
         Command::Switchover(Switchover { to, force, look }) => {

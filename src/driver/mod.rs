@@ -14,6 +14,7 @@ mod disk;
 pub mod enrol;
 mod event_loop;
 pub mod faces;
+pub mod forced;
 pub mod http;
 pub mod ledger;
 mod links;
