@@ -81,6 +81,8 @@ pub enum Input {
     /// Whether the other node of a pair serves another PBX: only then it needs no proof. What is
     /// held stays so, whatever it was taken by.
     OtherPbx(bool),
+    /// The link to this node is up.
+    Up(NodeId),
 }
 
 /// What comes of it.
@@ -186,13 +188,19 @@ pub struct Lease {
     watch: Watch,
     /// Highest epoch heard of.
     known: Epoch,
+    /// The configuration gives the other node of a pair a PBX of its own.
+    own_pbx: bool,
+    /// What this node of a pair gave up, as long as the other one has not stored that.
+    unstored: Option<(Epoch, End)>,
     rng: Rng,
     out: Outbox,
 }
 
 impl Lease {
     /// A node that starts for the `boot`th time with what it finds on its disk.
-    pub fn new(now: Instant, site: Site, vote: Vote, boot: u32, rng: Rng) -> Self {
+    pub fn new(now: Instant, mut site: Site, vote: Vote, boot: u32, rng: Rng) -> Self {
+        let own_pbx = site.other_pbx;
+        site.other_pbx &= !vote.same_pbx;
         let silent = if site.mode() == Mode::Trio { site.timers.silence() } else { Duration::ZERO };
         Self {
             voter: Voter::new(vote, now + silent),
@@ -200,6 +208,8 @@ impl Lease {
             state: State::Idle,
             watch: Watch::default(),
             known: vote.promised,
+            own_pbx,
+            unstored: None,
             rng,
             out: Outbox::new(boot),
         }
@@ -219,7 +229,11 @@ impl Lease {
             Input::Solo(on) => self.solo(now, on),
             Input::FactsHere => self.facts_here(),
             Input::Behind => self.voter.set_behind(true, &mut self.out),
-            Input::OtherPbx(other) => self.site.other_pbx = other,
+            Input::OtherPbx(other) => {
+                self.site.other_pbx = other;
+                self.voter.set_same_pbx(self.own_pbx && !other, &mut self.out);
+            }
+            Input::Up(node) => self.release_again(node),
         }
         self.watch(now);
     }
@@ -284,7 +298,10 @@ impl Lease {
             Message::Release { epoch, counter, end } => {
                 self.released(from, (epoch, counter), end);
             }
-            Message::ReleaseStored { epoch } => self.out.push(Output::ReleaseStored { epoch }),
+            Message::ReleaseStored { epoch } => {
+                self.unstored.take_if(|(unstored, _)| *unstored == epoch);
+                self.out.push(Output::ReleaseStored { epoch });
+            }
             Message::Solo { epoch, counter, on } => {
                 let solo = Solo { node: from, epoch, counter, on };
                 self.voter.solo(&self.site, solo, &mut self.out);

@@ -182,8 +182,9 @@ pub struct Ha {
 
 impl Ha {
     /// A node that starts with what it finds on its disk.
-    pub fn new(now: Instant, settings: Settings, loaded: &Loaded, rng: Rng) -> Self {
+    pub fn new(now: Instant, mut settings: Settings, loaded: &Loaded, rng: Rng) -> Self {
         let lease = Lease::new(now, settings.site.clone(), loaded.vote, loaded.boot, rng);
+        settings.site.other_pbx &= !loaded.vote.same_pbx;
         let roles = Roles::new(now, settings);
         let (writes, out) = (VecDeque::new(), VecDeque::new());
         let mut ha = Self { lease, roles, tickets: 0, writes, exits: BTreeMap::new(), out };
@@ -218,7 +219,10 @@ impl Ha {
                 self.tell(now, role::Input::StoreFailed);
             }
             Input::Solo(on) => self.lease.handle_input(now, lease::Input::Solo(on)),
-            Input::Up(node) => self.tell(now, role::Input::Up(node)),
+            Input::Up(node) => {
+                self.lease.handle_input(now, lease::Input::Up(node));
+                self.tell(now, role::Input::Up(node));
+            }
             Input::Down(node) => self.tell(now, role::Input::Down(node)),
             Input::Order { id, order } => self.tell(now, role::Input::Order(id, order)),
             Input::PeerPbx { node, reachable } => {

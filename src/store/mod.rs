@@ -50,6 +50,9 @@ pub struct Vote {
     pub solo: Option<Solo>,
     /// On a data node: facts may exist elsewhere that it does not have; never promoted by itself.
     pub behind: bool,
+    /// The other node of a pair was found to serve the same PBX, whatever the configuration says.
+    #[serde(default)]
+    pub same_pbx: bool,
 }
 
 impl Vote {

@@ -24,9 +24,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A peer answers a hello at once or is dialled anew.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 
-/// A peer that is reached this much later is told, too: what ends processes twice within that time
-/// stops promotion.
-const SAID_FOR: Duration = Duration::from_secs(60);
+/// Whoever is reached within this time hears of the cause, too: what ends processes twice within it
+/// stops promotion. That the process is gone stays true.
+const CAUSE_FOR: Duration = Duration::from_secs(60);
 
 /// No message of nodes is ever among a supervisor's frames.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ enum Nothing {}
 struct Ended {
     epoch: Epoch,
     cause: String,
-    /// Whoever is reached by then is told.
+    /// Whoever is reached by then hears of the cause.
     until: Instant,
 }
 
@@ -80,7 +80,7 @@ impl SupervisorLinks {
     /// those that are reached only later. Returns who has stored it within `wait`.
     pub async fn release(&mut self, epoch: Epoch, cause: String, wait: Duration) -> Vec<NodeId> {
         while self.stored.try_recv().is_ok() {}
-        let until = Instant::now() + SAID_FOR;
+        let until = Instant::now() + CAUSE_FOR;
         self.release.send_replace(Some(Ended { epoch, cause, until }));
         let mut stored = Vec::new();
         let waiting = async {
@@ -144,8 +144,8 @@ impl Keeper {
         loop {
             let ended = self.releases.borrow_and_update().clone();
             let release = ended.as_ref().map(|ended| ended.epoch);
-            let ended = ended.filter(|ended| Instant::now() < ended.until);
-            if let Some(Ended { epoch, cause, .. }) = ended {
+            if let Some(Ended { epoch, cause, until }) = ended {
+                let cause = if Instant::now() < until { cause } else { String::new() };
                 voice.say(&self.identity, Body::Release { epoch, cause })?;
             }
             loop {

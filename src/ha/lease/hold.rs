@@ -134,6 +134,7 @@ impl Lease {
         // No epoch is asked for twice: a late word about the first time would be taken for one
         // about the second.
         self.known = epoch;
+        self.unstored = None;
         let alone = forced || self.needs_no_grant();
         // A release says how far the facts go, and this node is behind until it has them.
         let vote = self.voter.vote();
@@ -421,6 +422,17 @@ impl Lease {
         self.state = State::Idle;
         self.voter.free_own(&self.site);
         self.send_release(epoch, &end);
+        // A majority forgets a lease by itself; the other node of a pair has to be told.
+        self.unstored = Some((epoch, end)).filter(|_| self.site.mode() == Mode::Pair);
+    }
+
+    /// The link to this node is up: it may not have heard of the release.
+    pub(super) fn release_again(&mut self, node: NodeId) {
+        let idle = matches!(self.state, State::Idle);
+        if let Some((epoch, end)) = self.unstored.clone().filter(|_| idle) {
+            let counter = self.out.counter();
+            self.out.send(node, Message::Release { epoch, counter, end });
+        }
     }
 
     fn send_release(&mut self, epoch: Epoch, end: &End) {

@@ -337,6 +337,14 @@ impl Voter {
         }
     }
 
+    /// The other node of a pair serves the same PBX though it is configured otherwise, or does not.
+    pub(super) fn set_same_pbx(&mut self, same: bool, out: &mut Outbox) {
+        if self.vote.same_pbx != same && !self.broken {
+            self.vote.same_pbx = same;
+            self.write(After::Nothing, out);
+        }
+    }
+
     /// Forgets what has run out.
     pub(super) fn expire(&mut self, now: Instant) {
         self.live.take_if(|live| now >= live.until);

@@ -338,6 +338,19 @@ fn a_release_that_nobody_stored_says_that_force_may_be_needed() {
 }
 
 #[test]
+fn a_release_that_found_the_link_cut_is_said_again_when_it_is_up() {
+    let mut pair = Pair::new();
+    pair.cut();
+    assert!(matches!(pair.order(A, Order::Release), Some(Answer::Refused { .. })));
+    pair.run(120_000);
+    assert_eq!(pair.role(B), Some(Role::Backup));
+    pair.link();
+    pair.run(1_000);
+    assert_eq!(pair.role(B), Some(Role::Primary(Epoch(2))), "{}", pair.why(B));
+    assert_eq!(pair.role(A), Some(Role::Backup), "it follows");
+}
+
+#[test]
 fn a_release_for_which_there_was_no_time_to_ship_says_how_far_acknowledged_facts_go() {
     let mut pair = Pair::new();
     pair.append(A);
@@ -367,6 +380,10 @@ fn a_link_that_is_refused_for_equal_extensions_takes_the_right_to_serve_without_
     pair.input(B, Input::Link { peer: A, event: Link::Down { why } });
     pair.run(60_000);
     assert_eq!(pair.role(B), Some(Role::Backup));
+    pair.kill(B);
+    pair.start(B);
+    pair.run(60_000);
+    assert_eq!(pair.role(B), Some(Role::Backup), "it is on the disk");
     pair.link();
     pair.cut();
     pair.run(60_000);
