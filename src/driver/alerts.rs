@@ -80,7 +80,7 @@ impl Alerts {
 }
 
 /// The object that is told.
-fn cloud_event(incident: &Incident) -> String {
+pub(super) fn cloud_event(incident: &Incident) -> String {
     serde_json::json!({
         "specversion": "1.0",
         "id": incident.id,

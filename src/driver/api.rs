@@ -12,9 +12,12 @@
 //! old token     401, an alarm and an audit record; what a token is not for (403), too
 //! by force      428 and six digits, with which it is said again
 //! ```
+//!
+//! `GET /api/events` tells whoever shows a token what happens ([`events`]).
 
 #![expect(clippy::disallowed_types, reason = "a face: its connections share a count")]
 
+mod events;
 mod forced;
 
 use std::net::IpAddr;
@@ -24,13 +27,14 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use rand_core::TryRngCore;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
+use self::events::{CLIENTS_MAX, events};
 use self::forced::Forced;
 use super::admin_socket::{ANSWER_MAX, LATE, LINE_MAX, carry_out, read};
 use super::{ToNode, clock};
@@ -78,6 +82,8 @@ pub(super) struct Api {
     to_node: mpsc::Sender<ToNode>,
     wrong: Arc<Mutex<Wrong>>,
     forced: Arc<Mutex<Forced>>,
+    /// Room for those that listen.
+    listeners: Arc<Semaphore>,
 }
 
 /// Wrong tokens that were shown.
@@ -101,7 +107,13 @@ impl Wrong {
 
 impl Api {
     pub(super) fn new(keys: Keys, to_node: mpsc::Sender<ToNode>) -> Self {
-        Self { keys: Arc::new(keys), to_node, wrong: Arc::default(), forced: Arc::default() }
+        Self {
+            keys: Arc::new(keys),
+            to_node,
+            wrong: Arc::default(),
+            forced: Arc::default(),
+            listeners: Arc::new(Semaphore::new(CLIENTS_MAX)),
+        }
     }
 
     /// What is served to a peer; nothing where there are no tokens.
@@ -109,7 +121,8 @@ impl Api {
         if self.keys.0.is_empty() {
             return Router::new();
         }
-        Router::new().route("/api", post(ask)).layer(Extension(peer)).with_state(self.clone())
+        let router = Router::new().route("/api", post(ask)).route("/api/events", get(events));
+        router.layer(Extension(peer)).with_state(self.clone())
     }
 
     /// What is answered to who forces something and has not said so twice.
@@ -149,19 +162,32 @@ impl Api {
     }
 }
 
+/// Who shows a token that is good; or what is answered to anybody else.
+async fn admit<'a>(
+    api: &'a Api,
+    peer: Option<IpAddr>,
+    headers: &HeaderMap,
+) -> Result<&'a (String, Token), Response> {
+    let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let shown = shown.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
+    let Some(key) = api.keys.find(shown) else { return Err(api.turn_away(peer).await) };
+    if key.1.is_over(Day::of(clock::unix_ms())) {
+        api.deny(peer, Denial::Expired { token: key.0.clone() }).await;
+        return Err(unauthorized("this token has expired: ask for a new one"));
+    }
+    Ok(key)
+}
+
 async fn ask(
     State(api): State<Api>,
     Extension(peer): Extension<Option<IpAddr>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let shown = shown.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
-    let Some((name, token)) = api.keys.find(shown) else { return api.turn_away(peer).await };
-    if token.is_over(Day::of(clock::unix_ms())) {
-        api.deny(peer, Denial::Expired { token: name.clone() }).await;
-        return unauthorized("this token has expired: ask for a new one");
-    }
+    let (name, token) = match admit(&api, peer, &headers).await {
+        Ok(key) => key,
+        Err(refusal) => return refusal,
+    };
     let limit = usize::try_from(LINE_MAX).unwrap_or(usize::MAX);
     let body = match tokio::time::timeout(BODY_TIME_MAX, to_bytes(body, limit)).await {
         Ok(Ok(body)) => body,

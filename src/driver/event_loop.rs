@@ -26,7 +26,7 @@ use crate::ha::role::Answer;
 use crate::ha::{Role, member};
 use crate::ids::{CallId, Epoch, InstanceId, PortId, RequestId};
 use crate::media::{self, Prompt};
-use crate::node::{Input, Mark, Node, Output, RoleOrder};
+use crate::node::{Incident, Input, Mark, Node, Output, RoleOrder};
 use crate::redact::Redacted;
 use crate::sip;
 use crate::store::{Pin, Record, Ticket};
@@ -67,6 +67,8 @@ pub struct EventLoop {
     pub waiting: BTreeMap<RequestId, oneshot::Sender<Answer>>,
     /// Operators who wait for an agent to be changed, by request.
     pub changing: BTreeMap<RequestId, oneshot::Sender<Result<(), String>>>,
+    /// Who wants to hear of every incident.
+    pub listeners: Vec<mpsc::Sender<Incident>>,
     /// Requests of operators so far.
     pub requests: u64,
     /// Packets that claimed and were not sent, because the lease was over.
@@ -224,6 +226,10 @@ impl EventLoop {
             }
             ToNode::Snapshot(reply) => self.snapshot(now, reply),
             ToNode::Order(order) => self.node.handle_input(now, Input::Order(order)),
+            ToNode::Listen(listener) => {
+                self.listeners.retain(|listener| !listener.is_closed());
+                self.listeners.push(listener);
+            }
             ToNode::Denied(denied) => self.node.handle_input(now, Input::Denied(denied)),
             ToNode::Role { order, who, done } => {
                 self.requests += 1;
@@ -306,6 +312,9 @@ impl EventLoop {
                         // Whoever asked may be gone.
                         drop(done.send(answer));
                     }
+                }
+                Output::News(incident) => {
+                    self.listeners.retain(|to| to.try_send((*incident).clone()).is_ok());
                 }
                 Output::Peer { .. }
                 | Output::Beat(_)

@@ -46,7 +46,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::ha::{member, role};
 use crate::ids::{CallId, Generation, InstanceId};
 use crate::node::replicas::CallChange;
-use crate::node::{AgentChange, Denied, Order, Snapshot};
+use crate::node::{AgentChange, Denied, Incident, Order, Snapshot};
 use crate::store::Who;
 use crate::timers::Instant;
 use crate::{ivr, media};
@@ -107,6 +107,9 @@ pub enum ToNode {
     Order(Order),
     /// Somebody was turned away over HTTP.
     Denied(Denied),
+    /// Somebody wants to hear of every incident from here on. Who does not take them in time is
+    /// dropped.
+    Listen(mpsc::Sender<Incident>),
     /// An operator wants another role; answered when it is so, or will not be.
     Role {
         /// What.

@@ -269,6 +269,7 @@ fn build(
         programs: Programs::default(),
         waiting: BTreeMap::new(),
         changing: BTreeMap::new(),
+        listeners: Vec::new(),
         requests: 0,
         withheld: 0,
         noted: None,

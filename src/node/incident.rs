@@ -1,8 +1,11 @@
-//! What people are told of the cluster by webhook and hook, once for each incident.
+//! What people are told of the cluster by webhook and hook, once for each incident; and whoever
+//! listens at any node.
 
 use std::collections::VecDeque;
 
+use crate::ha::Role;
 use crate::ha::role::Event;
+use crate::ids::{Epoch, NodeId};
 use crate::node::{Node, Output};
 use crate::timers::Instant;
 
@@ -33,18 +36,19 @@ pub struct Incident {
 /// Those that were told.
 #[derive(Debug, Default)]
 pub struct Incidents {
+    /// To people.
     told: VecDeque<String>,
+    /// To whoever listens here.
+    heard: VecDeque<String>,
 }
 
-impl Incidents {
-    fn is_new(&mut self, id: &str) -> bool {
-        let new = !self.told.iter().any(|told| told == id);
-        if new {
-            self.told.truncate(TOLD_MAX - 1);
-            self.told.push_front(id.to_owned());
-        }
-        new
+fn is_new(known: &mut VecDeque<String>, id: &str) -> bool {
+    let new = !known.iter().any(|known| known == id);
+    if new {
+        known.truncate(TOLD_MAX - 1);
+        known.push_front(id.to_owned());
     }
+    new
 }
 
 impl Node {
@@ -55,43 +59,67 @@ impl Node {
             event,
             Event::PromotionStarted(_) | Event::PromotionDone(_) | Event::PromotionFailed { .. }
         );
-        let of_epoch = match event {
-            Event::PrimaryDown { .. }
-            | Event::PromotionStarted(_)
-            | Event::PromotionDone(_)
-            | Event::PromotionFailed { .. } => true,
+        let once = match event {
+            Event::PrimaryDown { node, .. } => Some(self.acted(*node)),
+            Event::PromotionStarted(epoch)
+            | Event::PromotionDone(epoch)
+            | Event::PromotionFailed { epoch, .. } => Some(*epoch),
             Event::PrimaryUnheard(_)
             | Event::BackupLost(_)
             | Event::WitnessLost
-            | Event::AutomaticStopped { .. } => false,
+            | Event::AutomaticStopped { .. } => None,
         };
-        if here || self.calls_people(now) {
-            self.incident(now, kind(event), of_epoch, text);
+        let tells = here || self.calls_people(now);
+        self.incident(now, kind(event), once, tells, text);
+    }
+
+    /// Another node said what it is: whoever listens here hears of its promotion, too.
+    pub(in crate::node) fn hear_promotion(&mut self, now: Instant, node: NodeId, before: Role) {
+        let peer = self.member().and_then(|member| member.peers().get(&node));
+        let Some(beat) = peer.and_then(|peer| peer.beat) else { return };
+        let name = self.config.cluster.name_of(node);
+        let started = ("promotion.started", format!("{name} takes ports and calls over"));
+        let done = ("promotion.done", format!("{name} is primary"));
+        let (epoch, told) = match (before, beat.role) {
+            (Role::Promoting(_), Role::Primary(epoch)) => (epoch, vec![done]),
+            (before, Role::Primary(epoch)) if !before.acts() => (epoch, vec![started, done]),
+            (before, Role::Promoting(epoch)) if !before.acts() => (epoch, vec![started]),
+            (Role::Promoting(epoch), now) if !now.acts() => {
+                (epoch, vec![("promotion.failed", format!("{name} does not take over"))])
+            }
+            _ => return,
+        };
+        for (kind, text) in told {
+            self.incident(now, kind, Some(epoch), false, &text);
         }
     }
 
-    /// Tells it from this node. `of_epoch`: it happens once in an epoch.
+    /// `once`: it happens once in this epoch. `tells`: this node is the one that tells people.
     pub(in crate::node) fn incident(
         &mut self,
         now: Instant,
         kind: &'static str,
-        of_epoch: bool,
+        once: Option<Epoch>,
+        tells: bool,
         text: &str,
     ) {
         let Some(member) = self.member.as_ref() else { return };
-        let (epoch, unix_ms) = (member.ha().epoch().0, self.unix_ms(now));
+        let (epoch, unix_ms) = (once.unwrap_or(member.ha().epoch()).0, self.unix_ms(now));
         let cluster = self.config.cluster.id.clone();
         let mut id = format!("{cluster}-{epoch}-{kind}");
-        if !of_epoch {
+        if once.is_none() {
             id += &format!("-{}", unix_ms / SAME_WITHIN_MS);
         }
-        if self.incidents.is_new(&id) {
-            let told_by = self.config.cluster.name_of(self.config.cluster.me);
-            let source = format!("portkeeper/{cluster}");
-            self.text_incident(now, text);
-            let text = text.to_owned();
-            let incident = Incident { id, source, kind, text, told_by, epoch, unix_ms };
-            self.outputs.push_back(Output::Alert(Box::new(incident)));
+        let told_by = self.config.cluster.name_of(self.config.cluster.me);
+        let source = format!("portkeeper/{cluster}");
+        let (is_news, text) = (is_new(&mut self.incidents.heard, &id), text.to_owned());
+        let incident = Box::new(Incident { id, source, kind, text, told_by, epoch, unix_ms });
+        if is_news {
+            self.outputs.push_back(Output::News(incident.clone()));
+        }
+        if tells && is_new(&mut self.incidents.told, &incident.id) {
+            self.text_incident(now, &incident.text);
+            self.outputs.push_back(Output::Alert(incident));
         }
     }
 }

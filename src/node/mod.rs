@@ -256,6 +256,8 @@ pub enum Output {
     Epoch(Epoch),
     /// Tell the webhook and the hook.
     Alert(Box<Incident>),
+    /// Tell whoever listens at this node.
+    News(Box<Incident>),
     /// Make this durable, after everything before it. Answered by `member::Input::Persisted`.
     Persist {
         /// Comes back.

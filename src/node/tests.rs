@@ -76,6 +76,8 @@ struct Made {
     loads: usize,
     copies: Vec<CallChange>,
     alerts: Vec<crate::node::Incident>,
+    /// For whoever listens.
+    news: Vec<crate::node::Incident>,
     facts: Vec<store::Fact>,
     beats: Vec<crate::ha::peer::Beat>,
     /// To other nodes of the cluster.
@@ -136,6 +138,7 @@ impl Made {
         self.loads += more.loads;
         self.copies.extend(more.copies);
         self.alerts.extend(more.alerts);
+        self.news.extend(more.news);
         self.facts.extend(more.facts);
         self.beats.extend(more.beats);
         self.peers.extend(more.peers);
@@ -350,6 +353,7 @@ impl Bench {
                 }
                 Output::Beat(beat) => made.beats.push(beat),
                 Output::Alert(incident) => made.alerts.push(*incident),
+                Output::News(incident) => made.news.push(*incident),
                 Output::Sip(_)
                 | Output::Respond { .. }
                 | Output::Accept { .. }

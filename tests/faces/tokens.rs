@@ -7,10 +7,11 @@
 )]
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -198,6 +199,41 @@ fn what_is_forced_over_http_has_to_be_said_twice() {
     let confirm = format!("Confirm: {}\r\n", digits.trim_end_matches('`'));
     assert_eq!(ask_with(stream(), PROMOTER, &confirm, &force).0, 200);
     trio.role_when("b", |role| role == "primary");
+}
+
+/// The head of the answer to whoever wants to hear of events, and what follows.
+fn listener(trio: &Trio, name: &str, token: &str) -> (String, BufReader<TcpStream>) {
+    let mut stream = TcpStream::connect(listen(trio, name)).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    let head =
+        format!("GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut reader = BufReader::new(stream);
+    let mut status = String::new();
+    reader.read_line(&mut status).expect("a head");
+    (status, reader)
+}
+
+#[test]
+fn whoever_listens_at_any_node_hears_once_of_each_step_of_a_switch() {
+    let (trio, _) = cluster();
+    assert!(listener(&trio, "a", "guess").0.contains("401"));
+    let listeners = NAMES.map(|name| {
+        let (status, reader) = listener(&trio, name, VIEWER);
+        assert!(status.contains("200"), "{status}");
+        reader
+    });
+    assert_eq!(ask(&trio, "w", PROMOTER, &promote("b")).0, 200);
+    for (name, mut reader) in NAMES.into_iter().zip(listeners) {
+        let mut steps = Vec::new();
+        while steps.last().is_none_or(|last| last != "promotion.done") {
+            let mut line = String::new();
+            assert!(reader.read_line(&mut line).expect("in time") > 0, "{name}: {steps:?}");
+            let kind = line.trim_end().strip_prefix("event: ");
+            steps.extend(kind.filter(|kind| kind.starts_with("promotion.")).map(str::to_owned));
+        }
+        assert_eq!(steps, ["promotion.started", "promotion.done"], "{name}");
+    }
 }
 
 /// A connection to `b`, whose certificate is of the cluster's CA.

@@ -60,8 +60,9 @@ impl Node {
             Alarm::PbxUnreachable => "pbx.unreachable",
             _ => "running_on_backup_since",
         };
-        if self.calls_people(now) {
-            self.incident(now, name, false, &kind.to_string());
+        let tells = self.calls_people(now);
+        self.incident(now, name, None, tells, &kind.to_string());
+        if tells {
             self.ring_for(now, alarm);
         }
     }

@@ -11,7 +11,7 @@ use crate::ha::fact_ship::{self, Token};
 use crate::ha::peer::{self, Beat};
 use crate::ha::role::{Answer, Event, Order, Reason, sentence};
 use crate::ha::{Role, member};
-use crate::ids::{CallId, RequestId};
+use crate::ids::{CallId, NodeId, RequestId};
 use crate::ivr;
 use crate::node::agents::{self, AgentChange};
 use crate::node::order::{ROLE_ORDERS_MAX, RoleOrder};
@@ -49,6 +49,7 @@ impl Node {
     pub(in crate::node) fn member_input(&mut self, now: Instant, input: Input) {
         let news = matches!(&input, member::Input::Link { event: peer::Event::Beat { .. }, .. });
         let linked = matches!(&input, member::Input::Link { .. });
+        let before = self.role_before(&input);
         let failed = matches!(&input, member::Input::StoreFailed) && self.store_failed(now);
         let Some(member) = &mut self.member else { return };
         member.handle_input(now, input);
@@ -64,10 +65,22 @@ impl Node {
             let why = "the disk takes no record: it is full, read-only or broken".to_owned();
             self.append_own(now, Action::Disk, Err(why));
         }
+        if let Some((node, role)) = before {
+            self.hear_promotion(now, node, role);
+        }
         if news {
             self.outage_may_end(now);
             self.tell_menus(now);
         }
+    }
+
+    /// What a node that says something of itself said before.
+    fn role_before(&self, input: &Input) -> Option<(NodeId, Role)> {
+        let member::Input::Link { peer, event: peer::Event::Beat { .. } } = input else {
+            return None;
+        };
+        let beat = self.member.as_ref()?.peers().get(peer)?.beat?;
+        Some((*peer, beat.role))
     }
 
     /// What is due in the cluster comes before any input: a lease that has run out ends what the

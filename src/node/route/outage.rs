@@ -29,11 +29,18 @@ impl Node {
         let Some(member) = &self.member else { return };
         let peer = member.peers().get(&node);
         let heard_at = peer.and_then(|peer| peer.heard_at).unwrap_or(now);
-        let acted = peer.and_then(|peer| peer.beat).and_then(|beat| epoch_of(beat.role));
-        let epoch = acted.unwrap_or_else(|| member.ha().epoch());
+        let epoch = self.acted(node);
         // What was planned says so itself, long after its last beat as primary or before.
         let began_at = if planned { now } else { heard_at };
         self.outage.get_or_insert(Open { node, epoch, began_at, planned });
+    }
+
+    /// Under which epoch a node acted last, as it said; else the highest that is known.
+    pub(in crate::node) fn acted(&self, node: NodeId) -> Epoch {
+        let member = self.member();
+        let beat = member.and_then(|member| member.peers().get(&node)?.beat);
+        let known = || member.map(|member| member.ha().epoch()).unwrap_or_default();
+        beat.and_then(|beat| epoch_of(beat.role)).unwrap_or_else(known)
     }
 
     /// A node said something of itself, or this one has something to say.

@@ -34,6 +34,27 @@ fn the_witness_tells_that_the_primary_is_down_once_and_nobody_else_does() {
 }
 
 #[test]
+fn whoever_listens_hears_once_that_the_primary_is_down_at_every_node() {
+    let mut trio = Trio::new("auto");
+    trio.run(Duration::from_secs(5));
+    trio.made.iter_mut().for_each(|made| made.news.clear());
+    trio.kill(A);
+    trio.run(Duration::from_secs(10));
+    let heard = |at: usize| {
+        let kinds = trio.made[at].news.iter().map(|incident| incident.kind);
+        kinds.filter(|kind| kind.starts_with('p')).collect::<Vec<_>>()
+    };
+    for at in [B, W] {
+        assert_eq!(heard(at), ["primary.down", "promotion.started", "promotion.done"], "{at}");
+    }
+    let ids = |at: usize| {
+        let of = trio.made[at].news.iter().filter(|incident| incident.kind.starts_with('p'));
+        of.map(|incident| incident.id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(B), ids(W), "the same incidents");
+}
+
+#[test]
 fn what_becomes_of_a_promotion_is_told_once_where_it_happens() {
     let mut trio = Trio::new("auto");
     trio.run(Duration::from_secs(5));

@@ -198,6 +198,7 @@ impl World {
             Output::Epoch(_)
             | Output::Respond { .. }
             | Output::Alert(_)
+            | Output::News(_)
             | Output::StartProgram { .. }
             | Output::StopPrograms => {}
             Output::Stopped => self.fail(Kind::Other, "a node stopped unasked".to_owned()),

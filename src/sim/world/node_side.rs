@@ -103,6 +103,7 @@ impl World {
                 | Output::ReadFacts { .. }
                 | Output::AgentChanged { .. }
                 | Output::Alert(_)
+                | Output::News(_)
                 | Output::CheckPin { .. }
                 | Output::StartProgram { .. }
                 | Output::StopPrograms
