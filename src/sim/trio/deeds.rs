@@ -98,8 +98,8 @@ impl World {
         let held = if on { Default::default() } else { std::mem::take(&mut way.held) };
         pair.disturbed(now);
         // At once: what was sent after it and is on its way must not overtake it.
-        for packet in held {
-            self.queue.push(now, Event::Packet { from, to, number, packet });
+        for (place, packet) in held {
+            self.queue.push(now, Event::Packet { from, to, number, place, packet });
         }
     }
 

@@ -268,18 +268,23 @@ impl World {
             return;
         }
         let number = pair.number;
-        let arrival = pair.way_from(from).arrival(now, &mut self.dice);
-        self.queue.push(arrival, Event::Packet { from, to, number, packet });
+        let (arrival, place) = pair.way_from(from).arrival(now, &mut self.dice);
+        self.queue.push(arrival, Event::Packet { from, to, number, place, packet });
     }
 
-    pub(super) fn packet_arrives(&mut self, from: usize, to: usize, number: u64, packet: Packet) {
+    pub(super) fn packet_arrives(
+        &mut self,
+        (from, to): (usize, usize),
+        (number, place): (u64, u64),
+        packet: Packet,
+    ) {
         let now = self.now;
         if number != self.pair(from, to).number || self.hosts[to].process.is_none() {
             return;
         }
         let way = self.pair(from, to).way_from(from);
         if way.cut {
-            return way.held.push_back(packet);
+            return drop(way.held.insert(place, packet));
         }
         if !way.up && !matches!(packet, Packet::Down) {
             return;

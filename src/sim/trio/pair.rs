@@ -1,7 +1,7 @@
 //! The link between two nodes, as they see it through TCP: in order, late when packets are lost,
 //! and cut when nothing passes for three leases; then greeted anew.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use crate::ha::{member, peer::Beat};
 use crate::ids::Epoch;
@@ -28,8 +28,11 @@ pub struct Way {
     ordered: Ordered,
     /// Nothing passes.
     pub cut: bool,
-    /// What waits for it to pass again.
-    pub held: VecDeque<Packet>,
+    /// What waits for it to pass again, in the order in which it was sent: what a receiver that
+    /// stands still was to have before the cut comes here after what was sent during it.
+    pub held: BTreeMap<u64, Packet>,
+    /// Packets that were sent.
+    sent: u64,
     /// When the receiver last heard something.
     pub heard_at: Instant,
     /// The receiver thinks that it is connected.
@@ -42,16 +45,18 @@ impl Way {
         Self {
             ordered: Ordered::new(Duration::from_micros(150), Duration::from_micros(300)),
             cut: false,
-            held: VecDeque::new(),
+            held: BTreeMap::new(),
+            sent: 0,
             heard_at: Instant::ZERO,
             up: false,
             slow: Duration::ZERO,
         }
     }
 
-    /// When what is sent at `now` arrives.
-    pub fn arrival(&mut self, now: Instant, dice: &mut Dice) -> Instant {
-        self.ordered.arrival(now + self.slow, dice)
+    /// When what is sent at `now` arrives, and its place among all that is sent.
+    pub fn arrival(&mut self, now: Instant, dice: &mut Dice) -> (Instant, u64) {
+        self.sent += 1;
+        (self.ordered.arrival(now + self.slow, dice), self.sent)
     }
 
     /// The connection begins: nothing of an older one counts.

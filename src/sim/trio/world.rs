@@ -62,8 +62,8 @@ pub enum Event {
     Media { host: usize, run: u64, port: PortId, call: CallId, at: Instant, event: media::Event },
     /// Anything else that a node is told.
     ToNode { host: usize, run: u64, input: Box<node::Input> },
-    /// Something arrives on a link: at this node, of that connection.
-    Packet { from: usize, to: usize, number: u64, packet: Packet },
+    /// Something arrives on a link: at this node, of that connection, in its place.
+    Packet { from: usize, to: usize, number: u64, place: u64, packet: Packet },
     /// A supervisor tells of the end of its node.
     Exited { from: usize, to: usize, epoch: Epoch },
     /// A write is durable, unless the disk failed.
@@ -268,8 +268,8 @@ impl World {
                 self.media_event(host, run, (port, call, at), event);
             }
             Event::ToNode { host, run, input } => self.tell_run(host, run, *input),
-            Event::Packet { from, to, number, packet } => {
-                self.packet_arrives(from, to, number, packet);
+            Event::Packet { from, to, number, place, packet } => {
+                self.packet_arrives((from, to), (number, place), packet);
             }
             Event::Exited { from, to, epoch } => self.exit_told(from, to, epoch),
             Event::Written { host, run, ticket } => self.written(host, run, ticket),
