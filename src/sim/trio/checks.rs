@@ -123,12 +123,6 @@ impl Checks {
         self.failure = Some((text, lines[from..].to_vec()));
     }
 
-    /// Whether a node has acted since its partner did, under this epoch: what it is told of calls
-    /// is from before its own time.
-    pub fn is_late(&self, host: usize, acted: Epoch) -> bool {
-        self.epochs.range(acted..).any(|(epoch, by)| *by == host && *epoch > acted)
-    }
-
     /// A fact is on its way to its writer's disk.
     pub fn wrote(&mut self, id: FactId) {
         let mark = self.written.entry(id.lane).or_default();

@@ -323,12 +323,18 @@ impl World {
                     self.hosts[to].ledger.gets(letter, lease);
                 }
             }
-            member::Message::Calls { calls, .. } if !self.checks.is_late(to, acted) => {
+            member::Message::Calls { calls, .. } if !self.is_late(to, acted) => {
                 let run = self.hosts[from].process.as_ref().map_or(0, |process| process.run);
                 calls.iter().for_each(|change| self.copy(to, run, change, sent));
             }
             member::Message::Calls { .. } | member::Message::Facts(_) => {}
         }
+    }
+
+    /// Whether a process has acted since its partner did, under this epoch: what it is told of
+    /// calls is from before its own time. It knows nothing of what an earlier process did.
+    fn is_late(&self, host: usize, acted: Epoch) -> bool {
+        self.hosts[host].process.as_ref().is_some_and(|process| process.acted > acted)
     }
 
     fn copy(&mut self, to: usize, run: u64, change: &CallChange, sent: Instant) {
@@ -490,6 +496,9 @@ impl World {
         let before = std::mem::replace(&mut process.role, role);
         if before == role {
             return;
+        }
+        if let Role::Promoting(epoch) = role {
+            process.acted = epoch;
         }
         self.note_of(at, &format!("is {role:?}"));
         if let Role::Promoting(epoch) = role {
