@@ -41,6 +41,9 @@ impl Pool {
     /// Offers a call to the best instance there is, or finds it a place to wait.
     pub(super) fn place(&mut self, now: Instant, port: PortId, handover: Handover) {
         let Some(busy) = self.busy(port) else { return };
+        if !self.may_offer {
+            return self.wait(now, port, handover);
+        }
         if let Some((at, instance)) = self.choose(&busy.call) {
             self.offer(now, port, at, instance, handover);
             return;

@@ -37,7 +37,7 @@ impl Pool {
         let asked = by
             .and_then(|id| self.instances.get(&id))
             .filter(|i| i.takes_calls() && app.is_some_and(|app| i.applications.contains(&app)));
-        match asked.map(|i| i.id) {
+        match asked.map(|i| i.id).filter(|_| self.may_offer) {
             Some(instance) => self.offer(now, port, 0, instance, new_call(now)),
             None => self.place(now, port, new_call(now)),
         }

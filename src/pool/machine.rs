@@ -41,6 +41,8 @@ pub struct Pool {
     deadlines: BTreeSet<(Instant, PortId)>,
     /// Lateness of the wake that is being handled.
     pub(super) late: Option<Duration>,
+    /// Offers leave this node.
+    pub(super) may_offer: bool,
     pub(super) counters: Counters,
     pub(super) rebounds: VecDeque<Rebound>,
     pub(super) outputs: VecDeque<Output>,
@@ -58,6 +60,7 @@ impl Pool {
             waiting: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             late: None,
+            may_offer: true,
             counters: Counters::default(),
             rebounds: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -99,6 +102,7 @@ impl Pool {
             Input::Unsent { instance, since } => {
                 self.sign(now, instance, |i| i.set_unsent(since));
             }
+            Input::MayOffer(may) => self.set_may_offer(now, may),
             Input::Drain { instance, on } => self.drain(now, instance, on),
             Input::Arrived { port, call } => self.arrived(now, port, call),
             Input::Recovered { port, call, saved } => self.recovered(now, port, call, *saved),

@@ -61,6 +61,9 @@ pub enum Input {
         /// Since when.
         since: Option<Instant>,
     },
+    /// Whether the offer of a call would leave this node: not while it may claim nothing. Calls
+    /// wait meanwhile, and no instance is blamed for what it never heard of.
+    MayOffer(bool),
     /// No new calls for it, or again.
     Drain {
         /// Which.

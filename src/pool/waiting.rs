@@ -65,6 +65,18 @@ impl Pool {
         self.hold_prompt(port);
     }
 
+    /// Offers leave this node, or do not.
+    pub(super) fn set_may_offer(&mut self, now: Instant, may: bool) {
+        if !std::mem::replace(&mut self.may_offer, may) && may {
+            self.serve_waiting(now);
+        }
+    }
+
+    /// Whether they do, as the pool was told last.
+    pub fn may_offer(&self) -> bool {
+        self.may_offer
+    }
+
     /// An instance may be given calls: those that wait are asked again.
     pub(super) fn serve_waiting(&mut self, now: Instant) {
         let waiting: Vec<PortId> = self.waiting.iter().map(|&(_, port)| port).collect();
@@ -84,7 +96,7 @@ impl Pool {
             | Stage::Outbound { .. }
             | Stage::Leaving => return,
         };
-        if let Some((at, instance)) = self.choose(&busy.call) {
+        if let Some((at, instance)) = self.choose(&busy.call).filter(|_| self.may_offer) {
             self.offer(now, port, at, instance, handover);
         }
     }

@@ -19,6 +19,7 @@ use crate::node::replicas::CallChange;
 use crate::node::snapshot::{self, AlarmKind, cluster as view};
 use crate::node::stop::STOP_ORDER;
 use crate::node::{Asked, Duty, Node, Output, TakingOver};
+use crate::pool;
 use crate::sip::{self, RegistrationState};
 use crate::store::{Action, Audit, Body, Loaded, Who};
 use crate::timers::{Duration, Instant, earliest};
@@ -53,6 +54,7 @@ impl Node {
         let failed = matches!(&input, member::Input::StoreFailed) && self.store_failed(now);
         let Some(member) = &mut self.member else { return };
         member.handle_input(now, input);
+        self.tell_pool(now);
         self.note_primary(now);
         if linked {
             self.note_copy();
@@ -90,6 +92,16 @@ impl Node {
         if member.poll_timeout().is_some_and(|at| at <= now) {
             member.handle_timeout(now);
             self.route(now);
+        }
+        self.tell_pool(now);
+    }
+
+    /// An offer that is made while this node may claim nothing would be withheld by whoever sends
+    /// it, so none is made.
+    fn tell_pool(&mut self, now: Instant) {
+        let may = self.may_claim(now);
+        if may != self.pool.may_offer() {
+            self.pool.handle_input(now, pool::Input::MayOffer(may));
         }
     }
 

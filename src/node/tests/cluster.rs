@@ -228,6 +228,30 @@ impl Trio {
 }
 
 #[test]
+fn a_node_that_may_claim_nothing_for_a_moment_offers_a_call_when_it_may_again() {
+    let mut trio = Trio::new("auto\"\ntimers = \"vm");
+    trio.run(Duration::from_secs(10));
+    let call = trio.call(A);
+    let bench = trio.nodes[A].as_mut().expect("alive");
+    bench.connect(SECOND);
+    trio.cut.extend([(A, B), (A, W)]);
+    // The lease lasts for 600 ms more, and the next renewal but one is sent before.
+    while trio.nodes[A].as_ref().expect("alive").node.may_claim(trio.now) {
+        trio.run(Duration::from_millis(10));
+    }
+    let bench = trio.nodes[A].as_mut().expect("alive");
+    assert!(bench.node.is_acting());
+    let offers = |made: &Made| made.types().contains(&(SECOND, "StasisStart"));
+    let made = bench.crash(FIRST);
+    assert!(!offers(&made) && bench.node.pool.port(PORT).expect("a port").call == Some(call));
+    trio.deliver(A, made);
+    trio.cut.clear();
+    trio.made[A] = Made::default();
+    trio.run(Duration::from_millis(550));
+    assert!(offers(&trio.made[A]), "{:?}", trio.made[A].types());
+}
+
+#[test]
 fn the_first_node_becomes_primary_and_registers_and_the_backup_is_silent() {
     let mut trio = Trio::new("auto");
     trio.run(Duration::from_secs(5));

@@ -85,6 +85,20 @@ fn a_live_call_stays_in_its_entry_then_goes_to_the_next_one_then_to_the_announce
 }
 
 #[test]
+fn while_no_offer_may_leave_a_call_waits_and_its_next_owner_is_not_blamed() {
+    let mut w = bound(FULL, "");
+    let two = w.connect(2, &["main"]);
+    w.input(Input::MayOffer(false));
+    w.crash(ONE);
+    w.run(1_000);
+    assert_eq!((w.port().state, w.offers().len()), (PortState::Rebinding, 1));
+    w.connect(3, &["main"]);
+    assert_eq!(w.offers().len(), 1, "somebody else comes");
+    w.input(Input::MayOffer(true));
+    assert_eq!((w.offered(), w.health(two)), ((2, 2, Reason::Crash), Health::Healthy));
+}
+
+#[test]
 fn an_earlier_entry_that_is_back_is_better_than_the_announcement() {
     let mut w = bound(FULL, "");
     let three = w.connect(3, &["basic"]);
