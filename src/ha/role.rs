@@ -388,11 +388,13 @@ impl Roles {
 
     fn beaten(&mut self, now: Instant, by: NodeId) {
         if matches!(self.state, State::Asking) {
-            // Until the vacancy is told anew; in a pair, where none is told, for a while.
+            // Until the vacancy is told anew, and never at once: a voter may say so again and again
+            // beside a holder that was paused with its clock. In a pair, where none is told, for
+            // longer.
             self.gone = None;
-            let rests_until = Some(now + self.settings.site.timers.ttl);
-            let rests_until = rests_until.filter(|_| self.mode() == Mode::Pair);
-            self.turn(State::Backup { rests_until });
+            let timers = &self.settings.site.timers;
+            let rest = if self.mode() == Mode::Pair { timers.ttl } else { timers.renew };
+            self.turn(State::Backup { rests_until: Some(now + rest) });
             self.refuse_promotion(Reason::Beaten { by: self.name(by) }, true);
         }
     }

@@ -63,6 +63,27 @@ fn a_frozen_primary_wakes_up_fenced() {
 }
 
 #[test]
+fn a_candidate_does_not_stand_again_and_again_beside_a_holder_that_was_paused_with_its_clock() {
+    let mut world = trio();
+    world.stall(A, 5_000_000, true);
+    cut(&mut world, A, B);
+    world.run(4_000);
+    assert_eq!(world.role(B), Some(Role::Primary(Epoch(2))));
+    cut(&mut world, B, W);
+    while world.nodes[&A].stalled {
+        world.run(1);
+    }
+    assert_eq!(world.role(B), Some(Role::Fenced));
+    // What A refuses is there before what the witness has written.
+    world.weather.disk = 20_000;
+    world.cut.clear();
+    world.run(2_000);
+    assert_eq!(world.primaries().len(), 1);
+    let epoch = world.nodes[&B].ha.as_ref().expect("it runs").epoch();
+    assert!(epoch < Epoch(12), "{epoch}");
+}
+
+#[test]
 fn a_primary_that_lost_its_voters_for_a_moment_comes_back_by_itself() {
     let mut world = trio();
     world.crash(B, false, "");
