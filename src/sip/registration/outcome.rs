@@ -14,6 +14,8 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(4);
 const BACKOFF_LAST: Duration = Duration::from_secs(60);
 /// Pause after a refusal while another node's binding may linger.
 const TAKE_OVER_PAUSE: Duration = Duration::from_secs(5);
+/// Pause after a nonce that was over before its answer arrived: that is no refusal at all.
+const NONCE_PAUSE: Duration = Duration::from_secs(1);
 /// Repairs of a binding that somebody unknown has, and within which time.
 const REPAIRS_MAX: usize = 3;
 const REPAIRS_WITHIN: Duration = Duration::from_secs(60);
@@ -104,18 +106,18 @@ impl Registration {
     }
 
     fn account_refused(&mut self, now: Instant, status: u16) {
-        if !self.asks_again(now, 0) {
+        if !self.asks_again(now, 0, TAKE_OVER_PAUSE) {
             self.refuse(status, Some(now + REFUSED_PAUSE), None);
         }
     }
 
     /// A registrar may refuse for as long as another node's binding lasts: that says nothing of the
     /// account, and no person need hear of it.
-    fn asks_again(&mut self, now: Instant, attempt: u32) -> bool {
+    fn asks_again(&mut self, now: Instant, attempt: u32, pause: Duration) -> bool {
         let again = self.believe_at.is_some_and(|at| now < at);
         if again {
             self.bound = None;
-            self.state = State::Backoff { attempt, retry_at: now + TAKE_OVER_PAUSE };
+            self.state = State::Backoff { attempt, retry_at: now + pause };
         }
         again
     }
@@ -169,7 +171,10 @@ impl Registration {
             self.ask(Round { status, ..self.walk(node, failed, round.attempt) });
             return;
         }
-        if status.is_some() && self.asks_again(now, round.attempt) {
+        // A 401 gets here only when it refuses the nonce, and not the password.
+        let nonce = matches!(status, Some(401 | 407));
+        let pause = if nonce { NONCE_PAUSE } else { TAKE_OVER_PAUSE };
+        if status.is_some() && self.asks_again(now, round.attempt, pause) {
             return;
         }
         let attempt = round.attempt + 1;

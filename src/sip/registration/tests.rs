@@ -48,6 +48,20 @@ fn a_granted_binding_is_refreshed_near_half_time() {
 }
 
 #[test]
+fn a_port_that_is_taken_over_asks_soon_again_when_its_nonce_was_over() {
+    let mut registration = Registration::new(Rng::seed_from_u64(1), [0].into(), 300);
+    let take_over = Input::TakeOver { within: Duration::from_secs(70), cseq: 1 };
+    registration.handle_input(Instant::ZERO, take_over);
+    registration.handle_timeout(Instant::ZERO);
+    assert_eq!(drain(&mut registration, Instant::ZERO).0, [(0, 300)]);
+    let over = Answer { status: 401, stale: true, ..Answer::default() };
+    registration.handle_input(Instant::ZERO, Input::Answer(over));
+    assert_eq!(registration.poll_timeout(), Some(secs(1)));
+    registration.handle_timeout(secs(1));
+    assert_eq!(drain(&mut registration, secs(1)), (vec![(0, 300)], vec![]));
+}
+
+#[test]
 fn dead_nodes_are_walked_through_and_then_retried_with_growing_pauses() {
     let mut registration = new(3);
     let (mut now, mut walks) = (Instant::ZERO, vec![]);
