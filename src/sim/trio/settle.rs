@@ -179,8 +179,12 @@ impl World {
                 self.checks.calls.get(call)?.promised == Some(run) && !self.pbx.asks(line);
             return promised.then(|| format!("the call of {extension} is at {far_end}"));
         }
+        let lost = self.is_lost(primary, call);
         let process = self.hosts[primary].process.as_ref()?;
         let status = process.node.pool().port(port)?;
+        if lost && status.call != Some(call) {
+            return None;
+        }
         if status.call != Some(call) || status.state != PortState::Bound {
             let state = status.state.name();
             return Some(format!("{extension} is {state}, with the caller of {call}"));
@@ -197,6 +201,16 @@ impl World {
         }
         let settled = self.checks.calls.get(call)?.has_settled(run);
         settled.err().map(|text| format!("{extension}: {text}"))
+    }
+
+    /// A call from before the primary's time, of which it had no copy, is lost. If it had the call
+    /// itself in an earlier time, its promotion ends the sound of it, and the caller gives up soon.
+    fn is_lost(&mut self, primary: usize, call: CallId) -> bool {
+        let host = &self.hosts[primary];
+        let (run, promoted_at) =
+            (host.process.as_ref().map(|process| process.run), host.promoted_at);
+        let track = self.checks.calls.get(call);
+        track.is_some_and(|track| track.began_at < promoted_at && track.promised != run)
     }
 
     /// Whether the backup lacks a copy of a call though it was told of all, now and then.

@@ -31,7 +31,7 @@ impl World {
         if self.checks.calls.get(call).is_none()
             && let Some(line) = self.invited
         {
-            self.checks.calls.begins(call, port, line);
+            self.checks.calls.begins(self.now, call, port, line);
             self.note(format!("{} rings as {call}", extension(port)));
         }
     }

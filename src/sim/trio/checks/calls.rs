@@ -34,6 +34,8 @@ pub struct Track {
     pub port: PortId,
     /// Its line at the PBX.
     pub line: LineId,
+    /// When a node first heard of it.
+    pub began_at: Instant,
     keys: Vec<Key>,
     checkpoint: String,
     acknowledged: String,
@@ -152,10 +154,11 @@ pub struct Calls {
 
 impl Calls {
     /// A call begins at a port.
-    pub fn begins(&mut self, call: CallId, port: PortId, line: LineId) {
+    pub fn begins(&mut self, now: Instant, call: CallId, port: PortId, line: LineId) {
         let track = Track {
             port,
             line,
+            began_at: now,
             keys: Vec::new(),
             checkpoint: String::new(),
             acknowledged: String::new(),
@@ -206,7 +209,7 @@ mod tests {
 
     fn call() -> (Calls, CallId) {
         let mut calls = Calls::default();
-        calls.begins(CallId(1), PortId(0), LineId(1));
+        calls.begins(at(0), CallId(1), PortId(0), LineId(1));
         let track = calls.get(CallId(1)).expect("a call");
         track.key(at(1), 1, '1');
         track.key(at(2), 1, '2');
