@@ -1,6 +1,7 @@
 //! The decision of a port switch: an instance fails, and every call of it is revoked and offered
 //! to another one. From the verdict to the last output, without a socket. The floor is a loop that
-//! gives each port of a bare table another owner and queues that.
+//! gives each port of a bare table another owner and queues that. `port_switch_notices` is what
+//! follows: the link takes each call from the one and tells it to the other, as JSON.
 
 mod surroundings;
 
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use criterion::BatchSize::SmallInput;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use portkeeper::config::{Config, Source, parse};
-use portkeeper::ids::{CallId, Generation, InstanceId, PortId};
+use portkeeper::ids::{CallId, Generation, InstanceId, PortId, RequestId};
+use portkeeper::ivr::{self, ChannelState, Ivr, Request};
 use portkeeper::pool::{Input, Output, Pool};
 use portkeeper::timers::{Duration, Instant};
 
@@ -23,12 +25,12 @@ const PORTS: [u16; 4] = [100, 500, 1_000, 10_000];
 fn config(ports: u16) -> Arc<Config> {
     let text = format!(
         "[pbx]\nprofile = \"generic\"\nregistrars = [\"10.0.0.5\"]\nlocal_address = \"10.0.0.9\"\n\
-         [[ports]]\nextensions = \"1000-{}\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n\
+         [[ports]]\nextensions = \"10000-{}\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n\
          applications = [\"main\"]\n[applications.main]\n\
          [ari.users.ivr]\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n",
-        999 + ports,
+        9_999 + ports,
     );
-    let read_file = |_: &Path| Err(std::io::Error::other("no files here"));
+    let read_file = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
     let base = Path::new("/");
     let parsed = parse(Source {
         text: &text,
@@ -37,7 +39,7 @@ fn config(ports: u16) -> Arc<Config> {
         fault_of: &|_| None,
         today: portkeeper::config::Day::default(),
     });
-    Arc::new(parsed.config.expect("a good configuration"))
+    Arc::new(parsed.config.unwrap_or_else(|| panic!("{:?}", parsed.faults)))
 }
 
 fn drain(pool: &mut Pool) -> usize {
@@ -118,7 +120,85 @@ fn silent(mut pool: Pool, start: Instant) -> (Pool, Instant) {
     (pool, verdict)
 }
 
-criterion_group!(benches, verdicts);
+/// A link with the five instances, and all calls with the first.
+fn linked(ports: u16) -> Ivr {
+    let mut ivr = Ivr::new(config(ports));
+    let now = Instant::from_nanos(1_000_000_000);
+    ivr.handle_wall(1_800_000_000_000, now);
+    for id in 1..6 {
+        let request = RequestId(id);
+        ivr.handle_input(
+            now,
+            ivr::Input::Upgrade { request, instance: InstanceId(id), http: hello() },
+        );
+    }
+    for port in (0..ports).map(PortId) {
+        ivr.handle_input(now, ivr::Input::Offer(offer(port, OLD, Generation(1))));
+    }
+    while ivr.poll_output().is_some() {}
+    ivr
+}
+
+fn hello() -> Request {
+    Request {
+        method: "GET".to_owned(),
+        uri: "/ari/events?app=main&api_key=ivr:kT7-pq2Zr9vXw4mN8sLd".to_owned().into(),
+        host: "10.0.0.9:8088".to_owned(),
+        authorization: None,
+        content_type: None,
+        protocols: None,
+        body: Vec::new().into(),
+    }
+}
+
+fn offer(port: PortId, instance: InstanceId, generation: Generation) -> ivr::Offer {
+    let party = |name: &str, number: &str| (name.to_owned(), number.to_owned());
+    ivr::Offer {
+        call: call(port),
+        port,
+        extension: format!("{}", 1_000 + port.0),
+        generation,
+        instance,
+        application: "main".to_owned(),
+        args: Vec::new(),
+        reason: "hang",
+        state: ChannelState::Up,
+        caller: party("Caller", "5551000"),
+        connected: party("", "1000"),
+        protocol_id: String::new(),
+        variables: vec![("GW_CHECKPOINT".to_owned(), "menu=2".to_owned())],
+    }
+}
+
+/// As calls are named: half by the node, half in turn.
+fn call(port: PortId) -> CallId {
+    CallId(0x5eed_0001_0000_0000 + u64::from(port.0))
+}
+
+fn notices(c: &mut Criterion) {
+    let mut group = c.benchmark_group("port_switch_notices");
+    for ports in [30, 1_000] {
+        group.throughput(Throughput::Elements(ports.into()));
+        group.bench_function(BenchmarkId::new("json", ports), |b| {
+            let run = |mut ivr: Ivr| {
+                let now = Instant::from_nanos(2_000_000_000);
+                for (port, id) in (0..ports).map(PortId).zip((2..6).cycle()) {
+                    let (call, generation) = (call(port), Generation(1));
+                    ivr.handle_input(now, ivr::Input::Revoke { call, generation });
+                    let offer = offer(port, InstanceId(id), Generation(2));
+                    ivr.handle_input(now, ivr::Input::Offer(offer));
+                }
+                let texts: Vec<_> = std::iter::from_fn(|| ivr.poll_output()).collect();
+                assert_eq!(texts.len(), 2 * usize::from(ports));
+                black_box((ivr, texts))
+            };
+            b.iter_batched(|| linked(ports), run, SmallInput);
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, verdicts, notices);
 fn main() {
     let names = |what: &str| PORTS.map(|ports| format!("port_switch/{what}/{ports}"));
     let (crashes, hangs, floors) = (names("crash"), names("hang"), names("floor"));
