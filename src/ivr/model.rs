@@ -10,11 +10,16 @@ use serde::{Serialize, Serializer};
 
 use super::timestamp::Timestamp;
 
+/// Octets that most events take, so that their text does not grow piece by piece.
+const USUAL: usize = 1_024;
+
 /// Serialises one of this module's types.
 pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> String {
+    let mut text = Vec::with_capacity(USUAL);
     // Fails for maps with keys that are no strings and for a `Serialize` that fails by itself:
     // no type here has either.
-    serde_json::to_string(value).expect("types of this room always serialise")
+    serde_json::to_writer(&mut text, value).expect("types of this room always serialise");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 /// Writes a value as the string that it displays as.
