@@ -91,7 +91,7 @@ where
     async fn write(&mut self, batch: &mut Vec<Event>) -> Result<(), S::Error> {
         let (links, instance) = (self.open.links(), self.open.instance());
         let oldest = batch.first().map_or(Instant::ZERO, |event| event.at);
-        let offers: Vec<_> = batch.iter().filter_map(|event| event.offer).collect();
+        let marks: Vec<_> = batch.iter().filter_map(|event| event.offer).collect();
         let sink = &mut self.sink;
         let written = async {
             for event in batch.drain(..) {
@@ -101,8 +101,8 @@ where
         };
         watch(links, instance, oldest, written).await?;
         let at = clock::now();
-        for (call, generation) in offers {
-            let _ = links.tell(ToNode::Written { call, generation, at }).await;
+        if !marks.is_empty() {
+            let _ = links.tell(ToNode::Written { marks, at }).await;
         }
         Ok(())
     }

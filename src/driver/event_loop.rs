@@ -217,9 +217,10 @@ impl EventLoop {
             ToNode::Unsent { instance, since } => {
                 self.node.handle_input(now, Input::Unsent { instance, since });
             }
-            ToNode::Written { call, generation, at } => {
-                let mark = Mark { call, generation };
-                self.node.handle_input(now, Input::Written { mark, at });
+            ToNode::Written { marks, at } => {
+                for mark in marks {
+                    self.node.handle_input(now, Input::Written { mark, at });
+                }
             }
             ToNode::Loaded { call, name, prompt } => {
                 self.node.handle_input(now, Input::Loaded { call, name, prompt });
@@ -461,8 +462,7 @@ impl EventLoop {
             self.withheld += 1;
             return;
         }
-        let offer = mark.map(|mark| (mark.call, mark.generation));
-        if let Err(Full { events }) = self.links.text(instance, text, offer) {
+        if let Err(Full { events }) = self.links.text(instance, text, mark) {
             self.node.handle_input(clock::now(), Input::EventsFull { instance, events });
         }
     }

@@ -13,8 +13,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::room::Room;
 use super::{ToNode, clock};
-use crate::ids::{CallId, Generation, InstanceId, RequestId};
+use crate::ids::{InstanceId, RequestId};
 use crate::ivr;
+use crate::node::Mark;
 use crate::timers::Instant;
 
 /// Events to one instance beside those of its calls.
@@ -36,7 +37,7 @@ pub(super) struct Event {
     /// When the node made it.
     pub(super) at: Instant,
     /// The offer that it tells of, if it is a StasisStart.
-    pub(super) offer: Option<(CallId, Generation)>,
+    pub(super) offer: Option<Mark>,
 }
 
 /// What the node said to a request.
@@ -197,7 +198,7 @@ impl Links {
         &self,
         instance: InstanceId,
         text: String,
-        offer: Option<(CallId, Generation)>,
+        offer: Option<Mark>,
     ) -> Result<(), Full> {
         let event = Event { text, at: clock::now(), offer };
         let sent = self.sockets.get(&instance).map(|socket| socket.events.try_send(event));

@@ -44,9 +44,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ha::{member, role};
-use crate::ids::{CallId, Generation, InstanceId};
+use crate::ids::{CallId, InstanceId};
 use crate::node::replicas::CallChange;
-use crate::node::{AgentChange, Denied, Incident, Order, Snapshot};
+use crate::node::{AgentChange, Denied, Incident, Mark, Order, Snapshot};
 use crate::store::Who;
 use crate::timers::Instant;
 use crate::{ivr, media};
@@ -83,12 +83,10 @@ pub enum ToNode {
         /// Since when it waits.
         since: Option<Instant>,
     },
-    /// The StasisStart of an offer was taken by the socket.
+    /// The StasisStarts of some offers were taken by the socket.
     Written {
-        /// The call.
-        call: CallId,
-        /// The offer.
-        generation: Generation,
+        /// The offers.
+        marks: Vec<Mark>,
         /// When the write returned.
         at: Instant,
     },

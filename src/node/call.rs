@@ -116,6 +116,8 @@ pub struct OfferMade {
     pub from: Option<InstanceId>,
     /// When the socket took StasisStart.
     pub written_at: Option<Instant>,
+    /// It was answered with a command.
+    pub claimed: bool,
     /// The first sound that this owner asked for.
     pub first_sound: Option<MediaId>,
 }

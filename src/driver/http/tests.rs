@@ -12,6 +12,7 @@ use super::*;
 use crate::driver::links::Full;
 use crate::driver::{Standing, to_node_channel};
 use crate::ids::{CallId, Generation, InstanceId, RequestId};
+use crate::node::Mark;
 
 /// The listener, and the node's side of its channel.
 struct Bench {
@@ -253,14 +254,12 @@ async fn an_event_made_before_the_handshake_ended_is_delivered() {
     let shake = tokio::spawn(tokio_tungstenite::client_async(uri, stream));
     let (request, instance, _) = bench.next_upgrade().await;
     bench.links.accept(request, instance, None);
-    let offer = Some((CallId(1), Generation(1)));
-    bench.links.text(instance, "StasisStart".into(), offer).expect("room");
+    let mark = Mark { call: CallId(1), generation: Generation(1) };
+    bench.links.text(instance, "StasisStart".into(), Some(mark)).expect("room");
     let (mut client, _) = shake.await.expect("no panic").expect("accepted");
     assert_eq!(client.next().await.expect("open").expect("valid"), Message::text("StasisStart"));
     match bench.next().await {
-        ToNode::Written { call, generation, .. } => {
-            assert_eq!((call, generation), (CallId(1), Generation(1)));
-        }
+        ToNode::Written { marks, .. } => assert_eq!(marks, [mark]),
         other => panic!("not the report: {other:?}"),
     }
 }

@@ -34,8 +34,14 @@ impl Node {
         let Some(entry) = self.calls.get_mut(&offer.call) else { return };
         let pool::Offer { port, call, generation, instance, .. } = offer;
         let from = entry.offer.map(|made| made.instance);
-        entry.offer =
-            Some(OfferMade { generation, instance, from, written_at: None, first_sound: None });
+        entry.offer = Some(OfferMade {
+            generation,
+            instance,
+            from,
+            written_at: None,
+            claimed: false,
+            first_sound: None,
+        });
         entry.application = Some(offer.application.clone());
         entry.inherited |= !entry.live.is_empty();
         if offer.reason != Reason::New {
@@ -80,12 +86,15 @@ impl Node {
         if rebound.reason == Reason::New {
             return;
         }
-        let offer = self.calls.get(&rebound.call).and_then(|entry| entry.offer);
+        let mut offer = self.calls.get_mut(&rebound.call).and_then(|entry| entry.offer.as_mut());
+        if let Some(made) = &mut offer {
+            made.claimed = true;
+        }
         let rebind = Rebind {
             call: rebound.call,
             port: rebound.port,
             reason: rebound.reason,
-            from: offer.and_then(|made| made.from),
+            from: offer.as_ref().and_then(|made| made.from),
             to: rebound.instance,
             generation: rebound.generation,
             detect: rebound.detect,
@@ -110,6 +119,9 @@ impl Node {
         let offer = self.calls.get_mut(&mark.call).and_then(|entry| entry.offer.as_mut());
         if let Some(made) = offer.filter(|made| made.generation == mark.generation) {
             made.written_at.get_or_insert(at);
+            if !made.claimed {
+                return; // It is no rebind yet.
+            }
         }
         self.rebinds.written(mark, at);
     }
