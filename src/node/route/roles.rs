@@ -70,7 +70,9 @@ impl Node {
         let calls: Vec<CallId> = self.calls.keys().filter(of_pool).copied().collect();
         let others = self.member.as_ref().is_some_and(|member| member.ha().holder(now).is_some());
         for call in calls {
-            if let Some(record) = self.call_record(now, call).filter(|_| !others) {
+            // What another node tells of a call that is ours is of a later epoch.
+            let ours = !others && !self.replicas.knows(call);
+            if let Some(record) = self.call_record(now, call).filter(|_| ours) {
                 self.replicas.told(now, CallChange::Put(Box::new(record)));
             }
             self.orphan(now, call);

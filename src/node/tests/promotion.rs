@@ -370,6 +370,20 @@ fn a_call_comes_back_to_the_node_that_had_it() {
     assert_eq!(a.node.calls[&call].takeovers, 2);
 }
 
+#[test]
+fn a_call_that_another_node_had_meanwhile_goes_on_from_there() {
+    let (mut a, mut b) = copied();
+    let call = a.call;
+    promote(&mut b);
+    opened(&mut b, call);
+    copy(&mut b, &mut a);
+    // Only now it learns that its lease is over, and that the other one is gone as well.
+    fence(&mut a);
+    promote(&mut a);
+    opened(&mut a, call);
+    assert_eq!(a.node.calls[&call].takeovers, 2);
+}
+
 /// Replaces one number of a record, counted from the first; whether there was such a one.
 fn replace(value: &mut Value, left: &mut usize, number: u64) -> bool {
     match value {
