@@ -255,7 +255,8 @@ impl Model for Leases {
 fn check(crashes: u8, states: usize) {
     let end = Instant::ZERO + TIMERS.silence() + TIMERS.ttl * 3 / 2;
     let model = Leases { end, crashes };
-    let checker = model.checker().threads(2).target_state_count(states).spawn_bfs().join();
+    // One thread: which states so many are is the same in every run.
+    let checker = model.checker().threads(1).target_state_count(states).spawn_bfs().join();
     assert!(checker.max_depth() >= 10, "{} states", checker.unique_state_count());
     checker.assert_properties();
 }
@@ -267,5 +268,5 @@ fn in_no_order_of_events_are_there_two_holders() {
 
 #[test]
 fn in_no_order_of_events_and_one_crash_are_there_two_holders() {
-    check(1, 300_000);
+    check(1, 450_000);
 }
