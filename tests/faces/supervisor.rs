@@ -272,6 +272,7 @@ fn a_killed_process_releases_its_epoch_and_the_backup_does_not_wait_for_the_leas
     trio.acts("b");
     // The lease is 5 s and was renewed within the second before: the voters keep it for 4 s.
     assert!(killed_at.elapsed() < Duration::from_secs(4), "{:?}", killed_at.elapsed());
+    trio.log_when("b", "promotion started");
     let log = trio.log("b");
     let at = |line: &str| log.find(line).unwrap_or_else(|| panic!("{line}: not in\n{log}"));
     assert!(at("its process is gone, says its supervisor") < at("promotion started"));
