@@ -77,6 +77,8 @@ unit_and_lint() {
     cargo clippy -q --locked --workspace --all-targets -- -D warnings
     cargo check -q --locked --lib --no-default-features
     cargo deny --log-level error check bans licenses sources
+    # Each bench once, which measures nothing.
+    cargo test -q --locked --workspace --bench '*'
     cargo test --locked --workspace
 }
 

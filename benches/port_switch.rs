@@ -25,6 +25,7 @@ const PORTS: [u16; 4] = [100, 500, 1_000, 10_000];
 fn config(ports: u16) -> Arc<Config> {
     let text = format!(
         "[pbx]\nprofile = \"generic\"\nregistrars = [\"10.0.0.5\"]\nlocal_address = \"10.0.0.9\"\n\
+         [media]\nudp_ports = \"16384-56383\"\n\
          [[ports]]\nextensions = \"10000-{}\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n\
          applications = [\"main\"]\n[applications.main]\n\
          [ari.users.ivr]\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n",
