@@ -44,6 +44,9 @@ impl Node {
             self.note_serving(fact);
         }
         self.tell_beat(now);
+        // What was known of the PBX while the store was being opened reached nobody.
+        self.told_pbx = None;
+        self.tell_pbx(now);
         self.route(now);
     }
 
