@@ -8,7 +8,7 @@ use super::request::{Answer, Format, Reply, RoleWish};
 use crate::ha::role::{self, Order};
 use crate::ids::NodeId;
 use crate::node::Snapshot;
-use crate::node::snapshot::cluster::{Cluster, Peer};
+use crate::node::snapshot::cluster::{Cluster, Peer, Sentinel};
 
 /// Lines of `portkeeper status`.
 pub(super) fn lines(cluster: &Cluster) -> String {
@@ -28,6 +28,9 @@ pub(super) fn lines(cluster: &Cluster) -> String {
     );
     for peer in &cluster.peers {
         let _ = writeln!(text, "peer       {}", peer_line(peer));
+    }
+    if let Some(sentinel) = &cluster.sentinel {
+        let _ = writeln!(text, "sentinel   {}: {}", sentinel.extension, told(sentinel));
     }
     for reason in &cluster.passive_because {
         let _ = writeln!(text, "passive    {reason}");
@@ -60,6 +63,22 @@ pub(super) fn lines(cluster: &Cluster) -> String {
     let alone = if cluster.alone { ", acknowledged by this node alone" } else { "" };
     let _ = writeln!(text, "facts      {} not acknowledged{alone}", cluster.facts_pending);
     text
+}
+
+/// What is known of the sentinel, in words.
+fn told(sentinel: &Sentinel) -> String {
+    let seconds = sentinel.silent_ms.unwrap_or_default() / 1_000;
+    let before = if sentinel.proven { "" } else { ", and never answered this node: no proof" };
+    match sentinel.state {
+        "registered" => "registered by this node".to_owned(),
+        "unregistered" => "not registered, though this node is primary".to_owned(),
+        "unasked" if sentinel.proven => "has answered this node".to_owned(),
+        "unasked" => "has not answered this node yet".to_owned(),
+        "answers" => "answers through the PBX: the primary lives".to_owned(),
+        "silent" => format!("has not answered for {seconds} s{before}"),
+        "dead" => format!("has not answered for {seconds} s: the primary counts as dead"),
+        _ => "not called yet".to_owned(),
+    }
 }
 
 fn peer_line(peer: &Peer) -> String {
@@ -140,6 +159,7 @@ pub fn role_reply(answer: role::Answer) -> Reply {
 mod tests {
     use super::*;
     use crate::admin::fixture::cluster;
+    use crate::node::snapshot::cluster::SENTINEL_STATES;
 
     #[test]
     fn status_says_who_is_primary_who_is_heard_and_what_protects() {
@@ -148,6 +168,7 @@ mod tests {
 cluster    north (trio): this node is backup; primary is a, epoch 7, promotion paused
 peer       a: primary, reaches its PBX, unshipped records: 3, for 12 s
 peer       w: not heard for 4 s, unshipped records: 7, for 4 s
+sentinel   6099: has answered this node
 passive    a is primary
 ready      28 of 30 ports proven
 unproven   2 ports: not asked yet
@@ -158,6 +179,27 @@ takeover   2 of 3 live calls kept, 1 lost
 facts      1 not acknowledged, acknowledged by this node alone
 ";
         assert_eq!(lines, wanted);
+    }
+
+    #[test]
+    fn status_says_what_a_sentinel_that_is_called_tells() {
+        let said = |state, silent_ms, proven| {
+            let sentinel = Sentinel { extension: "6099".to_owned(), state, silent_ms, proven };
+            let text = lines(&Cluster { sentinel: Some(sentinel), ..cluster() });
+            let line = text.lines().find_map(|line| line.strip_prefix("sentinel   6099: "));
+            line.expect("a line").to_owned()
+        };
+        assert_eq!(said("registered", None, false), "registered by this node");
+        assert_eq!(said("untried", None, true), "not called yet");
+        assert_eq!(said("answers", None, true), "answers through the PBX: the primary lives");
+        assert_eq!(said("silent", Some(40_000), true), "has not answered for 40 s");
+        let unproven = "has not answered for 40 s, and never answered this node: no proof";
+        assert_eq!(said("silent", Some(40_000), false), unproven);
+        let dead = "has not answered for 140 s: the primary counts as dead";
+        assert_eq!(said("dead", Some(140_000), true), dead);
+        for state in SENTINEL_STATES {
+            assert!(state == "untried" || said(state, None, true) != "not called yet", "{state}");
+        }
     }
 
     #[test]

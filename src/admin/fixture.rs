@@ -3,7 +3,7 @@
 use crate::ha::peer::Unproven;
 use crate::ids::{CallId, Generation, InstanceId, PortId};
 use crate::node::Snapshot;
-use crate::node::snapshot::cluster::{Cluster, Peer, Takeover};
+use crate::node::snapshot::cluster::{Cluster, Peer, Sentinel, Takeover};
 use crate::node::snapshot::{
     Alarm, AlarmKind, Call, Counters, Health, Instance, Media, NodeInfo, Pong, Port, PortState,
     Rebind, RebindTimes, Registration, RegistrationState,
@@ -233,6 +233,12 @@ pub(super) fn cluster() -> Cluster {
         unproven: vec!["2 ports: not asked yet".to_owned()],
         data_age_ms: Some(4_200),
         on_backup_since_ms: Some(90_000_000),
+        sentinel: Some(Sentinel {
+            extension: "6099".into(),
+            state: "unasked",
+            silent_ms: None,
+            proven: true,
+        }),
         takeover: Some(Takeover {
             acted_at_ns: Instant::from_nanos(1_000),
             calls: 3,

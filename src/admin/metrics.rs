@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use super::health::Counts;
 use crate::ha::peer::Unproven;
 use crate::node::Snapshot;
-use crate::node::snapshot::cluster::Cluster;
+use crate::node::snapshot::cluster::{Cluster, SENTINEL_STATES};
 use crate::node::snapshot::{AlarmKind, Counters, HISTOGRAM_MS, Histogram, Instance};
 
 /// The `Content-Type` of the text.
@@ -248,6 +248,10 @@ impl Page<'_> {
         let ports = |count| usize::try_from(count).unwrap_or(usize::MAX);
         let by_reason = by_reason.map(|(reason, count)| (reason, ports(count))).into();
         self.gauges("ports_unproven", "Ports that a backup lacks", "reason", &by_reason)?;
+        if let Some(sentinel) = &cluster.sentinel {
+            let states = SENTINEL_STATES.map(|state| (state, usize::from(state == sentinel.state)));
+            self.gauges("sentinel", "1 for how the sentinel stands", "state", &states.into())?;
+        }
         let Some(age) = cluster.data_age_ms else { return Ok(()) };
         self.gauge("data_age_seconds", "Age of the copy of calls and facts", seconds(age))
     }

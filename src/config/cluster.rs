@@ -282,6 +282,18 @@ pub struct Control {
     pub text_to: Vec<String>,
     /// They hear it by themselves after a promotion, not only when an agent says so.
     pub notify_on_promotion: bool,
+    /// `[control.sentinel]`
+    pub sentinel: Option<Sentinel>,
+}
+
+/// `[control.sentinel]`: the extension that only a primary registers, so that a node which does not
+/// hear it over the link can ask for it through the PBX.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentinel {
+    /// What is dialled.
+    pub extension: String,
+    /// Its entry in the list of ports; `None`: a witness, which never registers it.
+    pub port: Option<PortId>,
 }
 
 /// `[[control.on_call]]`: somebody who is called when something happened.

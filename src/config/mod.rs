@@ -8,6 +8,7 @@ mod check_cluster;
 mod cluster;
 mod day;
 mod fault;
+mod lines;
 mod parse;
 mod profile;
 mod reader;
@@ -18,6 +19,7 @@ mod section_ari;
 mod section_cluster;
 mod section_pbx;
 mod section_ports;
+mod section_sentinel;
 mod shared;
 mod sockets;
 mod values;
@@ -33,11 +35,12 @@ use crate::sdp::Codec;
 use crate::timers::Duration;
 
 pub use cluster::{
-    Cluster, ClusterProfile, Control, Member, MemberRole, OnCall, Promotion, Rehearsal,
+    Cluster, ClusterProfile, Control, Member, MemberRole, OnCall, Promotion, Rehearsal, Sentinel,
     ServiceAddress, Takeover, TimerProfile, Timers,
 };
 pub use day::Day;
 pub use fault::{Fault, Report, Severity};
+pub use lines::CONTROL_CALLS;
 pub use parse::{Parsed, Source, parse};
 pub use section_admin::{Admin, Token, TokenRole};
 pub use section_alerts::{Alerts, Webhook};
@@ -52,8 +55,8 @@ pub struct Config {
     pub pbx: Pbx,
     /// `[cluster]`
     pub cluster: Cluster,
-    /// `[[ports]]`, expanded: one entry a port, indexed by [`PortId`]; the port of `[control]`, if
-    /// there is one, is the last.
+    /// `[[ports]]`, expanded: one entry a port, indexed by [`PortId`]; behind them the port of
+    /// `[control]` and that of the sentinel, where there are such.
     pub ports: Vec<Port>,
     /// `[control]`
     pub control: Option<Control>,
@@ -75,44 +78,6 @@ pub struct Config {
     pub admin: Admin,
     /// `[log]`
     pub log: Log,
-}
-
-/// Calls that the control extension takes at once: an agent must not find it busy because another
-/// one speaks with it, or is called.
-pub const CONTROL_CALLS: u16 = 2;
-
-impl Config {
-    /// The ports that serve callers: all but the control port, which nothing but the menu uses.
-    pub fn pool_ports(&self) -> &[Port] {
-        let pool = self.ports.iter().take_while(|port| port.kind == PortKind::Pool).count();
-        &self.ports[..pool]
-    }
-
-    /// Lines, on which the media of calls runs: one for each port, with its number, and more of
-    /// the control extension, which takes several calls.
-    pub fn lines(&self) -> usize {
-        let more = if self.control.is_some() { CONTROL_CALLS - 1 } else { 0 };
-        self.ports.len() + usize::from(more)
-    }
-
-    /// The lines of the control extension.
-    pub fn control_lines(&self) -> impl Iterator<Item = PortId> {
-        let first = self.control.as_ref().map(|control| control.port);
-        let more = (self.ports.len()..self.lines()).filter_map(|line| u16::try_from(line).ok());
-        first.into_iter().chain(more.map(PortId))
-    }
-
-    /// The port that a line belongs to.
-    pub fn port_of(&self, line: PortId) -> PortId {
-        let control = self.control.as_ref().map(|control| control.port);
-        let own = usize::from(line.0) < self.ports.len();
-        if own { line } else { control.unwrap_or(line) }
-    }
-
-    /// Whether a port is the control port.
-    pub fn is_control(&self, port: PortId) -> bool {
-        self.control.as_ref().is_some_and(|control| control.port == port)
-    }
 }
 
 /// This process.
@@ -236,6 +201,18 @@ pub enum PortKind {
     Pool,
     /// Its calls go to the menu; applications never see it.
     Control,
+    /// Other nodes call it to hear whether the primary lives; applications never see it.
+    Sentinel,
+}
+
+impl PortKind {
+    /// Whether only the node that acts registers it.
+    pub const fn moves(self) -> bool {
+        match self {
+            Self::Pool | Self::Sentinel => true,
+            Self::Control => false,
+        }
+    }
 }
 
 /// One voice port.
@@ -251,7 +228,7 @@ pub struct Port {
     pub auth_user: String,
     /// Password for digest.
     pub password: Redacted<String>,
-    /// Who serves its calls, in order; nobody, for a control port.
+    /// Who serves its calls, in order; nobody, for one that is not of the pool.
     pub applications: Vec<Entry>,
     /// Whether `POST /channels` may use it.
     pub outbound: bool,

@@ -13,6 +13,7 @@ use super::fault::nearest;
 use super::parse::{Source, path_value};
 use super::reader::{Meaning, Reader, Section};
 use super::section_ports::{read_extension_password, single_extension};
+use super::section_sentinel::read_sentinel;
 use super::values::{boolean, duration, one_of, pattern, show_duration, text};
 use super::{Node, Pbx, Port, PortKind, profile};
 use crate::ids::{NodeId, PortId};
@@ -220,13 +221,14 @@ enum NotifyOn {
 
 const NOTIFY_ON: &[(&str, NotifyOn)] = &[("promotion", NotifyOn::Promotion)];
 
-/// Reads `[control]`, if it is there: the section, and the port that goes behind all others.
+/// Reads `[control]`, if it is there: the section, and the ports that go behind all others.
 pub(super) fn read_control<'t>(
     reader: &mut Reader<'t>,
     root: &mut Section<'t>,
     source: Source<'_>,
+    cluster: &Cluster,
     ports: &[Port],
-) -> Option<(Control, Port)> {
+) -> Option<(Control, Vec<Port>)> {
     let mut section = root.section(reader, "control");
     let there = reader.written("control");
     let extension = section.optional(reader, "extension", single_extension);
@@ -242,6 +244,7 @@ pub(super) fn read_control<'t>(
         let extension = extension.as_deref().unwrap_or_default();
         read_extension_password(reader, &mut section, source, extension)
     });
+    let sentinel = read_sentinel(reader, &mut section, source, cluster, ports);
     section.finish(reader);
     let password = password?;
     if extension.is_none() && !reader.written("control.extension") {
@@ -253,6 +256,11 @@ pub(super) fn read_control<'t>(
     if ports.iter().any(|port| port.extension == extension) {
         let text = "is one of [[ports]] too: it needs an extension of its own";
         reader.error("control.extension", text);
+    }
+    let (sentinel, sentinel_port) = sentinel.unzip();
+    if sentinel.as_ref().is_some_and(|sentinel| sentinel.extension == extension) {
+        let text = "is control.extension too: it needs an extension of its own";
+        reader.error("control.sentinel.extension", text);
     }
     let id = PortId(u16::try_from(ports.len()).unwrap_or(u16::MAX));
     let port = Port {
@@ -274,8 +282,9 @@ pub(super) fn read_control<'t>(
         telephones,
         text_to,
         notify_on_promotion,
+        sentinel,
     };
-    Some((control, port))
+    Some((control, std::iter::once(port).chain(sentinel_port.flatten()).collect()))
 }
 
 /// `[[control.on_call]]`

@@ -2,7 +2,8 @@
 //!
 //! A [`Shared`] is a list of named parts, each with its meaning in short words and a hash of all of
 //! it, so that a node which refuses another one can say what differs and not only that something
-//! does. A part that a node does not have (a witness has no extensions) is not compared.
+//! does. A part that a node does not have (a witness has no extensions, and nobody needs a
+//! sentinel) is not compared.
 
 use std::fmt::Write as _;
 
@@ -12,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::values::show_duration;
 use super::{Config, MemberRole, Promotion, SipPorts, Takeover};
 
-/// Parts in a list that came from elsewhere at most: there are eleven.
+/// Parts in a list that came from elsewhere at most: there are a dozen.
 pub const PARTS_MAX: usize = 32;
 
 /// Characters of a part that are shown at most.
@@ -66,6 +67,9 @@ impl Shared {
             Part::new("cluster.promotion", &promotion(cluster.promotion)),
             Part::new("cluster.takeover", cluster.takeover.name()),
         ];
+        if let Some(sentinel) = config.sentinel() {
+            parts.push(Part::new("control.sentinel.extension", &sentinel.extension));
+        }
         if !cluster.is_witness() {
             // Nodes at different PBXs, or with devices of their own, have other extensions.
             if cluster.takeover != Takeover::DualDevices && !peer_elsewhere {

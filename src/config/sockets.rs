@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Config, ServiceAddress, SipPorts, Takeover};
+use super::{Config, PortKind, ServiceAddress, SipPorts, Takeover};
 use crate::ids::PortId;
 
 impl Config {
@@ -68,12 +68,16 @@ impl Config {
         }
     }
 
-    /// Where the audio of a line is.
+    /// Where the audio of a line is: that of the sentinel does not move, for no call of it does.
     pub fn media_address(&self, line: PortId) -> IpAddr {
         match self.service_address() {
-            Some(service) if !self.is_control(self.port_of(line)) => service.address.into(),
+            Some(service) if self.is_of_pool(line) => service.address.into(),
             Some(_) | None => self.media.address,
         }
+    }
+
+    fn is_of_pool(&self, line: PortId) -> bool {
+        self.ports.get(usize::from(line.0)).is_some_and(|port| port.kind == PortKind::Pool)
     }
 
     fn address_of(&self, port: PortId) -> IpAddr {

@@ -1,6 +1,7 @@
 //! Whole configurations: what comes out, and what is said about wrong ones.
 
 mod cluster;
+mod sentinel;
 
 use std::io;
 use std::path::Path;

@@ -22,6 +22,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 
+use crate::ha::proof;
 use crate::redact::Redacted;
 use crate::store::Pin;
 
@@ -54,6 +55,11 @@ impl Pins {
     pub fn open(directory: &Path) -> io::Result<Self> {
         let pepper = Pepper::open(directory)?;
         Ok(Self { pepper, room: Arc::new(Semaphore::new(AT_ONCE)) })
+    }
+
+    /// The secret by which nodes of this cluster prove themselves over the telephone.
+    pub fn proof_key(&self, cluster: &str) -> proof::Key {
+        proof::Key::new(self.pepper.proof_key(cluster).into())
     }
 
     /// A PIN as it is stored, under a salt of its own.

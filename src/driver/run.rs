@@ -32,7 +32,7 @@ use super::{
 use crate::config::{ClusterProfile, Config};
 use crate::ids::Rng;
 use crate::media;
-use crate::node::Node;
+use crate::node::{Input, Node};
 
 /// Media events that wait for the event loop at most: 64 digits of every port are bounded in the
 /// port itself, so this is the room for one scheduling delay of all of them.
@@ -253,7 +253,11 @@ fn build(
     };
     let rtp = RtpNet::start(&workers, Arc::new(events))?;
     let addresses = sip.addresses();
-    let node = Node::new(config.clone(), prompts, addresses, seed()?, clock::now());
+    let mut node = Node::new(config.clone(), prompts, addresses, seed()?, clock::now());
+    if let Some(pins) = &pins {
+        let key = pins.proof_key(&config.cluster.id);
+        node.handle_input(clock::now(), Input::ProofKey(key));
+    }
     let event_loop = EventLoop {
         node,
         sip,

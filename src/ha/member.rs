@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::fact_ship::{self, FactShip, Token};
 use super::peer::{self, Beat, Refusal};
 use super::role::{Answer, Event, Lack, Order, Settings};
+use super::sentinel::Seen;
 use super::{Ha, Role};
 use crate::config::{Cluster, ClusterProfile, MemberRole, Takeover};
 use crate::ids::{Epoch, NodeId, RequestId, Rng};
@@ -88,6 +89,10 @@ pub enum Input<C> {
     Pbx(bool),
     /// What this node lacks to serve as primary.
     Lacks(Vec<Lack>),
+    /// What the sentinel tells of a primary that is not heard.
+    Sentinel(Option<Seen>),
+    /// The sentinel of the other node answers through this node's PBX: it is the same.
+    SamePbx,
     /// The answer to [`Output::Unbind`].
     Unbound,
     /// Ports and calls are taken over.
@@ -194,6 +199,8 @@ pub struct Member<C> {
     acted: Epoch,
     /// The role is about to be given up, when every fact is shipped.
     settling: bool,
+    /// The other node of a pair was met at this node's PBX, whatever the configuration says.
+    same_pbx: bool,
     out: VecDeque<Output<C>>,
 }
 
@@ -213,6 +220,7 @@ impl<C> Member<C> {
             told: Epoch::default(),
             acted: Epoch::default(),
             settling: false,
+            same_pbx: false,
             out: VecDeque::new(),
         };
         member.pump(now);
@@ -242,6 +250,8 @@ impl<C> Member<C> {
             }
             Input::Pbx(reachable) => self.ha.handle_input(now, super::Input::Pbx(reachable)),
             Input::Lacks(lacks) => self.ha.handle_input(now, super::Input::Lacks(lacks)),
+            Input::Sentinel(seen) => self.ha.handle_input(now, super::Input::Sentinel(seen)),
+            Input::SamePbx => self.same_pbx(now),
             Input::Unbound => self.ha.handle_input(now, super::Input::Unbound),
             Input::TakenOver => self.ha.handle_input(now, super::Input::TakenOver),
             Input::Crashed(cause) => self.ha.handle_input(now, super::Input::Crashed(cause)),
@@ -277,7 +287,7 @@ impl<C> Member<C> {
             peer::Event::Up { build, .. } => {
                 (peer.up, peer.build, peer.heard_at) = (true, build, Some(now));
                 if self.is_data(node) {
-                    let other = self.cluster.other_pbx(node);
+                    let other = self.cluster.other_pbx(node) && !self.same_pbx;
                     self.ha.handle_input(now, super::Input::OtherPbx(other));
                 }
                 self.ha.handle_input(now, super::Input::Up(node));
@@ -312,6 +322,18 @@ impl<C> Member<C> {
             }
             peer::Event::Silent { .. } | peer::Event::Heard => {}
         }
+    }
+
+    /// Neither takes over from the other one by itself until a person has corrected it, and started
+    /// this node anew.
+    fn same_pbx(&mut self, now: Instant) {
+        self.same_pbx = true;
+        self.ha.handle_input(now, super::Input::OtherPbx(false));
+        self.out.push_back(Output::Alarm(
+            "the sentinel of the other node answers through this node's PBX: both serve one PBX, \
+             and this node takes over by proof alone; correct `pbx` of [[cluster.nodes]]"
+                .to_owned(),
+        ));
     }
 
     fn message(&mut self, now: Instant, from: NodeId, message: Message<C>) {

@@ -16,7 +16,9 @@ pub mod fact_ship;
 pub mod lease;
 pub mod member;
 pub mod peer;
+pub mod proof;
 pub mod role;
+pub mod sentinel;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ use crate::timers::{Instant, earliest};
 
 use lease::{End, Lease};
 use role::{Answer, Event, Lack, Order, Roles, Settings, View};
+use sentinel::Seen;
 
 /// Between the machines of two nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,8 +89,9 @@ pub enum Input {
     Pbx(bool),
     /// What this node lacks to serve as primary.
     Lacks(Vec<Lack>),
-    /// The extension that only a primary registers has been dead for longer than it lasts.
-    SentinelDead(bool),
+    /// What the extension that only a primary registers tells of one that is not heard; `None`:
+    /// none is missed, or there is no such extension.
+    Sentinel(Option<Seen>),
     /// The answer to [`Output::Unbind`].
     Unbound,
     /// The answer to [`Output::Settle`]: up to where the facts of each lane were acknowledged.
@@ -230,7 +234,7 @@ impl Ha {
             }
             Input::Pbx(reachable) => self.tell(now, role::Input::Pbx(reachable)),
             Input::Lacks(lacks) => self.tell(now, role::Input::Lacks(lacks)),
-            Input::SentinelDead(dead) => self.tell(now, role::Input::SentinelDead(dead)),
+            Input::Sentinel(seen) => self.tell(now, role::Input::Sentinel(seen)),
             Input::Unbound => self.tell(now, role::Input::Unbound),
             Input::Settled(marks) => self.tell(now, role::Input::Settled(marks)),
             Input::FactsPulled => self.tell(now, role::Input::FactsPulled),

@@ -14,12 +14,14 @@ mod auto;
 mod leave;
 mod orders;
 mod reason;
+mod sentinel;
 mod types;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Role;
 use super::lease::{self, End, Mode, Vacancy};
+use super::sentinel::Seen;
 use crate::ids::{Epoch, NodeId};
 use crate::timers::{Duration, Instant, earliest};
 
@@ -99,7 +101,7 @@ pub struct Roles {
     peers: BTreeMap<NodeId, Peer>,
     pbx: Option<bool>,
     lacks: Vec<Lack>,
-    sentinel_dead: bool,
+    sentinel: Option<Seen>,
     store_failed: bool,
     gone: Option<Gone>,
     /// The primary of a pair is not heard; people are told of it then.
@@ -137,7 +139,7 @@ impl Roles {
             peers,
             pbx: None,
             lacks: Vec::new(),
-            sentinel_dead: false,
+            sentinel: None,
             store_failed: false,
             gone: None,
             unheard: None,
@@ -170,7 +172,7 @@ impl Roles {
             }
             Input::Pbx(reachable) => self.pbx = Some(reachable),
             Input::Lacks(lacks) => self.lacks = lacks,
-            Input::SentinelDead(dead) => self.sentinel_dead = dead,
+            Input::Sentinel(seen) => self.sentinel = seen,
             Input::Received(from, message) => self.received(now, from, message),
             Input::Order(id, order) => self.ordered(now, orders::Source::Here(id), order),
             Input::Unbound => self.unbound(now),

@@ -11,6 +11,8 @@ use crate::timers::Duration;
 pub struct Evidence {
     /// Who is primary.
     pub primary: Primary,
+    /// What a primary that is not heard says through the PBX; `None`: nobody asks.
+    pub sentinel: Option<Sentinel>,
     /// Who would be promoted; `None`: nobody can be, as far as the configuration goes.
     pub candidate: Option<Candidate>,
     /// Calls that are up, as far as is known here.
@@ -47,6 +49,22 @@ pub enum Primary {
         name: String,
         /// When that was.
         since: Since,
+    },
+}
+
+/// Whether a primary that is not heard answers through the PBX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sentinel {
+    /// It was not called yet.
+    Untried,
+    /// It does.
+    Answers,
+    /// It has not answered.
+    Silent {
+        /// Since when.
+        since: Since,
+        /// For so long that it counts as dead.
+        dead: bool,
     },
 }
 
@@ -122,6 +140,7 @@ impl Default for Evidence {
     fn default() -> Self {
         Self {
             primary: Primary::Nobody,
+            sentinel: None,
             candidate: None,
             live_calls: 0,
             ports_proven: 0,
@@ -138,7 +157,8 @@ impl Default for Evidence {
 impl Evidence {
     /// All of it, in the order in which a person decides.
     pub(super) fn speech(&self) -> Speech {
-        let speech = self.primary.speech();
+        let sentinel = self.sentinel.map(Sentinel::speech).unwrap_or_default();
+        let speech = self.primary.speech().then(sentinel);
         let speech = match self.alarm {
             Some(alarm) => speech.then(alarm.speech()),
             None => speech,
@@ -171,6 +191,19 @@ impl Primary {
             Self::Nobody => Speech::of(words::NO_PRIMARY),
             Self::Answering { name } => named(name).say(words::IS_ANSWERING),
             Self::Silent { name, since } => named(name).say(words::IS_SILENT_SINCE).since(*since),
+        }
+    }
+}
+
+impl Sentinel {
+    fn speech(self) -> Speech {
+        match self {
+            Self::Untried => Speech::of(words::SENTINEL_UNTRIED),
+            Self::Answers => Speech::of(words::SENTINEL_ANSWERS),
+            Self::Silent { since, dead } => {
+                let silent = Speech::of(words::SENTINEL_SILENT).since(since);
+                if dead { silent.say(words::SENTINEL_DEAD) } else { silent }
+            }
         }
     }
 }

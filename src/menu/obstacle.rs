@@ -20,6 +20,14 @@ pub enum Obstacle {
     GivenUp,
     /// Nothing proves that the other server of a pair is halted.
     NotReleased,
+    /// The sentinel answers through the PBX.
+    SentinelAnswers,
+    /// It was not called yet.
+    SentinelUntried,
+    /// It has not been silent for long enough.
+    SentinelShort,
+    /// It never answered before, so its silence proves nothing.
+    SentinelUnproven,
     /// The other server of a pair serves a PBX of its own.
     OwnPbx,
     /// The candidate lacks facts that were acknowledged.
@@ -72,6 +80,10 @@ impl Obstacle {
             Self::TakenOver => words::TAKEN_OVER,
             Self::GivenUp => words::GIVEN_UP,
             Self::NotReleased => words::NOT_RELEASED,
+            Self::SentinelAnswers => words::SENTINEL_ANSWERS,
+            Self::SentinelUntried => words::SENTINEL_UNTRIED,
+            Self::SentinelShort => words::SENTINEL_SHORT,
+            Self::SentinelUnproven => words::SENTINEL_UNPROVEN,
             Self::OwnPbx => words::OWN_PBX,
             Self::Behind => words::BEHIND,
             Self::PbxUnreachable => words::PBX_UNREACHABLE,

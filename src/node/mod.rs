@@ -15,6 +15,7 @@ mod denied;
 mod incident;
 mod order;
 pub mod prompts;
+mod proofs;
 pub mod readiness;
 mod rebinds;
 pub mod record;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use crate::config::{ClusterProfile, Config, PortKind, Rehearsal};
 use crate::ha::fact_ship::Token;
 use crate::ha::peer::{Beat, Sound};
+use crate::ha::proof;
 use crate::ha::role::Answer;
 use crate::ha::{member, role};
 use crate::ids::{
@@ -55,6 +57,7 @@ pub use incident::Incident;
 use incident::Incidents;
 pub use order::{Order, RoleOrder};
 pub use prompts::Prompts;
+use proofs::Proofs;
 use readiness::Readiness;
 use rebinds::Rebinds;
 use replicas::{CallChange, Replicas};
@@ -75,6 +78,8 @@ pub enum Input {
     },
     /// How the clocks of the site stand; at the start, and when that may have changed.
     Zone(menu::Zone),
+    /// The secret by which nodes of the cluster prove themselves; at the start, if there is one.
+    ProofKey(proof::Key),
     /// From the SIP sockets.
     Sip(sip::Input),
     /// From a port's media.
@@ -381,6 +386,7 @@ pub struct Node {
     agents: Agents,
     /// Calls of the control extension.
     controls: Controls,
+    proofs: Proofs,
     /// PINs that are being compared: the agent number of each.
     checks: BTreeMap<(CallId, u32), Redacted<String>>,
     /// What happened, is not over, and nobody has acknowledged; the gravest first.
@@ -470,6 +476,7 @@ impl Node {
             boot: 0,
             agents: Agents::default(),
             controls: Controls::new(alerts),
+            proofs: Proofs::default(),
             checks: BTreeMap::new(),
             standing: BTreeSet::new(),
             last_primary: None,
@@ -528,6 +535,7 @@ impl Node {
             Input::Media { port, call, at, event } => {
                 self.media_event(now, port, call, at, event);
             }
+            Input::ProofKey(key) => self.proofs.key = Some(key),
             Input::MediaStuck { port } => self.media_stuck(now, port),
             Input::Ivr(input) => self.ivr_input(now, input),
             Input::Pong { instance } => {
@@ -563,6 +571,7 @@ impl Node {
         self.address_due(now);
         self.orders_due(now);
         self.control_due(now);
+        self.proofs_due(now);
         self.programs_due(now);
         self.check_taken_over(now);
         self.check_unbound(now);
@@ -600,6 +609,7 @@ impl Node {
             self.replicas.poll_timeout(),
             self.cluster_timeout(),
             self.control_timeout(),
+            self.proofs_timeout(),
             self.programs_timeout(),
             self.phase.give_up_at(),
         ])

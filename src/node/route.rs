@@ -10,7 +10,7 @@
 //! calls when the role changes), `recovery` and `bindings` (what another node left), `ready` and
 //! `outage` (what a backup proves, and how long nobody served), `autostart`; `control`, `evidence`
 //! and `alerts` are the phone menu, which is a machine for each call and is carried on where it is
-//! spoken to.
+//! spoken to; `proofs` and `sentinel`, calls by which one node asks another whether it lives.
 //!
 //! The order of the lines matters where two of them reach the same application: what it sees first
 //! stands first.
@@ -33,11 +33,13 @@ pub(super) mod outage;
 mod own_sound;
 mod owner;
 mod play;
+mod proofs;
 mod ready;
 mod recovery;
 mod refusal;
 mod registration;
 mod roles;
+mod sentinel;
 mod texts;
 
 pub(super) use autostart::Starting;

@@ -33,6 +33,7 @@ mod registration;
 mod relay;
 mod rtp;
 mod runner;
+mod sentinel;
 mod sip_text;
 mod sipp;
 mod speech;
@@ -47,6 +48,7 @@ fn main() -> std::process::ExitCode {
         baresip::TESTS,
         takeover::TESTS,
         promotion::TESTS,
+        sentinel::TESTS,
         address::TESTS,
         relay::TESTS,
         kamailio::TESTS,

@@ -23,14 +23,15 @@ role = "witness"
 link = "192.0.2.12:7443"
 "#;
 
-fn node(name: &str, more: &str) -> String {
+pub(super) fn node(name: &str, more: &str) -> String {
     format!("[node]\nname = \"{name}\"\n{GOOD}{TRIO}{more}")
 }
 
-const CONTROL: &str = "[control]\nextension = \"6090\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n";
+pub(super) const CONTROL: &str =
+    "[control]\nextension = \"6090\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n";
 
 /// A witness: no ports, no applications.
-fn witness() -> String {
+pub(super) fn witness() -> String {
     let ports = GOOD.find("[[ports]]").expect("ports");
     format!("[node]\nname = \"w\"\n{}{TRIO}{CONTROL}", &GOOD[..ports])
 }

@@ -118,13 +118,23 @@ impl Pepper {
 
     /// Equal on two nodes of a cluster if their peppers are, and of no use for anything else.
     pub fn commitment(&self, cluster: &str) -> String {
+        hex(&self.derived(b"portkeeper pepper of ", cluster)[..16])
+    }
+
+    /// The secret by which nodes of a cluster prove themselves over the telephone. Who has it has
+    /// nothing of the pepper.
+    pub(super) fn proof_key(&self, cluster: &str) -> [u8; LENGTH] {
+        self.derived(b"portkeeper proofs of ", cluster)
+    }
+
+    fn derived(&self, what: &[u8], cluster: &str) -> [u8; LENGTH] {
         // Keys of any length are taken.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.reveal()) else {
-            return String::new();
+            return [0; LENGTH];
         };
-        mac.update(b"portkeeper pepper of ");
+        mac.update(what);
         mac.update(cluster.as_bytes());
-        hex(&mac.finalize().into_bytes()[..16])
+        mac.finalize().into_bytes().into()
     }
 
     pub(super) fn bytes(&self) -> &[u8; LENGTH] {
@@ -189,6 +199,15 @@ mod tests {
         assert_ne!(one.commitment("north"), other.commitment("north"));
         assert_ne!(one.commitment("north"), one.commitment("south"));
         assert!(!one.to_hex().contains(&one.commitment("north")));
+    }
+
+    #[test]
+    fn what_proofs_are_made_by_differs_from_the_pepper_its_commitment_and_other_clusters() {
+        let (_directory, pepper) = opened();
+        let key = pepper.proof_key("north");
+        assert_eq!(key, pepper.clone().proof_key("north"));
+        assert!(key != pepper.proof_key("south") && key != *pepper.bytes());
+        assert!(!hex(&key).starts_with(&pepper.commitment("north")));
     }
 
     #[test]

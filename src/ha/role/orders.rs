@@ -233,8 +233,10 @@ impl Roles {
         {
             reasons.push(Reason::HasLease { node: self.name(primary) });
         }
-        let sentinel = self.sentinel_dead && self.pbx == Some(true);
-        reasons.extend(proof.filter(|_| !sentinel));
+        if let Some(proof) = proof.filter(|_| !self.is_dead_at_pbx()) {
+            reasons.push(proof);
+            reasons.extend(self.sentinel_against());
+        }
         reasons
     }
 

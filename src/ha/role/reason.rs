@@ -42,6 +42,14 @@ pub enum Reason {
         /// Who.
         node: String,
     },
+    /// The sentinel answers through the PBX: whoever has it acts.
+    SentinelAnswers,
+    /// It was not called yet.
+    SentinelUntried,
+    /// It has not been silent for as long as its registration may last.
+    SentinelShort,
+    /// It never answered this node, so its silence proves nothing.
+    SentinelUnproven,
     /// A node that is not heard here may still act.
     HasLease {
         /// Who.
@@ -154,6 +162,19 @@ impl fmt::Display for Reason {
                 f,
                 "{node} has not released its role: whoever knows that it is halted must say so \
                  with `promote --force`, or start it"
+            ),
+            Self::SentinelAnswers => f.write_str(
+                "the sentinel answers through the PBX: the primary lives, and only the link is cut",
+            ),
+            Self::SentinelUntried => {
+                f.write_str("the sentinel was not called yet: ask again in half a minute")
+            }
+            Self::SentinelShort => f.write_str(
+                "the sentinel is silent, but its registration may last longer: ask again in two \
+                 minutes",
+            ),
+            Self::SentinelUnproven => f.write_str(
+                "the sentinel is silent and never answered this node before, which proves nothing",
             ),
             Self::HasLease { node } => {
                 write!(f, "{node} still has the lease, and there is no link to it")

@@ -6,6 +6,7 @@ use super::{BOOT_WAIT, Lack, Reason};
 use crate::config::{Cluster, Promotion};
 use crate::ha::Role;
 use crate::ha::lease::{self, Site};
+use crate::ha::sentinel::Seen;
 use crate::ids::{Epoch, NodeId, RequestId};
 use crate::store::{Action, Audit, Body, Fact, Lane, Loaded, Vote};
 use crate::timers::Duration;
@@ -167,8 +168,8 @@ pub enum Input {
     Pbx(bool),
     /// What this node lacks to serve as primary.
     Lacks(Vec<Lack>),
-    /// The extension that only a primary registers has been dead for longer than it lasts.
-    SentinelDead(bool),
+    /// What the extension that only a primary registers tells of one that is not heard.
+    Sentinel(Option<Seen>),
     /// Another node said something.
     Received(NodeId, Message),
     /// Somebody wants something.

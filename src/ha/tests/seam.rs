@@ -389,3 +389,29 @@ fn a_link_that_is_refused_for_equal_extensions_takes_the_right_to_serve_without_
     pair.run(60_000);
     assert!(pair.role(B).is_some_and(Role::acts), "corrected: {}", pair.why(B));
 }
+
+#[test]
+fn a_sentinel_that_answers_at_what_is_called_another_pbx_takes_that_right_over_new_links_too() {
+    let serves_alone = |met: bool| {
+        let mut pair = Pair::new();
+        pair.kill(A);
+        pair.kill(B);
+        pair.machines = [Machine::default(), Machine::default()];
+        pair.other_pbx = true;
+        pair.start(A);
+        pair.start(B);
+        pair.link();
+        pair.run(60_000);
+        if met {
+            pair.input(B, Input::SamePbx);
+        }
+        pair.cut();
+        pair.link();
+        pair.cut();
+        pair.kill(A);
+        pair.run(60_000);
+        pair.role(B).is_some_and(Role::acts)
+    };
+    assert!(serves_alone(false), "another PBX is served without proof");
+    assert!(!serves_alone(true));
+}

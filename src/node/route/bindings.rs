@@ -1,4 +1,4 @@
-//! Bindings of the pool's ports as two nodes hold them one after the other.
+//! Bindings of the ports that move with the role, as two nodes hold them one after the other.
 //!
 //! The primary tells the backup each binding that it is granted; promoted, the backup goes on with
 //! it: at once, above its CSeq, and without believing a refusal while it may last. Two leases later
@@ -25,9 +25,9 @@ const UNDER_WAY_MAX: Duration = Duration::from_secs(5);
 const UNBIND_SLACK: Duration = Duration::from_secs(3);
 
 impl Node {
-    /// Registers the ports of the pool in the place of the other node.
+    /// Registers the ports that move in the place of the other node.
     pub(super) fn take_ports_over(&mut self, now: Instant) {
-        for port in self.ports_of(PortKind::Pool) {
+        for port in self.moving_ports() {
             if mutant(Mutant::LeaveOnePort) && port == PortId(1) {
                 continue;
             }
@@ -45,7 +45,7 @@ impl Node {
         if !moves || self.reaches_pbx() != Some(true) {
             return self.member_input(now, member::Input::Unbound);
         }
-        let ports = self.ports_of(PortKind::Pool);
+        let ports = self.moving_ports();
         let count = u32::try_from(ports.len()).unwrap_or(u32::MAX);
         let rate = self.config.pbx.register_rate;
         let pace = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * count / rate.max(1));
@@ -64,7 +64,7 @@ impl Node {
     pub(in crate::node) fn check_unbound(&mut self, now: Instant) {
         let Some(give_up_at) = self.unbinding else { return };
         let off = |port: &PortId| self.registrations[usize::from(port.0)] == RegistrationState::Off;
-        if now >= give_up_at || self.ports_of(PortKind::Pool).iter().all(off) {
+        if now >= give_up_at || self.moving_ports().iter().all(off) {
             self.unbinding = None;
             self.member_input(now, member::Input::Unbound);
         }
@@ -73,7 +73,7 @@ impl Node {
     /// The role stays here after all.
     pub(in crate::node) fn bind_again(&mut self, now: Instant) {
         self.unbinding = None;
-        self.register(now, |kind| kind == PortKind::Pool);
+        self.register(now, PortKind::moves);
     }
 
     /// What the node before sent late has arrived by now, most of it or all.
@@ -91,8 +91,8 @@ impl Node {
 
     /// A port was granted a binding.
     pub(super) fn granted(&mut self, now: Instant, port: PortId) {
-        let of_pool = self.config.ports[usize::from(port.0)].kind == PortKind::Pool;
-        if of_pool && self.copies_calls() {
+        let moves = self.config.ports[usize::from(port.0)].kind.moves();
+        if moves && self.copies_calls() {
             self.replicas.granted(now, port);
         }
     }
@@ -106,7 +106,7 @@ impl Node {
 
     /// All of them, for a node that has just come.
     pub(super) fn tell_all_bindings(&mut self, now: Instant) {
-        for port in self.ports_of(PortKind::Pool) {
+        for port in self.moving_ports() {
             self.replicas.granted(now, port);
         }
     }

@@ -65,6 +65,7 @@ impl Node {
             self.judge_pbx(now);
             self.compare_sound(now);
             self.orders_without_a_second(now);
+            self.watch_sentinel(now);
         }
         if failed {
             let why = "the disk takes no record: it is full, read-only or broken".to_owned();
@@ -128,6 +129,7 @@ impl Node {
             Role::Candidate | Role::Primary(_) | Role::Witness => {}
         }
         self.tell_readiness(now);
+        self.watch_sentinel(now);
     }
 
     pub(super) fn cluster_event(&mut self, now: Instant, event: &Event) {
@@ -308,6 +310,7 @@ impl Node {
         if let Some(reachable) = reaches.filter(|_| self.told_pbx != reaches) {
             self.told_pbx = reaches;
             self.member_input(now, member::Input::Pbx(reachable));
+            self.watch_sentinel(now);
         }
         self.judge_pbx(now);
         self.check_taken_over(now);
@@ -485,6 +488,7 @@ impl Node {
             unproven: self.readiness_notes(),
             data_age_ms: self.data_age(now).map(millis),
             on_backup_since_ms: self.on_backup_since(now),
+            sentinel: self.sentinel_view(now),
             takeover: self.takeover,
         })
     }

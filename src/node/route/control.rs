@@ -7,6 +7,7 @@
 use tracing::warn;
 
 use crate::codecs::Digit;
+use crate::ha::proof;
 use crate::ha::role::{self, Answer};
 use crate::ids::{CallId, MediaId, PortId, RequestId};
 use crate::ivr;
@@ -158,13 +159,16 @@ impl Node {
 
     // ---- What happens in a call ----------------------------------------------------------------
 
-    /// Whether a call is one of the control extension.
+    /// Whether a call is one of the control extension or of the sentinel, and none of the pool.
     pub(super) fn is_control_call(&self, call: CallId) -> bool {
-        self.controls.calls.contains_key(&call)
+        self.controls.calls.contains_key(&call) || self.is_proof(call)
     }
 
     /// It is up.
     pub(super) fn control_established(&mut self, now: Instant, call: CallId) {
+        if self.is_proof(call) {
+            return self.proof_input(now, call, proof::Input::Up);
+        }
         let caller = self.control_caller(call);
         let evidence = self.evidence(now);
         let Some(control) = self.controls.calls.get_mut(&call) else { return };
@@ -194,6 +198,9 @@ impl Node {
 
     /// A key was pressed in a call of the control extension.
     pub(super) fn control_digit(&mut self, now: Instant, call: CallId, key: Digit, heard: Heard) {
+        if self.is_proof(call) {
+            return self.proof_digit(now, call, key, heard);
+        }
         self.menu_input(now, call, menu::Input::Digit { key: Redacted::new(key), heard });
         let Some(control) = self.controls.calls.get_mut(&call) else { return };
         if heard == Heard::Tone {

@@ -20,6 +20,9 @@ impl Node {
         if self.config.is_control(incoming.port) {
             return self.control_call(now, incoming);
         }
+        if self.is_sentinel(incoming.port) {
+            return self.sentinel_call(now, incoming);
+        }
         let sip::Incoming { call, port, caller, called, .. } = incoming;
         let free = self.call_of(port).is_none() && self.phase.takes_calls();
         let Some(udp_port) = free.then(|| self.open_udp_port(now, call, port)).flatten() else {
@@ -183,6 +186,8 @@ impl Node {
         if let Some(takeover) = self.takeover.as_mut().filter(|_| entry.moving) {
             takeover.lost += 1;
         }
+        let busy = matches!(cause, EndCause::Refused { status: 486 | 600 });
+        let asked = entry.is_at_pbx() && !busy;
         let Call { port, udp_port, .. } = entry;
         info!(%call, %port, ?cause, "call ended");
         if let Some(slot) = self.by_port.get_mut(usize::from(port.0)) {
@@ -192,6 +197,9 @@ impl Node {
         self.media(port, media::Command::Close);
         self.udp_ports.give_back(now, udp_port);
         self.count_end(cause);
+        if self.is_proof(call) {
+            return self.proof_ended(now, call, asked);
+        }
         if control {
             return self.control_ended(now, call);
         }

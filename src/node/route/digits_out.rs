@@ -110,7 +110,11 @@ impl Node {
         }
     }
 
+    /// An application hears of its digits.
     fn tell_keyed(&mut self, now: Instant, call: CallId, sent: u32, lost: u32) {
+        if self.is_control_call(call) {
+            return;
+        }
         self.ivr.handle_input(now, ivr::Input::Keyed { call, sent, lost });
     }
 }

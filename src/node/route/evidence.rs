@@ -43,6 +43,7 @@ impl Node {
         let facts = member.facts_status();
         Evidence {
             primary,
+            sentinel: self.sentinel_spoken(now),
             candidate: candidate.map(|node| Candidate { node: node.id, name: node.name.clone() }),
             live_calls: calls.chain(self.beat.map(|beat| beat.calls)).max().unwrap_or_default(),
             ports_proven: beat.map_or(0, |beat| beat.ports_proven),
@@ -78,7 +79,7 @@ impl Node {
     }
 
     /// A moment as a person says it.
-    fn since(&self, now: Instant, at: Instant) -> Since {
+    pub(super) fn since(&self, now: Instant, at: Instant) -> Since {
         let ago = now.saturating_duration_since(at);
         let ago_ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
         let clock = self.zone.clock(self.unix_ms(now).saturating_sub(ago_ms));

@@ -9,7 +9,12 @@ use crate::sip::RegistrationState;
 use crate::timers::Instant;
 
 impl Node {
-    pub(super) fn registration(&mut self, now: Instant, port: PortId, state: RegistrationState) {
+    pub(in crate::node) fn registration(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        state: RegistrationState,
+    ) {
         let index = usize::from(port.0);
         let Some(slot) = self.registrations.get_mut(index) else { return };
         *slot = state;

@@ -63,10 +63,10 @@ impl Node {
         self.alarms.clear(|kind| matches!(kind, AlarmKind::OnBackup { .. }));
         self.stop_programs();
         self.sip_command(now, sip::Command::Drain(true));
-        for port in self.ports_of(PortKind::Pool) {
+        for port in self.moving_ports() {
             self.sip_command(now, sip::Command::Abandon { port });
         }
-        let of_pool = |call: &&CallId| !self.controls.calls.contains_key(call);
+        let of_pool = |call: &&CallId| !self.is_control_call(**call);
         let calls: Vec<CallId> = self.calls.keys().filter(of_pool).copied().collect();
         let others = self.member.as_ref().is_some_and(|member| member.ha().holder(now).is_some());
         for call in calls {
@@ -85,7 +85,8 @@ impl Node {
 
     /// Registers the ports of a kind.
     pub(in crate::node) fn register(&mut self, now: Instant, is: impl Fn(PortKind) -> bool) {
-        for kind in [PortKind::Control, PortKind::Pool].into_iter().filter(|kind| is(*kind)) {
+        let kinds = [PortKind::Control, PortKind::Sentinel, PortKind::Pool];
+        for kind in kinds.into_iter().filter(|kind| is(*kind)) {
             for port in self.ports_of(kind) {
                 self.sip_command(now, sip::Command::Register { port });
             }
@@ -94,6 +95,11 @@ impl Node {
 
     pub(super) fn ports_of(&self, kind: PortKind) -> Vec<PortId> {
         self.config.ports.iter().filter(|port| port.kind == kind).map(|port| port.id).collect()
+    }
+
+    /// Those that only the node that acts registers.
+    pub(super) fn moving_ports(&self) -> Vec<PortId> {
+        self.config.ports.iter().filter(|port| port.kind.moves()).map(|port| port.id).collect()
     }
 
     /// A call leaves this node: its application loses it, its sound goes on.

@@ -50,6 +50,8 @@ pub struct Cluster {
     pub data_age_ms: Option<u64>,
     /// Milliseconds that this node has served in the place of the first one.
     pub on_backup_since_ms: Option<u64>,
+    /// The extension that only a primary registers.
+    pub sentinel: Option<Sentinel>,
     /// The latest promotion of this node.
     pub takeover: Option<Takeover>,
 }
@@ -76,6 +78,24 @@ pub struct Peer {
     /// Milliseconds that it has lacked any.
     pub unshipped_since_ms: Option<u64>,
 }
+
+/// The sentinel, as this node knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sentinel {
+    /// Its number.
+    pub extension: String,
+    /// One of [`SENTINEL_STATES`].
+    pub state: &'static str,
+    /// Milliseconds since the first of the calls that failed.
+    pub silent_ms: Option<u64>,
+    /// It has answered this node since the start: only then its silence proves something.
+    pub proven: bool,
+}
+
+/// Of a primary: whether it has the sentinel. Of another node: `unasked`, for the primary is heard;
+/// else what the calls to it say.
+pub const SENTINEL_STATES: [&str; 7] =
+    ["registered", "unregistered", "unasked", "untried", "answers", "silent", "dead"];
 
 /// What became of the calls of a promotion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

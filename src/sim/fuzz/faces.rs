@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{self, Config, Parsed, Report, Severity, Source};
+use crate::config::{self, Config, Parsed, PortKind, Report, Severity, Source};
 use crate::ids::{CallId, Generation, InstanceId, PortId, RequestId};
 use crate::ivr::{self, ChannelState, Input, Ivr, Offer, Output, Request};
 use crate::redact::Redacted;
@@ -172,6 +172,6 @@ fn check_usable(config: &Config) {
     for (index, port) in config.ports.iter().enumerate() {
         assert_eq!(usize::from(port.id.0), index);
         assert!(!port.extension.is_empty());
-        assert_eq!(port.applications.is_empty(), config.is_control(port.id));
+        assert_eq!(port.applications.is_empty(), port.kind != PortKind::Pool);
     }
 }

@@ -50,7 +50,7 @@ impl Endpoint {
         }
         for index in 0..self.accounts.len() {
             let account = &mut self.accounts[index];
-            if self.config.ports[index].kind == crate::config::PortKind::Pool {
+            if self.config.ports[index].kind.moves() {
                 let mut contact = account.local.contact.clone();
                 contact.uri.params.set(EPOCH_PARAM, epoch.0.to_string());
                 account.local = Arc::new(Local { contact, ..(*account.local).clone() });

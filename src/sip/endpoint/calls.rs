@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::client::Owner;
 use super::{Endpoint, TimerKey};
+use crate::config::PortKind;
 use crate::ids::{CallId, PortId, fork};
 use crate::redact::Redacted;
 use crate::sdp::{self, LocalMedia};
@@ -64,11 +65,14 @@ impl Endpoint {
     /// Why a call to a port that exists is not taken.
     fn unwelcome(&self, port: PortId, invite: &Request) -> Option<u16> {
         let refuse = self.config.pbx.refuse_status;
+        let kind = self.config.ports.get(usize::from(port.0)).map(|port| port.kind);
+        let of_pool = kind == Some(PortKind::Pool);
         match () {
             () if invite.headers.has("Replaces") || invite.headers.has("Join") => Some(481),
-            () if self.draining && self.port_claims(port) => Some(refuse),
-            // The control extension says itself when it is busy.
-            () if self.live >= self.config.lines() && self.port_claims(port) => Some(refuse),
+            // The control extension and the sentinel say themselves when they are busy, and take
+            // calls whatever the pool does.
+            () if self.draining && of_pool => Some(refuse),
+            () if self.live >= self.config.lines() && of_pool => Some(refuse),
             // Calls that end are few; more of them than this is a far end that answers nothing.
             () if self.calls.len() >= 4 * self.accounts.len() + 64 => Some(503),
             () if invite.has_strange_body() => Some(415),

@@ -36,6 +36,6 @@ impl Endpoint {
 
     pub(super) fn port_claims(&self, port: PortId) -> bool {
         let kind = self.config.ports.get(usize::from(port.0)).map(|port| port.kind);
-        kind != Some(PortKind::Control)
+        kind.is_none_or(PortKind::moves)
     }
 }

@@ -4,8 +4,10 @@ use super::super::world::{A, B, World, settings};
 use super::{force, order, pair, promote, reasons, switch, until_primary, why};
 use crate::ha::lease::{FORCED, Timers};
 use crate::ha::role::{Answer, Order};
+use crate::ha::sentinel::{Seen, Silence};
 use crate::ha::{Input, Role};
 use crate::ids::Epoch;
+use crate::timers::Instant;
 
 #[test]
 fn the_backup_of_a_lost_host_waits_for_a_person() {
@@ -42,7 +44,7 @@ fn a_sentinel_that_is_dead_at_a_living_pbx_is_enough_for_a_person() {
     world.crash(A, false, "");
     world.forced = true;
     world.run(2_000);
-    world.input(B, Input::SentinelDead(true));
+    world.input(B, silent(Silence::Dead));
     world.run(2_000);
     assert_eq!(world.role(B), Some(Role::Backup), "and for nobody else");
     assert_eq!(order(&mut world, B, promote(B)), Some(Answer::Done));
@@ -54,9 +56,43 @@ fn a_dead_sentinel_proves_nothing_to_a_node_that_does_not_reach_the_pbx() {
     let mut world = pair();
     world.crash(A, false, "");
     world.run(2_000);
-    world.input(B, Input::SentinelDead(true));
+    world.input(B, silent(Silence::Dead));
     world.input(B, Input::Pbx(false));
     assert!(reasons(order(&mut world, B, promote(B))).contains("has not released"));
+}
+
+#[test]
+fn a_promotion_without_proof_is_refused_with_what_the_sentinel_tells() {
+    for (seen, said) in [
+        (Input::Sentinel(Some(Seen::Untried)), "the sentinel was not called yet"),
+        (Input::Sentinel(Some(Seen::Answers)), "the primary lives"),
+        (silent(Silence::Short), "its registration may last longer"),
+        (silent(Silence::Unproven), "never answered this node before"),
+    ] {
+        let mut world = pair();
+        world.crash(A, false, "");
+        world.run(2_000);
+        assert!(!reasons(order(&mut world, B, promote(B))).contains("sentinel"));
+        world.input(B, seen);
+        let reasons = reasons(order(&mut world, B, promote(B)));
+        assert!(reasons.contains("has not released") && reasons.contains(said), "{reasons}");
+        assert_eq!(world.role(B), Some(Role::Backup));
+    }
+}
+
+#[test]
+fn a_sentinel_that_answers_again_takes_the_proof_away() {
+    let mut world = pair();
+    world.crash(A, false, "");
+    world.run(2_000);
+    world.input(B, silent(Silence::Dead));
+    assert_eq!(order(&mut world, B, Order::Drill { node: B }), Some(Answer::Done));
+    world.input(B, Input::Sentinel(Some(Seen::Answers)));
+    assert!(reasons(order(&mut world, B, promote(B))).contains("the primary lives"));
+}
+
+fn silent(silence: Silence) -> Input {
+    Input::Sentinel(Some(Seen::Silent { since: Instant::ZERO, silence }))
 }
 
 #[test]
