@@ -50,14 +50,17 @@ pub struct Track {
 }
 
 impl Track {
-    /// A node took a key.
+    /// A node took a key. One that does not know yet that another node has carried the call on, as
+    /// after a pause, takes it for nobody.
     pub fn key(&mut self, now: Instant, run: u64, key: char) {
-        self.keys.push(Key { key, at: now, run, fate: Fate::Alone });
+        let superseded = self.promised.is_some_and(|promised| promised != run);
+        let fate = if superseded { Fate::Missed } else { Fate::Alone };
+        self.keys.push(Key { key, at: now, run, fate });
     }
 
     /// The process to which the last key came had the call no more.
     pub fn refused(&mut self, run: u64) {
-        self.keys.pop_if(|key| key.run == run && key.fate == Fate::Alone);
+        self.keys.pop_if(|key| key.run == run && key.fate != Fate::Told);
     }
 
     /// What the other node was told contains the keys that this process took before.
@@ -233,6 +236,19 @@ mod tests {
         track.carried_on();
         track.checkpoint("13");
         assert!(track.acknowledge("1").and_then(|()| track.has_settled(1)).is_ok());
+    }
+
+    #[test]
+    fn a_key_at_a_node_that_does_not_know_of_its_successor_may_be_lost() {
+        let (mut calls, id) = call();
+        let track = calls.get(id).expect("a call");
+        track.promised = Some(1);
+        track.key(at(10), 2, '4');
+        track.told(2, at(11));
+        track.checkpoint("123");
+        assert!(track.acknowledge("1").and_then(|()| track.has_settled(2)).is_ok());
+        track.key(at(12), 1, '5');
+        assert!(track.has_settled(1).is_err(), "who carries it on loses none");
     }
 
     #[test]
