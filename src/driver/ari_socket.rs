@@ -1,12 +1,18 @@
-//! One WebSocket of an instance: events out, texts and pongs in, in one task.
+//! One WebSocket of an instance: events out in a task of the control thread, texts and pongs in
+//! where the HTTP tasks run.
 //!
-//! Events are written in batches: whatever waits goes out with one flush, so that a rebind of a
-//! hundred calls costs a few writes. A write that does not come back is reported by the age of its
-//! oldest event, never by a count: a burst is no fault, a stuck reader is.
+//! The thread that decides writes, because to wake another one costs more than the write. What
+//! comes in is hostile, and is taken apart elsewhere. Events are written in batches: whatever waits
+//! goes out with one flush, so that a rebind of a hundred calls costs a few writes. A write that
+//! does not come back is reported by the age of its oldest event, never by a count: a burst is no
+//! fault, a stuck reader is.
+
+use std::sync::Arc;
 
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::links::{Accepted, Event, Links, Open, Wishes};
 use super::room::Room;
@@ -22,13 +28,25 @@ const UNSENT_REPORTED_AFTER: Duration = Duration::from_millis(50);
 
 /// Serves an accepted WebSocket until either side ends it.
 pub(super) async fn serve(socket: WebSocket, accepted: Accepted) {
-    let Accepted { events, wishes, room, open, .. } = accepted;
+    let Accepted { events, wishes, room, open, control, lives, .. } = accepted;
     let (sink, stream) = socket.split();
-    let writer = Writer { open: &open, sink, events, wishes: &wishes };
+    let (links, wished) = (Arc::clone(open.links()), Arc::clone(&wishes));
+    let instance = open.instance();
+    let writer = Writer { links, instance, sink, events, wishes: wished, _lives: lives };
+    let mut writing = Task(control.spawn(writer.run()));
     tokio::select! {
-        () = writer.run() => {}
+        _ = &mut writing.0 => {}
         () = read(stream, &room, &open) => {}
         () = wishes.end.notified() => {}
+    }
+}
+
+/// Ends with whoever waits for it.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -55,14 +73,17 @@ where
     }
 }
 
-struct Writer<'a, S> {
-    open: &'a Open,
+struct Writer<S> {
+    links: Arc<Links>,
+    instance: InstanceId,
     sink: S,
     events: mpsc::Receiver<Event>,
-    wishes: &'a Wishes,
+    wishes: Arc<Wishes>,
+    /// Gone when everything is written.
+    _lives: watch::Receiver<()>,
 }
 
-impl<S> Writer<'_, S>
+impl<S> Writer<S>
 where
     S: Sink<Message> + Unpin,
 {
@@ -73,8 +94,7 @@ where
                 biased;
                 () = self.wishes.ping.notified() => {
                     let sent = self.sink.send(Message::Ping(bytes::Bytes::new()));
-                    let (links, instance) = (self.open.links(), self.open.instance());
-                    if watch(links, instance, clock::now(), sent).await.is_err() {
+                    if watched(&self.links, self.instance, clock::now(), sent).await.is_err() {
                         return;
                     }
                 }
@@ -89,7 +109,6 @@ where
 
     /// Writes a batch and reports when its offers left.
     async fn write(&mut self, batch: &mut Vec<Event>) -> Result<(), S::Error> {
-        let (links, instance) = (self.open.links(), self.open.instance());
         let oldest = batch.first().map_or(Instant::ZERO, |event| event.at);
         let marks: Vec<_> = batch.iter().filter_map(|event| event.offer).collect();
         let sink = &mut self.sink;
@@ -99,17 +118,17 @@ where
             }
             sink.flush().await
         };
-        watch(links, instance, oldest, written).await?;
+        watched(&self.links, self.instance, oldest, written).await?;
         let at = clock::now();
         if !marks.is_empty() {
-            let _ = links.tell(ToNode::Written { marks, at }).await;
+            let _ = self.links.tell(ToNode::Written { marks, at }).await;
         }
         Ok(())
     }
 }
 
 /// Waits for a write, and tells the node while it takes too long.
-async fn watch<T, E>(
+async fn watched<T, E>(
     links: &Links,
     instance: InstanceId,
     since: Instant,

@@ -79,6 +79,8 @@ pub struct EventLoop {
     pub asked: bool,
     /// What it answered last.
     pub answered: Option<Reply>,
+    /// Events were made that wait for their turn to be written.
+    pub texts_wait: bool,
 }
 
 /// What the event loop listens to.
@@ -146,6 +148,9 @@ impl EventLoop {
             self.perform();
             if self.stopped {
                 return;
+            }
+            if std::mem::take(&mut self.texts_wait) {
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -462,6 +467,7 @@ impl EventLoop {
             self.withheld += 1;
             return;
         }
+        self.texts_wait = true;
         if let Err(Full { events }) = self.links.text(instance, text, mark) {
             self.node.handle_input(clock::now(), Input::EventsFull { instance, events });
         }

@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::room::Room;
 use super::{ToNode, clock};
 use crate::ids::{InstanceId, RequestId};
 use crate::ivr;
 use crate::node::Mark;
-use crate::timers::Instant;
+use crate::timers::{Duration, Instant};
 
 /// Events to one instance beside those of its calls.
 const EVENTS_BASE: usize = 256;
@@ -28,6 +28,10 @@ const EVENTS_PER_CALL: usize = 4;
 const REQUESTS_BASE: usize = 64;
 /// A client pipelines a play behind an answer, or a variable behind a play.
 const REQUESTS_PER_CALL: usize = 2;
+
+/// The last events of a node that stops are written within this time, or not at all: an instance
+/// that takes nothing holds no end up.
+const LAST_WORDS_MAX: Duration = Duration::from_millis(200);
 
 /// An event on its way to a socket.
 #[derive(Debug)]
@@ -62,6 +66,10 @@ pub(super) struct Accepted {
     pub(super) room: Arc<Room>,
     /// Tells the node that the connection ended, whichever way it ends.
     pub(super) open: Open,
+    /// Where events are written: in the thread that makes them, which wakes no other one then.
+    pub(super) control: Handle,
+    /// Held while there are events to write.
+    pub(super) lives: watch::Receiver<()>,
 }
 
 /// Wishes of the node that do not queue up: several are one.
@@ -132,6 +140,8 @@ pub struct Links {
     /// do: a rebind gives it many at once, and a queue does not grow.
     events_max: usize,
     runtime: Handle,
+    /// Closed when no event waits to be written any more.
+    writers: watch::Sender<()>,
 }
 
 impl Links {
@@ -147,6 +157,7 @@ impl Links {
             to_node,
             events_max: EVENTS_BASE + EVENTS_PER_CALL * ports,
             runtime: Handle::current(),
+            writers: watch::Sender::new(()),
         })
     }
 
@@ -169,7 +180,8 @@ impl Links {
     }
 
     /// Accepts an `Upgrade`. Events may be sent at once; they wait for the handshake. If the
-    /// client is gone already the node hears `Closed`.
+    /// client is gone already the node hears `Closed`. Must be called within the runtime of the
+    /// event loop: events are written there.
     pub fn accept(
         self: &Arc<Self>,
         request: RequestId,
@@ -182,7 +194,8 @@ impl Links {
         let (wished, places) = (Arc::clone(&wishes), Arc::clone(&room));
         self.sockets.insert(instance, Socket { events: sender, wishes: wished, room: places });
         let open = Open { links: Arc::clone(self), instance };
-        let accepted = Accepted { protocol, events, wishes, room, open };
+        let (control, lives) = (Handle::current(), self.writers.subscribe());
+        let accepted = Accepted { protocol, events, wishes, room, open, control, lives };
         if let Some((_, waiting)) = self.pending.remove(&request) {
             // What could not be sent is dropped, which tells the node.
             let _ = waiting.send(Answer::Accept(accepted));
@@ -221,6 +234,13 @@ impl Links {
         if let Some(socket) = self.sockets.get(&instance) {
             socket.wishes.ping.notify_one();
         }
+    }
+
+    /// The node has stopped: what waits is written, and every WebSocket ends.
+    pub async fn finish(&self) {
+        self.sockets.clear();
+        // Whoever has not taken it by then has lost it.
+        let _ = tokio::time::timeout(LAST_WORDS_MAX, self.writers.closed()).await;
     }
 
     /// Connected WebSockets.
@@ -279,7 +299,7 @@ impl Open {
         self.instance
     }
 
-    pub(super) fn links(&self) -> &Links {
+    pub(super) fn links(&self) -> &Arc<Links> {
         &self.links
     }
 }

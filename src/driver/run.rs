@@ -217,7 +217,9 @@ fn control(
         match build(seeds, progress, faces, stop) {
             Ok((event_loop, channels)) => {
                 drop(ready.send(Ok(event_loop.rtp.rounds())));
+                let links = Arc::clone(&event_loop.links);
                 event_loop.run(channels).await;
+                links.finish().await;
             }
             Err(error) => drop(ready.send(Err(error))),
         }
@@ -279,6 +281,7 @@ fn build(
         noted: None,
         asked: false,
         answered: None,
+        texts_wait: false,
     };
     let answers = supervised::Answers::listen()?;
     let (sip, cluster, joined) = (from_sip, None, opening);

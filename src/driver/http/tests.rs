@@ -265,6 +265,32 @@ async fn an_event_made_before_the_handshake_ended_is_delivered() {
 }
 
 #[tokio::test]
+async fn events_are_written_by_the_thread_that_makes_them_and_the_last_ones_before_it_ends() {
+    let mut bench = Bench::new().await;
+    let uri = format!("ws://{}/ari/events?app=main", bench.address);
+    let stream = bench.connect().await;
+    let shake = tokio::spawn(tokio_tungstenite::client_async(uri, stream));
+    let (request, instance, _) = bench.next_upgrade().await;
+    let control = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let control = control.expect("a runtime");
+    {
+        let _control = control.enter();
+        bench.links.accept(request, instance, None);
+    }
+    let (mut client, _) = shake.await.expect("no panic").expect("accepted");
+    bench.links.text(instance, "last words".into(), None).expect("room");
+    let early = tokio::time::timeout(Duration::from_millis(50), client.next()).await;
+    assert!(early.is_err(), "the control thread does not run: {early:?}");
+    let links = Arc::clone(&bench.links);
+    tokio::task::spawn_blocking(move || {
+        control.block_on(links.finish());
+        control.shutdown_background();
+    });
+    assert_eq!(client.next().await.expect("open").expect("valid"), Message::text("last words"));
+    assert_eq!(bench.next_closed().await, instance);
+}
+
+#[tokio::test]
 async fn the_end_of_a_connection_is_told_once() {
     let mut bench = Bench::new().await;
     let (client, instance) = bench.instance().await;

@@ -1,6 +1,6 @@
 //! Whom a call belongs to: it is offered, claimed, taken away, and who there is to take it.
 
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::config::{Entry, Overflow};
 use crate::ids::{CallId, Generation};
@@ -47,7 +47,8 @@ impl Node {
         if offer.reason != Reason::New {
             entry.rebinds += 1;
             let reason = reason_name(offer.reason);
-            info!(%call, %port, %instance, %generation, reason, "offered again");
+            // Whoever claims it is told by a line of its own, when nobody waits for it.
+            debug!(%call, %port, %instance, %generation, reason, "offered again");
         }
         let text =
             |party: &sip::Party| (party.name.reveal().clone(), party.number.reveal().clone());
