@@ -168,6 +168,11 @@ pub enum Event {
         /// Value of Refer-To.
         target: String,
     },
+    /// A port calls somebody.
+    Dialled {
+        /// Whom.
+        extension: String,
+    },
     /// A request of a line's dialog came from a port: a rebind must make none.
     FromPort {
         /// Which line.
@@ -421,8 +426,18 @@ impl Pbx {
             Method::Register => self.register(now, from, request),
             Method::Options => self.reply(from, request, 200, |_| {}),
             Method::Ack => {}
+            Method::Invite if request.headers.to().is_ok_and(|to| to.tag().is_none()) => {
+                self.dialled(from, request);
+            }
             _ => self.in_dialog(now, from, request),
         }
+    }
+
+    /// Nobody is there who could answer.
+    fn dialled(&mut self, from: SocketAddr, request: &Request) {
+        let extension = request.uri.user_text().unwrap_or_default().into_owned();
+        self.event(Event::Dialled { extension });
+        self.reply(from, request, 480, |_| {});
     }
 
     fn reply(

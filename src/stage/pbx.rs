@@ -438,6 +438,7 @@ impl Stage {
             pbx::Event::Registered { .. }
             | pbx::Event::Unregistered { .. }
             | pbx::Event::Transferred { .. }
+            | pbx::Event::Dialled { .. }
             | pbx::Event::FromPort { .. } => {}
         }
         let device = match &event {

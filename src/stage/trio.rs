@@ -39,6 +39,9 @@ const WITNESS: usize = 2;
 /// First of the control extensions, one for each node.
 const FIRST_CONTROL: u32 = 7_001;
 
+/// Who is called when something happened, and never answers.
+pub const ON_CALL: &str = "7999";
+
 /// What callers hear: its pitch tells where they are in it.
 pub const MENU: &str = "rising";
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use rand_core::SeedableRng;
 
-use super::{GLARE, Input, LineId, Manner, Output, Pbx};
+use super::{Event, GLARE, Input, LineId, Manner, Output, Pbx};
 use crate::ids::Rng;
 use crate::redact::Redacted;
 use crate::sip::message::{Message, Request};
@@ -80,4 +80,18 @@ fn an_answer_that_comes_again_has_its_own_ack_again_and_a_refused_hold_is_tried_
     let again = sent(&mut pbx).pop().expect("another re-INVITE");
     assert_eq!((again.method.clone(), again.sdp()), (Method::Invite, hold.sdp()));
     assert!(again.headers.cseq().is_ok_and(|cseq| cseq.seq == 3), "{again:?}");
+}
+
+#[test]
+fn whom_a_port_calls_is_not_there() {
+    let (at, accounts) = (address("10.0.0.1:5060"), BTreeMap::new());
+    let mut pbx = Pbx::new(at, accounts, Manner::default(), Rng::seed_from_u64(1));
+    let invite = REGISTER.replace("REGISTER sip:10.0.0.1", "INVITE sip:7999@10.0.0.1");
+    let bytes = invite.replace("1 REGISTER", "1 INVITE").into();
+    pbx.handle_input(Instant::ZERO, Input::Datagram { from: address("10.0.0.2:5062"), bytes });
+    let noted = pbx.poll_output();
+    let Some(Output::Event(Event::Dialled { extension })) = noted else { panic!("{noted:?}") };
+    assert_eq!(extension, "7999");
+    let Some(Output::Datagram { bytes, .. }) = pbx.poll_output() else { panic!("no answer") };
+    assert!(bytes.starts_with(b"SIP/2.0 480 "), "{bytes:?}");
 }

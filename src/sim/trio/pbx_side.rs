@@ -87,7 +87,9 @@ impl World {
     fn pbx_event(&mut self, event: pbx::Event) {
         match event {
             pbx::Event::Registered { extension } => self.bound(extension),
-            pbx::Event::Unregistered { .. } | pbx::Event::FromPort { .. } => {}
+            pbx::Event::Unregistered { .. }
+            | pbx::Event::FromPort { .. }
+            | pbx::Event::Dialled { .. } => {}
             pbx::Event::Answered { line, media } => {
                 self.checks.homes.insert(line, media.remote.ip());
                 let (ssrc, now) = (self.dice.below(u32::MAX), self.now);

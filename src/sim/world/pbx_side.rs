@@ -84,7 +84,9 @@ impl World {
 
     fn pbx_event(&mut self, event: pbx::Event) {
         match event {
-            pbx::Event::Registered { .. } | pbx::Event::Unregistered { .. } => {}
+            pbx::Event::Registered { .. }
+            | pbx::Event::Unregistered { .. }
+            | pbx::Event::Dialled { .. } => {}
             pbx::Event::Answered { line, media } => {
                 let ssrc = self.dice.below(u32::MAX);
                 let now = self.now;

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{Cast, FIRST_CONTROL, NAMES, WITNESS, address};
+use super::{Cast, FIRST_CONTROL, NAMES, ON_CALL, WITNESS, address};
 use crate::stage::cast::FIRST_EXTENSION;
 use crate::stage::node::{API_KEY, PASSWORD, SOCKET, free_tcp_port};
 
@@ -50,6 +50,8 @@ register_rate = {rate}
 [control]
 extension = "{control}"
 password = "{PASSWORD}"
+[[control.on_call]]
+extension = "{ON_CALL}"
 [media]
 udp_ports = "20000-31999"
 prompts = "{prompts}"
