@@ -6,10 +6,12 @@
 //! sentinel) is not compared.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::section_pbx::host_of;
 use super::values::show_duration;
 use super::{Config, MemberRole, Promotion, SipPorts, Takeover};
 
@@ -28,6 +30,9 @@ pub struct Shared {
     /// and last. Two PBXs have none in common: which one a node serves was typed by a person.
     #[serde(default)]
     pub elsewhere: Vec<(String, String)>,
+    /// Of the same node: where it registers. An address of one host alone is not among them.
+    #[serde(default)]
+    pub registrars: Vec<String>,
     /// Of a node that has devices of its own: the same. The other one has none of them.
     #[serde(default)]
     pub own: Vec<(String, String)>,
@@ -89,12 +94,17 @@ impl Shared {
         let apart = peer_elsewhere && !cluster.is_witness();
         let own = cluster.takeover == Takeover::DualDevices;
         let runs_if = |wanted| if wanted { runs(config) } else { Vec::new() };
-        Self { parts, elsewhere: runs_if(apart), own: runs_if(own) }
+        let registrars = if apart { registrars(config) } else { Vec::new() };
+        Self { parts, elsewhere: runs_if(apart), registrars, own: runs_if(own) }
     }
 
-    /// An extension that this node and `other` both have, each at a PBX of its own as it says.
-    pub fn at_both<'a>(&'a self, other: &'a Self) -> Option<&'a str> {
-        in_both(&self.elsewhere, &other.elsewhere)
+    /// What shows that this node and `other`, each at a PBX of its own as it says, are at one.
+    pub fn at_both(&self, other: &Self) -> Option<String> {
+        if let Some(extension) = in_both(&self.elsewhere, &other.elsewhere) {
+            return Some(format!("extensions are equal, from {extension} on"));
+        }
+        let same = self.registrars.iter().find(|address| other.registrars.contains(address))?;
+        Some(format!("it registers at {same}, as this node does"))
     }
 
     /// The short SHA-256 of all parts, for `status`.
@@ -181,6 +191,16 @@ fn extensions(config: &Config) -> String {
         if first == last { first.clone() } else { format!("{first}-{last}") }
     };
     runs(config).iter().map(run).collect::<Vec<_>>().join(", ")
+}
+
+/// What `127.0.0.1` is on one host says nothing of another one.
+fn registrars(config: &Config) -> Vec<String> {
+    let is_shared = |address: &&String| {
+        let host = host_of(address);
+        let own = host.parse::<IpAddr>().map_or(host == "localhost", |at| at.is_loopback());
+        !own
+    };
+    config.pbx.registrars.iter().filter(is_shared).cloned().collect()
 }
 
 fn runs(config: &Config) -> Vec<(String, String)> {

@@ -244,8 +244,8 @@ impl Identity {
         if hello.shared.parts.len() > PARTS_MAX {
             return Err(Refusal::Malformed { what: "a hello with too many parts".to_owned() });
         }
-        if let Some(extension) = self.shared.at_both(&hello.shared) {
-            return Err(Refusal::SamePbx { extension: extension.to_owned() });
+        if let Some(what) = self.shared.at_both(&hello.shared) {
+            return Err(Refusal::SamePbx { what: clean(&what) });
         }
         match self.shared.disagreement(&hello.shared, name) {
             Some(what) => Err(Refusal::Disagrees { what: clean(&what) }),

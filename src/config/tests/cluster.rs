@@ -179,6 +179,29 @@ fn a_disagreement_is_named_with_both_sides() {
 }
 
 #[test]
+fn nodes_at_what_is_called_two_pbxs_share_neither_extension_nor_registrar() {
+    let side = |name: &str, extension: &str, registrar: &str| {
+        let id = if name == "a" { "north" } else { "south" };
+        let text = node(name, "")
+            .replace("[pbx]", &format!("[pbx]\nid = \"{id}\""))
+            .replace("192.0.2.10:7443\"", "192.0.2.10:7443\"\npbx = \"north\"")
+            .replace("192.0.2.11:7443\"", "192.0.2.11:7443\"\npbx = \"south\"")
+            .replace("\"6001\"", &format!("\"{extension}\""))
+            .replace("\"10.0.0.5\"", &format!("\"{registrar}\""));
+        shared(&text)
+    };
+    let a = side("a", "6001", "10.0.0.5");
+    assert_eq!(a.at_both(&side("b", "7001", "10.0.1.5")), None);
+    let extension = a.at_both(&side("b", "6001", "10.0.1.5"));
+    assert_eq!(extension.as_deref(), Some("extensions are equal, from 6001 on"));
+    let registrar = a.at_both(&side("b", "7001", "10.0.0.5"));
+    let text = "it registers at 10.0.0.5:5060, as this node does";
+    assert_eq!(registrar.as_deref(), Some(text));
+    let own = side("a", "6001", "127.0.0.1").at_both(&side("b", "7001", "127.0.0.1"));
+    assert_eq!(own, None, "a proxy on each host");
+}
+
+#[test]
 fn long_parts_that_begin_alike_are_told_apart() {
     let list = |last: &str| {
         let odd: Vec<_> = (0..200).map(|n| format!("\"{}\"", 5000 + 2 * n)).collect();

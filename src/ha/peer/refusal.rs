@@ -29,10 +29,10 @@ pub enum Refusal {
         /// In what, with both values.
         what: String,
     },
-    /// It says that it serves another PBX, and has an extension of ours there.
+    /// It says that it serves another PBX, and has an extension of ours there, or a registrar.
     SamePbx {
-        /// The first of them, or of a run in which there is one.
-        extension: String,
+        /// The first of them, in words.
+        what: String,
     },
     /// A frame that is older than one before it: it was delayed, or repeated by somebody.
     NotRisen,
@@ -110,11 +110,11 @@ impl fmt::Display for Refusal {
             Self::Disagrees { what } => {
                 write!(f, "{what}: whoever keeps the configurations must make them equal")
             }
-            Self::SamePbx { extension } => write!(
+            Self::SamePbx { what } => write!(
                 f,
-                "it says that it serves another PBX, but extensions are equal, from {extension} \
-                 on: whoever wrote `pbx` of [[cluster.nodes]] or the extensions must correct it; \
-                 until then neither node takes over from the other one by itself"
+                "it says that it serves another PBX, but {what}: whoever wrote `pbx` of \
+                 [[cluster.nodes]], the extensions or the registrars must correct it; until then \
+                 neither node takes over from the other one by itself"
             ),
             Self::NotRisen => f.write_str("a frame of it was late or came twice"),
             Self::NotGreeted => f.write_str("it spoke before it said who it is"),

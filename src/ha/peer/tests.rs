@@ -16,7 +16,12 @@ fn identity(me: NodeId, name: &str) -> Identity {
         name: name.to_owned(),
         speaker: Speaker::Node,
         run: 1,
-        shared: Shared { parts: vec![part], elsewhere: Vec::new(), own: Vec::new() },
+        shared: Shared {
+            parts: vec![part],
+            elsewhere: Vec::new(),
+            registrars: Vec::new(),
+            own: Vec::new(),
+        },
         pepper: None,
         timers: Timers { renew: Duration::from_millis(100), lease: Duration::from_millis(600) },
     }

@@ -376,7 +376,7 @@ fn a_link_that_is_refused_for_equal_extensions_takes_the_right_to_serve_without_
     pair.machines = [Machine::default(), Machine::default()];
     pair.other_pbx = true;
     pair.start(B);
-    let why = Some(Refusal::SamePbx { extension: "6001".to_owned() });
+    let why = Some(Refusal::SamePbx { what: "extensions are equal".to_owned() });
     pair.input(B, Input::Link { peer: A, event: Link::Down { why } });
     pair.run(60_000);
     assert_eq!(pair.role(B), Some(Role::Backup));

@@ -39,7 +39,12 @@ fn identity(me: u8, name: &str) -> Identity {
         name: name.to_owned(),
         speaker: Speaker::Node,
         run: 1,
-        shared: Shared { parts: Vec::new(), elsewhere: Vec::new(), own: Vec::new() },
+        shared: Shared {
+            parts: Vec::new(),
+            elsewhere: Vec::new(),
+            registrars: Vec::new(),
+            own: Vec::new(),
+        },
         pepper: None,
         timers: Timers { renew: Duration::from_millis(100), lease: Duration::from_millis(600) },
     }
