@@ -96,6 +96,8 @@ enum Command {
     Rejoin(Look),
     /// Give this node's role up in order.
     Release(Look),
+    /// Test the control extensions of the other nodes now.
+    SelfCall(Look),
     /// Show the seconds in which calls could not be answered, against 99.9996 %.
     Ledger(OfStore),
     /// Show who did what to the cluster.
@@ -593,6 +595,7 @@ fn execute(command: Command) -> Result<String, Failure> {
         Command::Resume(look) => look.wish(RoleWish::Resume),
         Command::Rejoin(look) => look.wish(RoleWish::Rejoin),
         Command::Release(look) => look.wish(RoleWish::Release),
+        Command::SelfCall(look) => look.ask(|format| Request::SelfCall { format }),
         Command::Rebind(Rebind { target, look }) => {
             look.ask(|format| Request::Rebind { target, format })
         }

@@ -8,7 +8,7 @@ use super::request::{Answer, Format, Reply, RoleWish};
 use crate::ha::role::{self, Order};
 use crate::ids::NodeId;
 use crate::node::Snapshot;
-use crate::node::snapshot::cluster::{Cluster, Peer, Sentinel};
+use crate::node::snapshot::cluster::{Cluster, ControlTest, Peer, Sentinel};
 
 /// Lines of `portkeeper status`.
 pub(super) fn lines(cluster: &Cluster) -> String {
@@ -31,6 +31,9 @@ pub(super) fn lines(cluster: &Cluster) -> String {
     }
     if let Some(sentinel) = &cluster.sentinel {
         let _ = writeln!(text, "sentinel   {}: {}", sentinel.extension, told(sentinel));
+    }
+    for test in &cluster.control_tests {
+        let _ = writeln!(text, "control    {}", test_line(test));
     }
     for reason in &cluster.passive_because {
         let _ = writeln!(text, "passive    {reason}");
@@ -79,6 +82,17 @@ fn told(sentinel: &Sentinel) -> String {
         "dead" => format!("has not answered for {seconds} s: the primary counts as dead"),
         _ => "not called yet".to_owned(),
     }
+}
+
+fn test_line(test: &ControlTest) -> String {
+    let minutes = test.tested_ms.unwrap_or_default() / 60_000;
+    let (hours, minutes) = (minutes / 60, minutes % 60);
+    let told = match test.proven {
+        None => "not tested yet".to_owned(),
+        Some(true) => format!("answered the test call {hours} h {minutes} min ago"),
+        Some(false) => format!("did not answer the test call {hours} h {minutes} min ago"),
+    };
+    format!("{} of {}: {told}", test.extension, test.node)
 }
 
 fn peer_line(peer: &Peer) -> String {
@@ -169,6 +183,8 @@ cluster    north (trio): this node is backup; primary is a, epoch 7, promotion p
 peer       a: primary, reaches its PBX, unshipped records: 3, for 12 s
 peer       w: not heard for 4 s, unshipped records: 7, for 4 s
 sentinel   6099: has answered this node
+control    6091 of a: answered the test call 2 h 0 min ago
+control    6093 of w: not tested yet
 passive    a is primary
 ready      28 of 30 ports proven
 unproven   2 ports: not asked yet

@@ -3,7 +3,7 @@
 use crate::ha::peer::Unproven;
 use crate::ids::{CallId, Generation, InstanceId, PortId};
 use crate::node::Snapshot;
-use crate::node::snapshot::cluster::{Cluster, Peer, Sentinel, Takeover};
+use crate::node::snapshot::cluster::{Cluster, ControlTest, Peer, Sentinel, Takeover};
 use crate::node::snapshot::{
     Alarm, AlarmKind, Call, Counters, Health, Instance, Media, NodeInfo, Pong, Port, PortState,
     Rebind, RebindTimes, Registration, RegistrationState,
@@ -239,6 +239,7 @@ pub(super) fn cluster() -> Cluster {
             silent_ms: None,
             proven: true,
         }),
+        control_tests: vec![test("a", "6091", Some(true)), test("w", "6093", None)],
         takeover: Some(Takeover {
             acted_at_ns: Instant::from_nanos(1_000),
             calls: 3,
@@ -246,4 +247,9 @@ pub(super) fn cluster() -> Cluster {
             lost: 1,
         }),
     }
+}
+
+fn test(node: &str, extension: &str, proven: Option<bool>) -> ControlTest {
+    let tested_ms = proven.map(|_| 7_200_000);
+    ControlTest { node: node.into(), extension: extension.into(), proven, tested_ms }
 }

@@ -102,6 +102,7 @@ pub(super) fn order(order: Order, text: &str) -> Value {
             json!({"instance": instance.to_string(), "draining": on, "text": text})
         }
         Order::Rebind { port } => json!({"port": port.0, "text": text}),
+        Order::SelfCall => json!({"text": text}),
         Order::DrainNode { on } => json!({"draining": on, "text": text}),
     }
 }

@@ -252,6 +252,14 @@ impl Page<'_> {
             let states = SENTINEL_STATES.map(|state| (state, usize::from(state == sentinel.state)));
             self.gauges("sentinel", "1 for how the sentinel stands", "state", &states.into())?;
         }
+        let tests = cluster.control_tests.iter();
+        let tests: BTreeMap<_, _> = tests
+            .filter_map(|test| Some((test.node.as_str(), usize::from(test.proven?))))
+            .collect();
+        if !tests.is_empty() {
+            let help = "1: that node's control extension answered the last test call";
+            self.gauges("control_extension_proven", help, "node", &tests)?;
+        }
         let Some(age) = cluster.data_age_ms else { return Ok(()) };
         self.gauge("data_age_seconds", "Age of the copy of calls and facts", seconds(age))
     }

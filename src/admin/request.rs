@@ -77,6 +77,12 @@ pub enum Request {
         #[serde(default)]
         format: Format,
     },
+    /// A test of the other nodes' control extensions, now.
+    SelfCall {
+        /// Form of the answer.
+        #[serde(default)]
+        format: Format,
+    },
     /// Another role for a node.
     Role {
         /// What.
@@ -231,6 +237,7 @@ impl Request {
             Self::Drain { .. } => "drain",
             Self::Rebind { .. } => "rebind",
             Self::DrainNode { .. } => "drain node",
+            Self::SelfCall { .. } => "self-call",
             Self::Role { wish, .. } => wish.name(),
             Self::AgentList { .. } => "agent list",
             Self::AgentAdd { .. } => "agent add",
@@ -267,6 +274,7 @@ pub fn answer(request: &Request, snapshot: &Snapshot) -> Answer {
         Request::Drain { instance, on, format } => ordered(*format, drain(instance, *on, snapshot)),
         Request::Rebind { target, format } => ordered(*format, rebind(target, snapshot)),
         Request::DrainNode { on, format } => ordered(*format, Ok(drain_node(*on))),
+        Request::SelfCall { format } => ordered(*format, self_call(snapshot)),
         Request::Role { wish, format } => cluster::wish(*format, wish, snapshot),
         Request::AgentList { format } => agents::list(*format, snapshot.agents.as_deref()),
         Request::AgentAdd { agent, format } => {
@@ -314,6 +322,18 @@ fn drain_node(on: bool) -> (Order, String) {
         "the node takes calls"
     };
     (Order::DrainNode { on }, text.to_owned())
+}
+
+fn self_call(snapshot: &Snapshot) -> Result<(Order, String), String> {
+    let tests = snapshot.cluster.as_ref().map_or(&[][..], |cluster| &cluster.control_tests);
+    if tests.is_empty() {
+        let text = "this node tests no control extension: write `control` in [[cluster.nodes]], \
+                    and [control]";
+        return Err(text.to_owned());
+    }
+    let called: Vec<_> = tests.iter().map(|t| format!("{} of {}", t.extension, t.node)).collect();
+    let text = format!("calls {}; see `portkeeper status`", called.join(", "));
+    Ok((Order::SelfCall, text))
 }
 
 fn drain(name: &str, on: bool, snapshot: &Snapshot) -> Result<(Order, String), String> {
@@ -469,6 +489,18 @@ mod tests {
     fn the_node_can_be_drained() {
         let wanted = Order::DrainNode { on: true };
         assert_eq!(order(Request::DrainNode { on: true, format: Format::Json }), wanted);
+    }
+
+    #[test]
+    fn control_extensions_are_tested_by_order_where_there_are_any() {
+        let request = Request::SelfCall { format: Format::Text };
+        let answered = answer(&request, &snapshot());
+        assert_eq!(answered.order, Some(Order::SelfCall));
+        let said = "calls 6091 of a, 6093 of w; see `portkeeper status`";
+        assert_eq!(answered.reply, Reply::Ok(said.into()));
+        let mut alone = snapshot();
+        alone.cluster = None;
+        assert!(matches!(answer(&request, &alone).reply, Reply::Error(_)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::reader::Reader;
+use super::self_call::check_self_calls;
 use super::{
     Cluster, ClusterProfile, Config, Member, MemberRole, Promotion, SipPorts, Takeover, Transport,
 };
@@ -26,6 +27,7 @@ pub(super) fn check_cluster(
     check_no_address(reader, config);
     check_credentials(reader, cluster, fault_of);
     check_control(reader, config);
+    check_self_calls(reader, config);
 }
 
 fn check_single(reader: &mut Reader<'_>, cluster: &Cluster) {

@@ -6,6 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use super::NightTime;
 use crate::ids::{NodeId, PortId};
 use crate::timers::Duration;
 
@@ -49,6 +50,7 @@ impl Cluster {
             role: MemberRole::Data,
             link: None,
             pbx: pbx.to_owned(),
+            control: None,
         };
         Self {
             id: String::new(),
@@ -147,6 +149,8 @@ pub struct Member {
     pub link: Option<SocketAddr>,
     /// The physical PBX that it serves.
     pub pbx: String,
+    /// Its control extension, for the calls by which the others test it.
+    pub control: Option<String>,
 }
 
 /// What a node is there for.
@@ -284,6 +288,8 @@ pub struct Control {
     pub notify_on_promotion: bool,
     /// `[control.sentinel]`
     pub sentinel: Option<Sentinel>,
+    /// When the control extensions of the other nodes are tested each night; `None`: never.
+    pub self_call: Option<NightTime>,
 }
 
 /// `[control.sentinel]`: the extension that only a primary registers, so that a node which does not

@@ -24,7 +24,7 @@ impl Config {
     /// Lines, on which the media of calls runs: one for each port, with its number, more of the
     /// control extension, which takes several calls, and the proof line.
     pub fn lines(&self) -> usize {
-        self.more_of_control().end + usize::from(self.calls_sentinel())
+        self.more_of_control().end + usize::from(self.asks_nodes())
     }
 
     /// The lines of the control extension that people have.
@@ -43,11 +43,11 @@ impl Config {
     /// person finds the extension busy because of that.
     pub fn proof_line(&self) -> Option<PortId> {
         let line = u16::try_from(self.more_of_control().end).ok();
-        line.filter(|_| self.calls_sentinel()).map(PortId)
+        line.filter(|_| self.asks_nodes()).map(PortId)
     }
 
-    fn calls_sentinel(&self) -> bool {
-        self.sentinel().is_some()
+    fn asks_nodes(&self) -> bool {
+        self.sentinel().is_some() || self.self_calls().next().is_some()
     }
 
     /// The extension by which a primary is known at the PBX.

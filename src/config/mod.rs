@@ -20,6 +20,7 @@ mod section_cluster;
 mod section_pbx;
 mod section_ports;
 mod section_sentinel;
+mod self_call;
 mod shared;
 mod sockets;
 mod values;
@@ -44,6 +45,7 @@ pub use lines::CONTROL_CALLS;
 pub use parse::{Parsed, Source, parse};
 pub use section_admin::{Admin, Token, TokenRole};
 pub use section_alerts::{Alerts, Webhook};
+pub use self_call::NightTime;
 pub use shared::{PARTS_MAX, Part, Shared};
 
 /// Everything an operator decides.

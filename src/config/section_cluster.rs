@@ -14,8 +14,9 @@ use super::parse::{Source, path_value};
 use super::reader::{Meaning, Reader, Section};
 use super::section_ports::{read_extension_password, single_extension};
 use super::section_sentinel::read_sentinel;
+use super::self_call::night_time;
 use super::values::{boolean, duration, one_of, pattern, show_duration, text};
-use super::{Node, Pbx, Port, PortKind, profile};
+use super::{NightTime, Node, Pbx, Port, PortKind, profile};
 use crate::ids::{NodeId, PortId};
 use crate::redact::Redacted;
 use crate::timers::Duration;
@@ -107,9 +108,10 @@ fn read_nodes<'t>(reader: &mut Reader<'t>, cluster: &mut Section<'t>, pbx: &str)
                    \"192.0.2.10:7443\"";
         let link = section.required(reader, "link", why, link);
         let pbx = section.value(reader, "pbx", pbx.to_owned(), text);
+        let control = section.optional(reader, "control", single_extension);
         section.finish(reader);
         let name = name.unwrap_or_default();
-        nodes.push(Member { id: NodeId(number), name, role, link, pbx });
+        nodes.push(Member { id: NodeId(number), name, role, link, pbx, control });
     }
     nodes
 }
@@ -244,6 +246,7 @@ pub(super) fn read_control<'t>(
         let extension = extension.as_deref().unwrap_or_default();
         read_extension_password(reader, &mut section, source, extension)
     });
+    let self_call = section.value(reader, "self_call", Some(NightTime::USUAL), night_time);
     let sentinel = read_sentinel(reader, &mut section, source, cluster, ports);
     section.finish(reader);
     let password = password?;
@@ -283,6 +286,7 @@ pub(super) fn read_control<'t>(
         text_to,
         notify_on_promotion,
         sentinel,
+        self_call,
     };
     Some((control, std::iter::once(port).chain(sentinel_port.flatten()).collect()))
 }

@@ -165,7 +165,9 @@ fn nodes(config: &Config) -> String {
             MemberRole::Witness => " (witness)",
         };
         let link = member.link.map_or_else(String::new, |link| format!(" {link}"));
-        format!("{}{role}{link} at PBX {}", member.name, member.pbx)
+        let control = member.control.as_ref();
+        let control = control.map_or_else(String::new, |number| format!(", control {number}"));
+        format!("{}{role}{link} at PBX {}{control}", member.name, member.pbx)
     };
     config.cluster.nodes.iter().map(one).collect::<Vec<_>>().join(", ")
 }

@@ -243,6 +243,7 @@ const fn may(role: TokenRole, request: &Request) -> bool {
         Request::Drain { .. }
         | Request::Rebind { .. }
         | Request::DrainNode { .. }
+        | Request::SelfCall { .. }
         | Request::AgentList { .. }
         | Request::AgentAdd { .. }
         | Request::AgentDisable { .. }

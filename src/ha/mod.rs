@@ -18,6 +18,7 @@ pub mod member;
 pub mod peer;
 pub mod proof;
 pub mod role;
+pub mod self_call;
 pub mod sentinel;
 
 #[cfg(test)]

@@ -41,7 +41,13 @@ pub struct Key(Redacted<[u8; KEY_BYTES]>);
 pub enum About {
     /// Whether the primary lives.
     Sentinel,
+    /// Whether a control extension can be called.
+    ControlExtension,
 }
+
+/// Event codes of two keys.
+const STAR: u8 = 10;
+const POUND: u8 = 11;
 
 /// Digits by their event codes.
 type Code = [u8; DIGITS];
@@ -85,6 +91,7 @@ pub enum Output {
 /// One call.
 #[derive(Debug)]
 pub struct Exchange {
+    about: About,
     state: State,
     heard: Redacted<Vec<u8>>,
     out: VecDeque<Output>,
@@ -117,7 +124,6 @@ struct Question {
 #[derive(Clone, Debug)]
 struct Answerer {
     key: Key,
-    about: About,
     extension: String,
 }
 
@@ -148,7 +154,18 @@ impl About {
     const fn name(self) -> &'static [u8] {
         match self {
             Self::Sentinel => b"sentinel",
+            Self::ControlExtension => b"control extension",
         }
+    }
+
+    /// What is keyed before a challenge: where people call too, it tells a node from them. Star,
+    /// pound, star mean nothing to the phone menu, and nobody begins a call with them.
+    pub fn prefix(self) -> Vec<Digit> {
+        let keys: &[u8] = match self {
+            Self::Sentinel => &[],
+            Self::ControlExtension => &[STAR, POUND, STAR],
+        };
+        digits(keys)
     }
 }
 
@@ -157,7 +174,7 @@ fn decimal(number: u32) -> u8 {
     u8::try_from(number % 10).unwrap_or_default()
 }
 
-fn digits(code: &Code) -> Vec<Digit> {
+fn digits(code: &[u8]) -> Vec<Digit> {
     code.iter().filter_map(|&event| Digit::from_event(event)).collect()
 }
 
@@ -166,17 +183,22 @@ impl Exchange {
     pub fn ask(rng: &mut Rng, key: &Key, about: About, extension: &str) -> Self {
         let challenge: Code = std::array::from_fn(|_| decimal(rng.next_u32()));
         let wanted = Redacted::new(key.answer(about, extension, &challenge));
-        Self::of(State::Ringing(Question { challenge: challenge.into(), wanted }))
+        Self::of(about, State::Ringing(Question { challenge: challenge.into(), wanted }))
     }
 
     /// Somebody calls our `extension`, and may ask.
     pub fn answer(key: &Key, about: About, extension: &str) -> Self {
         let (key, extension) = (key.clone(), extension.to_owned());
-        Self::of(State::Called { answerer: Answerer { key, about, extension }, until: None })
+        Self::of(about, State::Called { answerer: Answerer { key, extension }, until: None })
     }
 
-    fn of(state: State) -> Self {
-        Self { state, heard: Redacted::default(), out: VecDeque::new() }
+    fn of(about: About, state: State) -> Self {
+        Self { about, state, heard: Redacted::default(), out: VecDeque::new() }
+    }
+
+    /// What it is for.
+    pub const fn about(&self) -> About {
+        self.about
     }
 
     /// Takes something in.
@@ -193,7 +215,9 @@ impl Exchange {
         match &self.state {
             State::Settling { question, key_at } if now >= *key_at => {
                 let question = question.clone();
-                self.out.push_back(Output::Keys(digits(question.challenge.reveal())));
+                let challenge = digits(question.challenge.reveal());
+                let keys = self.about.prefix().into_iter().chain(challenge);
+                self.out.push_back(Output::Keys(keys.collect()));
                 self.state = State::Asked { question, until: now + EXCHANGE_MAX };
             }
             State::Asked { until, .. } if now >= *until => self.done(Outcome::Failed),
@@ -256,8 +280,8 @@ impl Exchange {
                 let right = heard == *question.wanted.reveal();
                 self.done(if right { Outcome::Proven } else { Outcome::Failed });
             }
-            State::Called { answerer: Answerer { key, about, extension }, .. } => {
-                let answer = key.answer(*about, extension, &heard);
+            State::Called { answerer: Answerer { key, extension }, .. } => {
+                let answer = key.answer(self.about, extension, &heard);
                 self.out.push_back(Output::Keys(digits(&answer)));
                 self.state = State::Answering { until: now + LAST_DIGIT_MAX };
             }

@@ -13,6 +13,9 @@ pub struct Evidence {
     pub primary: Primary,
     /// What a primary that is not heard says through the PBX; `None`: nobody asks.
     pub sentinel: Option<Sentinel>,
+    /// Whether the control extensions of the other servers answered the last test calls; `None`:
+    /// they were not made.
+    pub tests: Option<Tests>,
     /// Who would be promoted; `None`: nobody can be, as far as the configuration goes.
     pub candidate: Option<Candidate>,
     /// Calls that are up, as far as is known here.
@@ -65,6 +68,21 @@ pub enum Sentinel {
         since: Since,
         /// For so long that it counts as dead.
         dead: bool,
+    },
+}
+
+/// What came of the test calls between control extensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tests {
+    /// All were answered.
+    Proven {
+        /// The oldest of them.
+        at: Since,
+    },
+    /// One was not.
+    Failed {
+        /// Name of the server.
+        name: String,
     },
 }
 
@@ -141,6 +159,7 @@ impl Default for Evidence {
         Self {
             primary: Primary::Nobody,
             sentinel: None,
+            tests: None,
             candidate: None,
             live_calls: 0,
             ports_proven: 0,
@@ -166,12 +185,13 @@ impl Evidence {
         let speech = speech.number(self.live_calls.into());
         let calls = if self.live_calls == 1 { words::CALL } else { words::CALLS };
         let speech = speech.say(calls).then(self.readiness()).then(self.data.speech());
-        match self.unshipped {
+        let speech = match self.unshipped {
             Some((facts, since)) => {
                 speech.number(facts.into()).say(words::RECORDS_UNSHIPPED).since(since)
             }
             None => speech,
-        }
+        };
+        speech.then(self.tests.as_ref().map(Tests::speech).unwrap_or_default())
     }
 
     fn readiness(&self) -> Speech {
@@ -204,6 +224,15 @@ impl Sentinel {
                 let silent = Speech::of(words::SENTINEL_SILENT).since(since);
                 if dead { silent.say(words::SENTINEL_DEAD) } else { silent }
             }
+        }
+    }
+}
+
+impl Tests {
+    fn speech(&self) -> Speech {
+        match self {
+            Self::Proven { at } => Speech::of(words::TESTS_PROVEN).since(*at),
+            Self::Failed { name } => Speech::of(words::TEST_FAILED).spelled(name),
         }
     }
 }

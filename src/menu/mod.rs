@@ -33,7 +33,9 @@ pub mod words;
 
 pub use agent_rules::{NumberFault, PinFault, check_number, check_pin, generate_pin};
 pub use alert::{AlertCalls, AlertInput, AlertOutput};
-pub use evidence::{Alarm, Candidate, DataAge, Evidence, Primary, Proposal, Sentinel, Unproven};
+pub use evidence::{
+    Alarm, Candidate, DataAge, Evidence, Primary, Proposal, Sentinel, Tests, Unproven,
+};
 pub use machine::Menu;
 pub use obstacle::Obstacle;
 pub use verdict::{Verdict, Why, judge};

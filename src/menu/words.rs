@@ -137,6 +137,8 @@ words! { OURS in "portkeeper/":
     DATA_CURRENT "data-current"
     DATA_NONE "data-none"
     RECORDS_UNSHIPPED "records-unshipped"
+    TESTS_PROVEN "tests-proven"
+    TEST_FAILED "test-failed"
     AN_ALARM "an-alarm"
     ALARM_PRIMARY_DOWN "alarm-primary-down"
     ALARM_PRIMARY_STOPPED "alarm-primary-stopped"

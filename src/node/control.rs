@@ -32,6 +32,9 @@ pub struct Control {
     pub began: bool,
     /// A key was pressed in it: no voice mail does that.
     pub keyed: bool,
+    /// So many keys of it, from the first on, were those by which another node says that it tests
+    /// this extension; `None`: it is no test.
+    pub test_keys: Option<usize>,
 }
 
 impl Control {

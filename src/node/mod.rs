@@ -34,9 +34,9 @@ use std::sync::Arc;
 use crate::config::{ClusterProfile, Config, PortKind, Rehearsal};
 use crate::ha::fact_ship::Token;
 use crate::ha::peer::{Beat, Sound};
-use crate::ha::proof;
 use crate::ha::role::Answer;
 use crate::ha::{member, role};
+use crate::ha::{proof, self_call};
 use crate::ids::{
     self, CallId, CallIds, Epoch, Generation, InstanceId, MediaId, NodeId, PortId, RequestId,
 };
@@ -476,7 +476,7 @@ impl Node {
             boot: 0,
             agents: Agents::default(),
             controls: Controls::new(alerts),
-            proofs: Proofs::default(),
+            proofs: Proofs { self_calls: route::self_calls(now, &config), ..Proofs::default() },
             checks: BTreeMap::new(),
             standing: BTreeSet::new(),
             last_primary: None,
@@ -527,6 +527,7 @@ impl Node {
                 self.instances_changed(now);
                 self.alarms.pass(now);
                 self.remind(now);
+                self.night_comes(now);
                 self.tokens_end(now, unix_ms);
                 self.tell_beat(now);
             }
@@ -644,6 +645,7 @@ impl Node {
             }
             Order::Rebind { port } => self.pool.handle_input(now, pool::Input::Rebind { port }),
             Order::DrainNode { on } => self.drain(now, on),
+            Order::SelfCall => self.self_call_input(now, self_call::Input::Begin),
         }
     }
 

@@ -37,6 +37,8 @@ pub enum Order {
         /// The port.
         port: PortId,
     },
+    /// Test the control extensions of the other nodes.
+    SelfCall,
     /// Take no new calls from the PBX, or take them again. Calls that are up stay.
     DrainNode {
         /// On or off.
@@ -51,6 +53,7 @@ impl fmt::Display for Order {
             Self::DrainInstance { instance, on } => write!(f, "drain {instance}{}", off(*on)),
             Self::Rebind { port } => write!(f, "rebind {port}"),
             Self::DrainNode { on } => write!(f, "drain node{}", off(*on)),
+            Self::SelfCall => f.write_str("self-call"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::ha::proof::{Exchange, Key};
+use crate::ha::self_call::SelfCalls;
 use crate::ha::sentinel::{Seen, Sentinel};
 use crate::ids::CallId;
 
@@ -15,4 +16,6 @@ pub struct Proofs {
     pub sentinel: Sentinel,
     /// What the cluster was told of the sentinel.
     pub told: Option<Seen>,
+    /// Tests of the other nodes' control extensions.
+    pub self_calls: SelfCalls,
 }

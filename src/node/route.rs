@@ -10,7 +10,8 @@
 //! calls when the role changes), `recovery` and `bindings` (what another node left), `ready` and
 //! `outage` (what a backup proves, and how long nobody served), `autostart`; `control`, `evidence`
 //! and `alerts` are the phone menu, which is a machine for each call and is carried on where it is
-//! spoken to; `proofs` and `sentinel`, calls by which one node asks another whether it lives.
+//! spoken to; `proofs`, `sentinel` and `self_calls`, calls in which one node asks another to prove
+//! itself.
 //!
 //! The order of the lines matters where two of them reach the same application: what it sees first
 //! stands first.
@@ -39,11 +40,13 @@ mod recovery;
 mod refusal;
 mod registration;
 mod roles;
+mod self_calls;
 mod sentinel;
 mod texts;
 
 pub(super) use autostart::Starting;
 pub(super) use ready::Serving;
+pub(super) use self_calls::self_calls;
 use tracing::{info, warn};
 
 use super::call::Transfer;

@@ -22,6 +22,7 @@ mod promotion;
 mod readiness;
 mod rebind;
 mod record;
+mod self_calls;
 mod sentinel;
 mod shared_address;
 mod sounds;

@@ -1,6 +1,6 @@
 //! Two nodes of a pair at a real Asterisk: the backup asks through it whether the primary lives, by
 //! keys that Asterisk passes on, and a person promotes it without force when nobody answers for
-//! longer than the registration lasts.
+//! longer than the registration lasts. The control extensions test each other the same way.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::asterisk::Asterisk;
 use crate::gateway::binary;
-use crate::process::{Process, eventually, within};
+use crate::process::{Process, eventually, output, within};
 use crate::runner::Test;
 
 /// What this file proves.
@@ -98,7 +98,11 @@ fn configuration(number: u16, pbx: SocketAddr) -> String {
     let node = NODES[usize::from(number)];
     let member = |number: u16| {
         let (name, port) = (NODES[usize::from(number)], 17_443 + number);
-        format!("[[cluster.nodes]]\nname = \"{name}\"\nlink = \"127.0.0.1:{port}\"\n")
+        let control = 6_020 + number;
+        format!(
+            "[[cluster.nodes]]\nname = \"{name}\"\nlink = \"127.0.0.1:{port}\"\n\
+             control = \"{control}\"\n"
+        )
     };
     format!(
         "[node]\nname = \"{node}\"\n[cluster]\nid = \"peers\"\nprofile = \"pair\"\n\
@@ -128,6 +132,11 @@ fn lives_and_dies() {
     let mut pair = Pair::start(asterisk.sip);
     pair.becomes(0, "primary");
     pair.becomes(1, "backup");
+    let mut order = pair.command(1);
+    output(order.args(["self-call", "--socket", "admin.sock"]));
+    eventually("the control extension of a is proven", || {
+        (pair.cluster(1)?["control_tests"][0]["proven"] == true).then_some(())
+    });
     // The primary answers the challenge, and the backup takes the answer.
     pair.sentinel("proven", &true.into(), Duration::from_secs(90));
     pair.sentinel("state", &"unasked".into(), Duration::from_secs(1));

@@ -1,5 +1,5 @@
-//! `[control.sentinel]`: where it stands among the ports, who needs it, and what is said about a
-//! wrong one.
+//! `[control.sentinel]` and the test calls of control extensions: where they stand among ports and
+//! nodes, who needs them, and what is said about wrong ones.
 
 use super::cluster::{CONTROL, node, witness};
 use super::*;
@@ -78,4 +78,45 @@ fn the_sentinel_of_the_operating_manual_is_good() {
     let read = parsed(&node("b", &block.replace("secrets/6099", "secrets/6001")));
     assert_eq!(read.faults, []);
     assert_eq!(read.config.expect("usable").sentinel().expect("one").extension, "6099");
+}
+
+/// Node `name` of three whose control extensions are written, with this one of its own.
+fn tested(name: &str, own: &str) -> String {
+    let text = node(name, &CONTROL.replace("6090", own));
+    let numbers = [("10:7443", "6090"), ("11:7443", "6092"), ("12:7443", "6093")];
+    numbers.into_iter().fold(text, |text, (link, number)| {
+        let link = format!("link = \"192.0.2.{link}\"\n");
+        text.replace(&link, &format!("{link}control = \"{number}\"\n"))
+    })
+}
+
+#[test]
+fn a_node_tests_the_control_extensions_of_the_others_at_its_pbx() {
+    let read = parsed(&tested("b", "6092"));
+    assert_eq!(read.faults, []);
+    let config = read.config.expect("usable");
+    let tests: Vec<_> = config.self_calls().map(|(peer, number)| (&*peer.name, number)).collect();
+    assert_eq!(tests, [("a", "6090"), ("w", "6093")]);
+    assert!(config.is_control_of_peer("6093") && !config.is_control_of_peer("6092"));
+    let usual = config.control.as_ref().and_then(|control| control.self_call);
+    assert_eq!((usual, config.proof_line()), (Some(NightTime::USUAL), Some(PortId(3))));
+    let elsewhere = tested("b", "6092").replace("name = \"a\"\n", "name = \"a\"\npbx = \"x\"\n");
+    let config = parsed(&elsewhere).config.expect("usable");
+    assert_eq!(config.self_calls().count(), 1, "the other PBX cannot be dialled");
+    let off = tested("b", "6092").replace("[control]\n", "[control]\nself_call = \"off\"\n");
+    let config = parsed(&off).config.expect("usable");
+    assert_eq!((config.self_calls().count(), config.proof_line()), (0, None));
+}
+
+#[test]
+fn numbers_of_control_extensions_that_cannot_be_are_told_why() {
+    let other = report(&tested("b", "6094"));
+    let said = "cluster.nodes[1].control = \"6092\": is not control.extension (\"6094\")";
+    assert!(other.contains(said), "{other}");
+    let twice = report(&tested("b", "6092").replace("\"6093\"", "\"6090\""));
+    assert!(twice.contains("cluster.nodes[2].control = \"6090\": is that of \"a\" too"), "{twice}");
+    let without = report(&tested("b", "6092").replace("[control]\n", "[log]\n#"));
+    assert!(without.contains("this node has no [control]: write it"), "{without}");
+    let text = tested("b", "6092").replace("[control]\n", "[control]\nself_call = \"3\"\n");
+    assert!(report(&text).contains("write a time of the day, as \"03:40\", or \"off\""));
 }

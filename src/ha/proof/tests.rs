@@ -148,3 +148,14 @@ fn an_answer_is_the_one_of_its_definition() {
     assert_eq!(text, "77817471");
     assert!(format!("{:?}", asks()).contains("challenge: ***, wanted: ***"));
 }
+
+#[test]
+fn a_test_of_a_control_extension_says_so_first_and_its_answer_is_none_of_a_sentinel() {
+    let about = About::ControlExtension;
+    let mut exchange = Exchange::ask(&mut Rng::seed_from_u64(1), &key(7), about, "6099");
+    let keyed = challenge(&mut exchange);
+    let text: String = keyed.iter().map(|digit| digit.as_char()).collect();
+    assert_eq!((text.starts_with("*#*"), keyed.len()), (true, 3 + DIGITS));
+    let answer = answer_of(&key(7), "6099", &keyed[3..]);
+    assert_eq!(keys(&mut exchange, &answer), FAILED, "that is the sentinel's");
+}

@@ -82,15 +82,19 @@ impl Node {
             Purpose::Menu(_) => Some(Menu::new(menu::Config { two_person }, rng)),
             Purpose::RestartMessage => None,
         };
-        let control = Control { menu, purpose, says: None, person, began: false, keyed: false };
+        let test_keys = (purpose == Purpose::Menu(Entry::Called)).then_some(0);
+        let (says, began, keyed) = (None, false, false);
+        let control = Control { menu, purpose, says, person, began, keyed, test_keys };
         self.controls.calls.insert(call, control);
     }
 
     /// Whether the configuration lets this number call. A number is a hint and no proof: the PIN
     /// is asked all the same.
-    fn may_call_control(&self, number: &str) -> bool {
+    pub(in crate::node) fn may_call_control(&self, number: &str) -> bool {
         let Some(control) = &self.config.control else { return false };
-        control.callers.is_empty() || control.callers.iter().any(|p| ivr::matches(p, number))
+        control.callers.is_empty()
+            || control.callers.iter().any(|p| ivr::matches(p, number))
+            || self.config.is_control_of_peer(number)
     }
 
     /// Calls somebody from the control extension, when its turn comes; before any restart message.
@@ -110,7 +114,7 @@ impl Node {
         self.place_waiting(now);
     }
 
-    fn place_waiting(&mut self, now: Instant) {
+    pub(super) fn place_waiting(&mut self, now: Instant) {
         let Some((_, next, _)) = self.controls.to_place.front() else { return };
         let message = *next == Purpose::RestartMessage;
         if self.placed_calls().any(|(_, control)| message || !control.only_listens()) {
@@ -200,6 +204,9 @@ impl Node {
     pub(super) fn control_digit(&mut self, now: Instant, call: CallId, key: Digit, heard: Heard) {
         if self.is_proof(call) {
             return self.proof_digit(now, call, key, heard);
+        }
+        if heard != Heard::Tone && self.begins_test(call, key) {
+            return self.answer_test(now, call);
         }
         self.menu_input(now, call, menu::Input::Digit { key: Redacted::new(key), heard });
         let Some(control) = self.controls.calls.get_mut(&call) else { return };

@@ -44,6 +44,7 @@ impl Node {
         Evidence {
             primary,
             sentinel: self.sentinel_spoken(now),
+            tests: self.tests_spoken(now),
             candidate: candidate.map(|node| Candidate { node: node.id, name: node.name.clone() }),
             live_calls: calls.chain(self.beat.map(|beat| beat.calls)).max().unwrap_or_default(),
             ports_proven: beat.map_or(0, |beat| beat.ports_proven),

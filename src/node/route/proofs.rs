@@ -5,7 +5,7 @@
 
 use crate::codecs::Digit;
 use crate::config::PortKind;
-use crate::ha::proof::{About, Exchange, Input, Outcome, Output};
+use crate::ha::proof::{About, Exchange, Input, Output};
 use crate::ids::{CallId, PortId, RequestId};
 use crate::menu::Heard;
 use crate::node::call::{Call, DigitsOut, Leg};
@@ -98,6 +98,8 @@ impl Node {
     pub(super) fn proof_ended(&mut self, now: Instant, call: CallId, asked: bool) {
         self.proof_input(now, call, Input::Ended { asked });
         self.proofs.calls.remove(&call);
+        // A test had a line of the control extension.
+        self.place_waiting(now);
     }
 
     pub(super) fn proof_input(&mut self, now: Instant, call: CallId, input: Input) {
@@ -118,21 +120,26 @@ impl Node {
             self.pump_proof(now, call);
         }
         self.sentinel_due(now);
+        self.self_calls_due(now);
     }
 
     pub(in crate::node) fn proofs_timeout(&self) -> Option<Instant> {
         let calls = self.proofs.calls.values().filter_map(Exchange::poll_timeout);
-        calls.chain(self.proofs.sentinel.poll_timeout()).min()
+        let next = [self.proofs.sentinel.poll_timeout(), self.proofs.self_calls.poll_timeout()];
+        calls.chain(next.into_iter().flatten()).min()
     }
 
     fn pump_proof(&mut self, now: Instant, call: CallId) {
-        while let Some(output) =
-            self.proofs.calls.get_mut(&call).and_then(|exchange| exchange.poll_output())
+        while let Some((about, output)) = self
+            .proofs
+            .calls
+            .get_mut(&call)
+            .and_then(|exchange| Some((exchange.about(), exchange.poll_output()?)))
         {
             match output {
                 Output::Keys(digits) => {
-                    let asks = self.calls.get(&call).is_some_and(|entry| entry.outbound);
-                    if !asks && !self.answers_sentinel(now) {
+                    let port = self.calls.get(&call).map(|entry| entry.port);
+                    if port.is_some_and(|p| self.is_sentinel(p)) && !self.answers_sentinel(now) {
                         self.hang_up(now, call, Some(16)); // Another node may act by now.
                         continue;
                     }
@@ -141,12 +148,11 @@ impl Node {
                     self.send_digits(now, call, out);
                 }
                 Output::HangUp => self.hang_up(now, call, Some(16)),
-                Output::Done(outcome) => self.proof_done(now, outcome),
+                Output::Done(outcome) => match about {
+                    About::Sentinel => self.sentinel_called(now, outcome),
+                    About::ControlExtension => self.self_called(now, outcome),
+                },
             }
         }
-    }
-
-    fn proof_done(&mut self, now: Instant, outcome: Outcome) {
-        self.sentinel_called(now, outcome);
     }
 }

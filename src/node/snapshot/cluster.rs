@@ -52,6 +52,8 @@ pub struct Cluster {
     pub on_backup_since_ms: Option<u64>,
     /// The extension that only a primary registers.
     pub sentinel: Option<Sentinel>,
+    /// Tests of the other nodes' control extensions by this one.
+    pub control_tests: Vec<ControlTest>,
     /// The latest promotion of this node.
     pub takeover: Option<Takeover>,
 }
@@ -96,6 +98,19 @@ pub struct Sentinel {
 /// else what the calls to it say.
 pub const SENTINEL_STATES: [&str; 7] =
     ["registered", "unregistered", "unasked", "untried", "answers", "silent", "dead"];
+
+/// What this node knows of another one's control extension.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ControlTest {
+    /// Name of the other node.
+    pub node: String,
+    /// Its control extension.
+    pub extension: String,
+    /// Whether it answered the last test call rightly; `None`: there was none since the start.
+    pub proven: Option<bool>,
+    /// Milliseconds since then.
+    pub tested_ms: Option<u64>,
+}
 
 /// What became of the calls of a promotion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -46,18 +46,18 @@ fn unheard(cut: bool) -> Trio {
     trio
 }
 
-fn node(trio: &Trio, at: usize) -> &Node {
+pub(super) fn node(trio: &Trio, at: usize) -> &Node {
     &trio.nodes[at].as_ref().expect("alive").node
 }
 
-fn bench(trio: &mut Trio, at: usize) -> &mut Bench {
+pub(super) fn bench(trio: &mut Trio, at: usize) -> &mut Bench {
     let now = trio.now;
     let bench = trio.nodes[at].as_mut().expect("alive");
     bench.now = now;
     bench
 }
 
-fn media_of(trio: &mut Trio, at: usize, port: PortId, event: media::Event) -> Made {
+pub(super) fn media_of(trio: &mut Trio, at: usize, port: PortId, event: media::Event) -> Made {
     let call = node(trio, at).call_of(port).expect("a call");
     let bench = bench(trio, at);
     let at = bench.now;
@@ -65,7 +65,13 @@ fn media_of(trio: &mut Trio, at: usize, port: PortId, event: media::Event) -> Ma
 }
 
 /// Keys that reach the media of a call.
-fn keyed(trio: &mut Trio, at: usize, port: PortId, digits: &[Digit], in_band: bool) -> Made {
+pub(super) fn keyed(
+    trio: &mut Trio,
+    at: usize,
+    port: PortId,
+    digits: &[Digit],
+    in_band: bool,
+) -> Made {
     let mut made = Made::default();
     for &digit in digits {
         if node(trio, at).call_of(port).is_none() {
@@ -77,7 +83,7 @@ fn keyed(trio: &mut Trio, at: usize, port: PortId, digits: &[Digit], in_band: bo
     made
 }
 
-fn sent(made: &Made) -> Option<Vec<Digit>> {
+pub(super) fn sent(made: &Made) -> Option<Vec<Digit>> {
     made.media.iter().find_map(|command| match command {
         media::Command::SendDigits { digits, .. } => Some(digits.clone()),
         _ => None,
