@@ -1,7 +1,7 @@
 //! Two nodes of a pair and the PBX between them: the backup asks through it whether the primary
 //! lives.
 
-use super::cluster::{A, B, Trio};
+use super::cluster::{A, B, Trio, W, text};
 use super::menu::{add_agent, call, heard, key, log_in};
 use super::*;
 use crate::codecs::Digit;
@@ -319,4 +319,57 @@ fn people_find_two_lines_of_the_control_extension_while_the_sentinel_is_called()
     trio.phone = B;
     call(&mut trio);
     super::menu::call_too(&mut trio);
+}
+
+#[test]
+fn a_witness_calls_the_sentinel_for_whoever_speaks_with_its_menu() {
+    let mut trio = Trio::with("manual", "", "[control.sentinel]\nextension = \"6099\"\n");
+    trio.input(W, Input::ProofKey(proof::Key::new([7; proof::KEY_BYTES].into())));
+    trio.order(A, Order::Promote { node: NodeId(0), forced: None });
+    trio.run(Duration::from_secs(5));
+    assert!(trio.role(A).acts() && node(&trio, W).evidence(trio.now).sentinel.is_none());
+    trio.kill(A);
+    trio.run(Duration::from_secs(3));
+    let line = node(&trio, W).config.proof_line().expect("one");
+    let made = media_of(&mut trio, W, line, media::Event::Opened);
+    assert!(made.to_pbx("INVITE ").starts_with("INVITE sip:6099@"));
+    assert_eq!(node(&trio, W).evidence(trio.now).sentinel, Some(menu::Sentinel::Untried));
+}
+
+#[test]
+fn a_sentinel_that_answers_through_what_is_called_another_pbx_shows_that_it_is_the_same() {
+    let apart = |name: &str| {
+        let text = text(name, "manual", "", "").replace("\"trio\"", "\"pair\"");
+        let witness = text.find("[[cluster.nodes]]\nname = \"w\"").expect("a witness");
+        let end = witness + text[witness..].find("[control]").unwrap_or(text[witness..].len());
+        let mut text = text.replace(&text[witness..end], "");
+        for (link, pbx) in [("9:7400", "one"), ("10:7400", "two")] {
+            let link = format!("link = \"10.0.0.{link}\"\n");
+            text = text.replace(&link, &format!("{link}pbx = \"{pbx}\"\n"));
+        }
+        let mine = if name == "a" { "one" } else { "two" };
+        let text = text.replace("[pbx]\n", &format!("[pbx]\nid = \"{mine}\"\n"));
+        let control = "[control]\nextension = \"6091\"\npassword = \"kT7-pq2Zr9vXw4mN8sLd\"\n";
+        Some(Bench::with(&format!("{text}{control}{SENTINEL}")))
+    };
+    let mut trio = Trio::begin_with([apart("a"), apart("b"), None], &[]);
+    for at in [A, B] {
+        trio.input(at, Input::ProofKey(proof::Key::new([7; proof::KEY_BYTES].into())));
+    }
+    trio.run(Duration::from_secs(5));
+    assert_eq!((trio.role(A).acts(), trio.role(B)), (true, Role::Backup));
+    assert!(node(&trio, B).member().expect("joined").ha().other_pbx());
+    trio.run(Duration::from_secs(30));
+    answer(&mut trio, None);
+    let member = node(&trio, B).member().expect("joined");
+    assert!(!member.ha().other_pbx() && !node(&trio, B).proofs.sentinel.is_proven());
+    let text = "the sentinel of the other node answers through this node's PBX: both serve one \
+                PBX, and this node takes over by proof alone; correct `pbx` of [[cluster.nodes]]";
+    assert!(trio.alarm(B, text));
+    trio.down(B, A);
+    trio.greet(B);
+    assert!(
+        !node(&trio, B).member().expect("joined").ha().other_pbx(),
+        "a new link changes nothing"
+    );
 }
