@@ -10,8 +10,8 @@
 //! failed, while the PBX was reachable all the time: one that was away may have lost the primary's
 //! registration with its own. And the sentinel must have answered this node before: a number that
 //! is wrong, or that the PBX does not let this node dial, never answers anybody. Until it has, it
-//! is called now and then while the primary is heard, and a person hears of it when it says
-//! nothing.
+//! is called now and then while the primary is heard, and once a day after that: what is changed at
+//! the PBX must not make a living primary look dead. A person hears of it when it says nothing.
 //!
 //! Two nodes that are configured for two PBXs do not call for proof of life. There a right answer
 //! means that both names are of one PBX.
@@ -27,8 +27,10 @@ const BEGIN: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_secs(15);
 /// While the primary is heard: when it has had time to register.
 const PROVE_AFTER: Duration = Duration::from_secs(30);
-/// And again so often, until it has answered once.
+/// And again so often, until it has answered.
 const PROVE_EVERY: Duration = Duration::from_secs(600);
+/// An answer is good for so long: then it is called again.
+const PROVE_ANEW: Duration = Duration::from_secs(86_400);
 
 /// Why the sentinel is called, if it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +100,7 @@ pub struct Sentinel {
     watch: Watch,
     lasts: Duration,
     reachable: bool,
-    /// It has answered this node.
+    /// It has answered this node, the last time that the primary was heard meanwhile.
     proven: bool,
     seen: Seen,
     next: Next,
@@ -175,7 +177,8 @@ impl Sentinel {
         (self.watch, self.seen) = (watch, Seen::Untried);
         let first = match watch {
             Watch::No => None,
-            Watch::Heard => (!self.proven).then_some(PROVE_AFTER),
+            Watch::Heard if self.proven => Some(PROVE_ANEW),
+            Watch::Heard => Some(PROVE_AFTER),
             Watch::Unheard => Some(BEGIN),
             Watch::Apart => Some(PROVE_AFTER),
         };
@@ -186,11 +189,15 @@ impl Sentinel {
     }
 
     fn called(&mut self, now: Instant, outcome: Outcome) {
-        let apart = self.watch == Watch::Apart;
-        self.proven |= outcome == Outcome::Proven && !apart;
+        self.proven = match (self.watch, outcome) {
+            (Watch::No | Watch::Heard | Watch::Unheard, Outcome::Proven) => true,
+            (Watch::Heard, Outcome::Failed) => false,
+            _ => self.proven,
+        };
         let again = match self.watch {
             Watch::No => None,
-            Watch::Heard => (!self.proven).then_some(PROVE_EVERY),
+            Watch::Heard if self.proven => Some(PROVE_ANEW),
+            Watch::Heard => Some(PROVE_EVERY),
             Watch::Unheard => Some(EVERY),
             Watch::Apart => (outcome == Outcome::NotMade).then_some(EVERY),
         };
@@ -198,7 +205,7 @@ impl Sentinel {
         match (self.watch, outcome) {
             (Watch::Unheard, Outcome::Proven) => self.seen = Seen::Answers,
             (Watch::Unheard, Outcome::Failed) if self.reachable => self.silent(now),
-            (Watch::Heard, Outcome::Failed) if !self.proven => self.silent(now),
+            (Watch::Heard, Outcome::Failed) => self.silent(now),
             (Watch::Heard, Outcome::Proven) => self.seen = Seen::Untried,
             (Watch::Apart, Outcome::Proven) => self.out.push_back(Output::SamePbx),
             (Watch::No | Watch::Heard | Watch::Unheard | Watch::Apart, _) => {}
@@ -223,7 +230,7 @@ impl Sentinel {
         (self.watch == Watch::Unheard).then_some(self.seen)
     }
 
-    /// Whether it has answered this node since the start.
+    /// Whether it has answered this node, so that its silence proves something.
     pub const fn is_proven(&self) -> bool {
         self.proven
     }
@@ -375,6 +382,17 @@ mod tests {
         assert_eq!(run(&mut sentinel, 701, 9_000, |_| Outcome::Proven), [1_230]);
         assert!(sentinel.is_proven() && !sentinel.is_misplaced());
         assert_eq!(sentinel.seen(), None, "the link says all there is to say");
+    }
+
+    #[test]
+    fn an_answer_is_good_for_a_day_and_one_that_stays_away_then_is_told() {
+        let mut sentinel = sentinel();
+        sentinel.handle_input(secs(0), Input::Watch(Watch::Heard));
+        assert_eq!(run(&mut sentinel, 0, 100_000, |_| Outcome::Proven), [30, 86_430]);
+        assert_eq!(run(&mut sentinel, 100_001, 173_000, fails), [172_830]);
+        assert!(sentinel.is_misplaced() && !sentinel.is_proven());
+        assert_eq!(run(&mut sentinel, 173_001, 174_000, |_| Outcome::Proven), [173_430]);
+        assert!(sentinel.is_proven() && !sentinel.is_misplaced());
     }
 
     #[test]
