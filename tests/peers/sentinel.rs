@@ -109,7 +109,7 @@ fn configuration(number: u16, pbx: SocketAddr) -> String {
          credentials = \"cluster\"\nstore = \"state/pk.db\"\n{members}\
          [pbx]\nprofile = \"asterisk\"\nregistrars = [\"{pbx}\"]\ndomain = \"127.0.0.1\"\n\
          local_address = \"127.0.0.1\"\nsip_udp_port = {sip}\nmin_digest = \"md5\"\n\
-         expires = \"60s\"\n\
+         expires = \"30s\"\n\
          [[ports]]\nextensions = \"6001-6004\"\npassword = \"pw-{{extension}}\"\n\
          applications = [\"main\"]\n[applications.main]\n\
          [control]\nextension = \"{control}\"\npassword = \"pw-{control}\"\n\
@@ -128,7 +128,7 @@ fn configuration(number: u16, pbx: SocketAddr) -> String {
 }
 
 fn lives_and_dies() {
-    let asterisk = Asterisk::start(&[("MAX_EXPIRES", "60")]);
+    let asterisk = Asterisk::start(&[("MAX_EXPIRES", "30")]);
     let mut pair = Pair::start(asterisk.sip);
     pair.becomes(0, "primary");
     pair.becomes(1, "backup");
