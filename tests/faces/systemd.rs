@@ -89,7 +89,14 @@ impl Frozen {
     }
 
     fn go_on(self) {
-        ptrace::detach(self.0, None).expect("stopped by us");
+        drop(self);
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // A process with a thread that somebody traces cannot be waited for. It may have ended.
+        let _ = ptrace::detach(self.0, None);
     }
 }
 

@@ -223,7 +223,9 @@ fn whoever_listens_at_any_node_hears_once_of_each_step_of_a_switch() {
         assert!(status.contains("200"), "{status}");
         reader
     });
-    assert_eq!(ask(&trio, "w", PROMOTER, &promote("b")).0, 200);
+    eventually("w has heard of both, and b takes over", || {
+        (ask(&trio, "w", PROMOTER, &promote("b")).0 == 200).then_some(())
+    });
     for (name, mut reader) in NAMES.into_iter().zip(listeners) {
         let mut steps = Vec::new();
         while steps.last().is_none_or(|last| last != "promotion.done") {
