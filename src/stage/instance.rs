@@ -113,7 +113,9 @@ impl Player {
     async fn connect(play: &Play) -> io::Result<(Self, SplitStream<Socket>)> {
         let Play { ari, application, api_key, acknowledges, livelocked, habits } = play.clone();
         let url = format!("ws://{ari}/ari/events?app={application}&api_key={api_key}");
-        let (socket, _) = tokio_tungstenite::connect_async(url).await.map_err(io::Error::other)?;
+        // As the public ARI libraries do: a command behind another one does not wait for its ACK.
+        let connect = tokio_tungstenite::connect_async_with_config(url, None, true);
+        let (socket, _) = connect.await.map_err(io::Error::other)?;
         let (sender, events) = socket.split();
         let mut app = App::new(acknowledges);
         if livelocked {
