@@ -1,4 +1,5 @@
-//! The control thread: one task that drives [`Node`].
+//! The control thread: one task that drives [`Node`]. Beside it the tasks run that write events to
+//! instances, each in its turn.
 //!
 //! Inputs come over three bounded channels and the clock; outputs are carried out at once, none of
 //! them waits. `progress` counts the rounds, so that a watchdog can tell a stuck loop from an idle

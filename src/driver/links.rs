@@ -2,7 +2,8 @@
 //! WebSocket.
 //!
 //! HTTP tasks ask over the bounded [`ToNode`] channel; the event loop answers through the methods
-//! here, which never wait and hold no lock beyond a table look-up.
+//! here, which never wait and hold no lock beyond a table look-up. Only the end of a node waits a
+//! moment, for its last events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
