@@ -288,6 +288,8 @@ pub struct Control {
     pub notify_on_promotion: bool,
     /// `[control.sentinel]`
     pub sentinel: Option<Sentinel>,
+    /// `[control.trunk]`
+    pub trunk: Option<Trunk>,
     /// When the control extensions of the other nodes are tested each night; `None`: never.
     pub self_call: Option<NightTime>,
 }
@@ -302,11 +304,25 @@ pub struct Sentinel {
     pub port: Option<PortId>,
 }
 
+/// `[control.trunk]`: a gateway or a provider that is not the PBX. A node that does not reach the
+/// PBX calls people by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trunk {
+    /// Its entry in the list of ports, which registers nowhere.
+    pub port: PortId,
+    /// Where INVITEs go, over the transport of `[pbx]`.
+    pub address: SocketAddr,
+    /// Domain of the addresses of record there.
+    pub domain: String,
+}
+
 /// `[[control.on_call]]`: somebody who is called when something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OnCall {
     /// What is dialled: the list is an allow-list of exact numbers.
     pub extension: String,
+    /// What is dialled where the call leaves by the trunk; `None`: that does not reach them.
+    pub outside: Option<String>,
     /// Agent number, for the audit log; empty for somebody who is no agent.
     pub agent: String,
 }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{Config, Port, PortKind, Sentinel};
+use super::{Config, Port, PortKind, Sentinel, Trunk};
 use crate::ids::PortId;
 
 /// Calls that the control extension takes at once: an agent must not find it busy because another
@@ -14,8 +14,8 @@ use crate::ids::PortId;
 pub const CONTROL_CALLS: u16 = 2;
 
 impl Config {
-    /// The ports that serve callers: all but the control port, which nothing but the menu uses, and
-    /// the sentinel's.
+    /// The ports that serve callers: all but the control port, which nothing but the menu uses, the
+    /// sentinel's and the trunk's.
     pub fn pool_ports(&self) -> &[Port] {
         let pool = self.ports.iter().take_while(|port| port.kind == PortKind::Pool).count();
         &self.ports[..pool]
@@ -53,6 +53,11 @@ impl Config {
     /// The extension by which a primary is known at the PBX.
     pub fn sentinel(&self) -> Option<&Sentinel> {
         self.control.as_ref()?.sentinel.as_ref()
+    }
+
+    /// The way out of a node that does not reach the PBX.
+    pub fn trunk(&self) -> Option<&Trunk> {
+        self.control.as_ref()?.trunk.as_ref()
     }
 
     /// The port that a line belongs to.

@@ -20,6 +20,7 @@ mod section_cluster;
 mod section_pbx;
 mod section_ports;
 mod section_sentinel;
+mod section_trunk;
 mod self_call;
 mod shared;
 mod sockets;
@@ -37,7 +38,7 @@ use crate::timers::Duration;
 
 pub use cluster::{
     Cluster, ClusterProfile, Control, Member, MemberRole, OnCall, Promotion, Rehearsal, Sentinel,
-    ServiceAddress, Takeover, TimerProfile, Timers,
+    ServiceAddress, Takeover, TimerProfile, Timers, Trunk,
 };
 pub use day::Day;
 pub use fault::{Fault, Report, Severity};
@@ -58,7 +59,7 @@ pub struct Config {
     /// `[cluster]`
     pub cluster: Cluster,
     /// `[[ports]]`, expanded: one entry a port, indexed by [`PortId`]; behind them the port of
-    /// `[control]` and that of the sentinel, where there are such.
+    /// `[control]`, that of the sentinel and that of the trunk, where there are such.
     pub ports: Vec<Port>,
     /// `[control]`
     pub control: Option<Control>,
@@ -205,6 +206,9 @@ pub enum PortKind {
     Control,
     /// Other nodes call it to hear whether the primary lives; applications never see it.
     Sentinel,
+    /// Alert calls leave by it while the PBX is not reached; it registers nowhere, and nobody calls
+    /// it.
+    Trunk,
 }
 
 impl PortKind {
@@ -212,7 +216,7 @@ impl PortKind {
     pub const fn moves(self) -> bool {
         match self {
             Self::Pool | Self::Sentinel => true,
-            Self::Control => false,
+            Self::Control | Self::Trunk => false,
         }
     }
 }

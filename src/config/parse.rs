@@ -78,7 +78,7 @@ fn read_config<'t>(
     let announce = applications::read_announce(reader, &mut root);
     let cluster = read_cluster(reader, &mut root, source.base, &node, &pbx);
     let mut ports = read_ports(reader, &mut root, source, &applications);
-    let control = read_control(reader, &mut root, source, &cluster, &ports);
+    let control = read_control(reader, &mut root, source, (&cluster, &pbx), &ports);
     let control = control.map(|(control, own)| {
         ports.extend(own);
         control

@@ -14,6 +14,7 @@ use super::parse::{Source, path_value};
 use super::reader::{Meaning, Reader, Section};
 use super::section_ports::{read_extension_password, single_extension};
 use super::section_sentinel::read_sentinel;
+use super::section_trunk::{check_on_call, read_trunk};
 use super::self_call::night_time;
 use super::values::{boolean, duration, one_of, pattern, show_duration, text};
 use super::{NightTime, Node, Pbx, Port, PortKind, profile};
@@ -228,7 +229,7 @@ pub(super) fn read_control<'t>(
     reader: &mut Reader<'t>,
     root: &mut Section<'t>,
     source: Source<'_>,
-    cluster: &Cluster,
+    (cluster, pbx): (&Cluster, &Pbx),
     ports: &[Port],
 ) -> Option<(Control, Vec<Port>)> {
     let mut section = root.section(reader, "control");
@@ -248,6 +249,9 @@ pub(super) fn read_control<'t>(
     });
     let self_call = section.value(reader, "self_call", Some(NightTime::USUAL), night_time);
     let sentinel = read_sentinel(reader, &mut section, source, cluster, ports);
+    let own = 1 + usize::from(sentinel.as_ref().is_some_and(|(_, port)| port.is_some()));
+    let id = PortId(u16::try_from(ports.len() + own).unwrap_or(u16::MAX));
+    let trunk = read_trunk(reader, &mut section, source, pbx, id);
     section.finish(reader);
     let password = password?;
     if extension.is_none() && !reader.written("control.extension") {
@@ -265,6 +269,8 @@ pub(super) fn read_control<'t>(
         let text = "is control.extension too: it needs an extension of its own";
         reader.error("control.sentinel.extension", text);
     }
+    check_on_call(reader, trunk.is_some(), &on_call);
+    let (trunk, trunk_port) = trunk.unzip();
     let id = PortId(u16::try_from(ports.len()).unwrap_or(u16::MAX));
     let port = Port {
         id,
@@ -286,9 +292,11 @@ pub(super) fn read_control<'t>(
         text_to,
         notify_on_promotion,
         sentinel,
+        trunk,
         self_call,
     };
-    Some((control, std::iter::once(port).chain(sentinel_port.flatten()).collect()))
+    let behind = sentinel_port.flatten().into_iter().chain(trunk_port);
+    Some((control, std::iter::once(port).chain(behind).collect()))
 }
 
 /// `[[control.on_call]]`
@@ -297,9 +305,10 @@ fn read_on_call<'t>(reader: &mut Reader<'t>, control: &mut Section<'t>) -> Vec<O
     for mut section in control.sections(reader, "on_call") {
         let why = "write the number to dial, as \"2001\"";
         let extension = section.required(reader, "extension", why, dialled);
+        let outside = section.optional(reader, "outside", dialled);
         let agent = section.value(reader, "agent", String::new(), agent_number);
         section.finish(reader);
-        people.extend(extension.map(|extension| OnCall { extension, agent }));
+        people.extend(extension.map(|extension| OnCall { extension, outside, agent }));
     }
     people
 }

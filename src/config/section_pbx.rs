@@ -73,7 +73,7 @@ fn profile_named(value: &DeValue<'_>) -> Meaning<Profile> {
     })
 }
 
-fn host_name(value: &DeValue<'_>) -> Meaning<String> {
+pub(super) fn host_name(value: &DeValue<'_>) -> Meaning<String> {
     let name = value.as_str().filter(|n| is_host_name(n) || n.parse::<IpAddr>().is_ok());
     name.map(str::to_owned)
         .ok_or_else(|| "write a domain name or an IP address, as \"pbx.example\"".to_owned())

@@ -52,7 +52,7 @@ impl Config {
         match self.pbx.sip_ports {
             SipPorts::PerDevice { .. } => port.0,
             SipPorts::Shared { .. } => {
-                u16::from(self.service_address().is_some() && self.is_control(port))
+                u16::from(self.service_address().is_some() && self.stays(port))
             }
         }
     }
@@ -76,13 +76,18 @@ impl Config {
         }
     }
 
+    /// Whether a port is this node's whatever its role.
+    fn stays(&self, port: PortId) -> bool {
+        self.ports.get(usize::from(port.0)).is_some_and(|port| !port.kind.moves())
+    }
+
     fn is_of_pool(&self, line: PortId) -> bool {
         self.ports.get(usize::from(line.0)).is_some_and(|port| port.kind == PortKind::Pool)
     }
 
     fn address_of(&self, port: PortId) -> IpAddr {
         match self.service_address() {
-            Some(service) if !self.is_control(port) => service.address.into(),
+            Some(service) if !self.stays(port) => service.address.into(),
             Some(_) | None => self.pbx.local_address,
         }
     }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod sentinel;
+mod trunk;
 
 use std::io;
 use std::path::Path;

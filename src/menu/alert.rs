@@ -271,7 +271,8 @@ mod tests {
     }
 
     fn calls(people: usize) -> AlertCalls {
-        let person = |n| OnCall { extension: format!("20{n}"), agent: String::new() };
+        let person =
+            |n| OnCall { extension: format!("20{n}"), outside: None, agent: String::new() };
         AlertCalls::new((0..people).map(person).collect())
     }
 

@@ -111,7 +111,7 @@ fn the_on_call_list_keeps_its_order() {
     let control = parsed(&text).config.expect("usable").control.expect("one");
     let person = |extension: &str, agent: &str| {
         let (extension, agent) = (extension.to_owned(), agent.to_owned());
-        OnCall { extension, agent }
+        OnCall { extension, outside: None, agent }
     };
     assert_eq!(control.on_call, [person("2001", "4711"), person("+49301234", "")]);
     assert!(control.two_person);

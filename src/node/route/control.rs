@@ -18,9 +18,10 @@ use crate::menu::{
 use crate::node::call::{Call, Leg};
 use crate::node::control::{Control, Controls, Purpose};
 use crate::node::route::refusal::{drilled, refusal};
+use crate::node::snapshot::AlarmKind;
 use crate::node::{Asked, Node, Output, RoleOrder, Timer};
 use crate::redact::Redacted;
-use crate::sip;
+use crate::sip::{self, EndCause};
 use crate::store::{Action, Audit, Body, Who};
 use crate::timers::{Duration, Instant, earliest};
 
@@ -120,8 +121,10 @@ impl Node {
         if self.placed_calls().any(|(_, control)| message || !control.only_listens()) {
             return;
         }
-        let Some(line) = self.free_line() else { return self.give_a_listener_up(now) };
-        let Some((target, purpose, person)) = self.controls.to_place.pop_front() else { return };
+        let Some(line) = self.free_way_out() else { return self.give_a_listener_up(now) };
+        let Some((number, purpose, person)) = self.controls.to_place.pop_front() else { return };
+        let target = if self.is_trunk(line) { self.outside(person) } else { Some(number) };
+        let Some(target) = target else { return self.not_by_trunk(now, person) };
         let call = self.sip.next_call_id();
         let Some(udp_port) = self.open_udp_port(now, call, line) else {
             warn!("no UDP port is free for a call of the control extension");
@@ -145,6 +148,47 @@ impl Node {
         if let Some(person) = person {
             self.alert(now, AlertInput::Placed { person });
         }
+    }
+
+    /// The line for the next call: the trunk's, where this node does not reach the PBX.
+    fn free_way_out(&self) -> Option<PortId> {
+        match self.config.trunk().filter(|_| self.reaches_pbx() == Some(false)) {
+            Some(trunk) => Some(trunk.port).filter(|&line| self.call_of(line).is_none()),
+            None => self.free_line(),
+        }
+    }
+
+    fn is_trunk(&self, line: PortId) -> bool {
+        self.config.trunk().is_some_and(|trunk| trunk.port == line)
+    }
+
+    /// What the trunk refuses is a matter of its configuration here, or of whoever runs it.
+    pub(super) fn trunk_ended(&mut self, now: Instant, line: PortId, cause: EndCause) {
+        let EndCause::Refused { status } = cause else { return };
+        let of_person = matches!(status, 480 | 486 | 487 | 600 | 603);
+        let Some(trunk) = self.config.trunk().filter(|t| t.port == line && !of_person) else {
+            return;
+        };
+        let address = trunk.address;
+        let text = format!(
+            "the trunk {address} refused an alert call with {status}: see to [control.trunk], and \
+             to what it expects of this host"
+        );
+        self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
+    }
+
+    /// What is dialled where somebody of the list is called by the trunk.
+    fn outside(&self, person: Option<usize>) -> Option<String> {
+        self.config.control.as_ref()?.on_call.get(person?)?.outside.clone()
+    }
+
+    /// Whom the trunk does not reach is not called: the next one is.
+    fn not_by_trunk(&mut self, now: Instant, person: Option<usize>) {
+        match person {
+            Some(person) => self.alert(now, AlertInput::Ended { person }),
+            None => warn!("a call of the control extension is not made: the PBX is not reached"),
+        }
+        self.place_waiting(now);
     }
 
     fn placed_calls(&self) -> impl Iterator<Item = (CallId, &Control)> {

@@ -201,6 +201,7 @@ impl Node {
             return self.proof_ended(now, call, asked);
         }
         if control {
+            self.trunk_ended(now, port, cause);
             return self.control_ended(now, call);
         }
         let by_caller = matches!(cause, EndCause::RemoteHangup | EndCause::Cancelled);

@@ -19,16 +19,21 @@ fn trio(promotion: &str) -> Trio {
 
 /// Lets time pass; the numbers that the witness calls meanwhile. Nobody answers.
 fn called(trio: &mut Trio, seconds: u32) -> Vec<String> {
+    called_on(trio, PORT, seconds)
+}
+
+fn called_on(trio: &mut Trio, line: PortId, seconds: u32) -> Vec<String> {
     let mut numbers = Vec::new();
     for _ in 0..seconds * 10 {
         trio.run(Duration::from_millis(100));
         let bench = trio.nodes[W].as_mut().expect("alive");
         bench.now = trio.now;
-        let Some(call) = bench.node.call_of(PORT).filter(|call| *call != bench.call) else {
+        let Some(call) = bench.node.call_of(line).filter(|call| *call != bench.call) else {
             continue;
         };
         bench.call = call;
-        let made = bench.media(media::Event::Opened);
+        let (port, at) = (line, trio.now);
+        let made = bench.input(Input::Media { port, call, at, event: media::Event::Opened });
         let invite = made.to_pbx("INVITE ");
         numbers.push(invite.split(['@', ':']).nth(1).expect("a number").to_owned());
         trio.made[W].add(made);
@@ -155,6 +160,24 @@ fn a_pbx_that_no_node_reaches_is_told_at_once_and_that_a_promotion_would_not_hel
     let bench = trio.nodes[W].as_ref().expect("alive");
     assert_eq!(bench.node.evidence(trio.now).alarm, Some(Alarm::PbxUnreachable));
     assert!(trio.role(A).acts(), "nobody is better off");
+}
+
+#[test]
+fn a_node_that_does_not_reach_the_pbx_calls_by_the_trunk_whom_that_reaches() {
+    let trunk = "[control.trunk]\naddress = \"198.51.100.7:5060\"\nnumber = \"4930123456\"\n";
+    let people = format!("{trunk}{ON_CALL}outside = \"49170555\"\n");
+    let mut trio = Trio::with("auto", "", &people);
+    trio.run(Duration::from_secs(150));
+    trio.kill(B);
+    assert_eq!(called(&mut trio, 15), ["2003"], "the PBX is reached");
+    for at in [A, W] {
+        let bench = trio.nodes[at].as_mut().expect("alive");
+        (bench.pbx_dead, bench.grants) = (true, false);
+    }
+    let by_trunk = called_on(&mut trio, PortId(1), 300);
+    assert!(by_trunk.len() >= 2, "in every round: {by_trunk:?}");
+    assert!(by_trunk.iter().all(|number| number == "49170555"), "{by_trunk:?}");
+    assert_eq!(called(&mut trio, 200), Vec::<String>::new(), "nothing leaves for the PBX");
 }
 
 #[test]

@@ -55,7 +55,9 @@ pub(super) fn all(
         let id = PortId(u16::try_from(index).unwrap_or(u16::MAX));
         let socket = sockets.get(usize::from(config.sip_socket(id))).or_else(|| sockets.first());
         let contact = contact(config, &port.extension, socket.copied(), rng);
-        let aor = Uri::sip(Some(&port.extension), pbx.domain.as_str());
+        let trunk = config.trunk().filter(|trunk| trunk.port == id);
+        let domain = trunk.map_or(&pbx.domain, |trunk| &trunk.domain);
+        let aor = Uri::sip(Some(&port.extension), domain.as_str());
         Account {
             local: Arc::new(Local { port: id, aor, contact, timer: policy }),
             registration: Registration::new(fork(rng), nodes.clone(), pbx.expires),
@@ -110,7 +112,11 @@ pub(super) struct Directory {
 impl Directory {
     pub(super) fn new(config: &Config, accounts: &[Account]) -> Self {
         let contacts = || accounts.iter().map(|a| (a.local.port, &a.local.contact.uri));
-        let user = |(port, uri): (PortId, &Uri)| Some((uri.user_text()?.into_owned(), port));
+        let trunk = config.trunk().map(|trunk| trunk.port);
+        let user = |(port, uri): (PortId, &Uri)| {
+            let called = trunk != Some(port); // Nobody calls the trunk.
+            Some((uri.user_text()?.into_owned(), port)).filter(|_| called)
+        };
         let secret = |(_, uri): (_, &Uri)| uri.param(SECRET_PARAM).unwrap_or_default().into_owned();
         let per_device = matches!(config.pbx.sip_ports, SipPorts::PerDevice { .. });
         Self {

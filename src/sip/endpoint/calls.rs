@@ -145,7 +145,7 @@ impl Endpoint {
         let Some(uri) = ident::complete(target, &local.aor) else {
             return self.refused_to_place(call, 416);
         };
-        let Some(address) = self.pbx_address(port) else {
+        let Some(address) = self.address_for(port) else {
             return self.refused_to_place(call, 503);
         };
         let rng = fork(&mut self.rng);
@@ -160,6 +160,12 @@ impl Endpoint {
 
     fn refused_to_place(&mut self, call: CallId, status: u16) {
         self.event(Event::Ended { call, cause: EndCause::Refused { status } });
+    }
+
+    /// Where a port's calls go: to the trunk, or to the node of the PBX that it speaks with.
+    fn address_for(&self, port: PortId) -> Option<SocketAddr> {
+        let trunk = self.config.trunk().filter(|trunk| trunk.port == port);
+        trunk.map(|trunk| trunk.address).or_else(|| self.pbx_address(port))
     }
 
     /// The node of the PBX that a port speaks with.

@@ -1,8 +1,9 @@
 //! Challenges to our requests (RFC 3261 section 22, RFC 7616).
 //!
 //! An answer to a challenge can be cracked at leisure by whoever collects it. So it is given only
-//! to whom we asked, only when that is the PBX, and only for the realm that the PBX named first;
-//! with at most two answers for a request, of which the second only to a stale nonce.
+//! to whom we asked, only when that is the PBX, or the trunk of the call, and only for the realm
+//! that was named first; with at most two answers for a request, of which the second only to a
+//! stale nonce.
 
 use std::net::SocketAddr;
 
@@ -80,7 +81,8 @@ impl Endpoint {
     ) -> Result<Challenge, Why> {
         let client = self.clients.get(&key).ok_or(None)?;
         let flow = client.flow;
-        if flow.peer != from || !self.sources.knows(from.ip()) {
+        let asked = self.sources.knows(from.ip()) || self.is_trunk(port, from);
+        if flow.peer != from || !asked {
             self.counters.challenges_refused += 1;
             return Err(Some("a challenge from elsewhere was not answered"));
         }
@@ -112,6 +114,10 @@ impl Endpoint {
         let text =
             format!("extension {extension}: the PBX challenges with another realm than before");
         self.alarm(None, text);
+    }
+
+    fn is_trunk(&self, port: PortId, from: SocketAddr) -> bool {
+        self.config.trunk().is_some_and(|trunk| trunk.port == port && trunk.address == from)
     }
 
     fn next_cseq(&mut self, key: ClientKey) -> Option<u32> {

@@ -83,9 +83,16 @@ impl Endpoint {
         }
     }
 
+    /// Whether this is the trunk, by which nobody calls us.
+    pub(super) fn hears_calls_alone(&self, address: IpAddr) -> bool {
+        let trunk = self.config.trunk().map(|trunk| trunk.address.ip().to_canonical());
+        trunk == Some(address.to_canonical()) && !self.sources.knows(address)
+    }
+
     /// Whether requests of this address are read.
     pub(super) fn hears(&self, address: IpAddr) -> bool {
         self.sources.knows(address)
+            || self.hears_calls_alone(address)
             || self.sources.knew(address)
                 && self
                     .calls

@@ -98,6 +98,12 @@ impl Endpoint {
         mut request: Request,
     ) {
         let Ok(via) = request.headers.top_via() else { return };
+        // A gateway may ask whether we live; that is not an answer to a stranger.
+        let asks = request.method == Method::Options;
+        if self.hears_calls_alone(from.ip()) && !asks && self.dialog_of(&request).is_none() {
+            self.counters.unknown_sources += 1;
+            return;
+        }
         let reply_to = note_source(&mut request, &via, flow, from);
         match request.method {
             Method::Ack => self.incoming_ack(now, &via, request),

@@ -24,6 +24,7 @@ mod sources;
 mod streams;
 mod texts;
 mod timers;
+mod trunk;
 
 use bench::{Bench, GENERIC, PBX, RAND, local_media, sdp};
 use far_end::Call;
