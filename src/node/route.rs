@@ -33,6 +33,7 @@ mod originate;
 pub(super) mod outage;
 mod own_sound;
 mod owner;
+mod placed;
 mod play;
 mod proofs;
 mod ready;
