@@ -7,7 +7,7 @@ use crate::ids::{CallId, MediaId, PortId};
 use crate::ivr;
 use crate::media::{self, KeyPress, PlaybackEnd, RecordingEnd, Refusal};
 use crate::menu::Heard;
-use crate::node::call::{Announcing, Leg, Socket};
+use crate::node::call::{Announcing, Call, Leg, Socket};
 use crate::node::snapshot::AlarmKind;
 use crate::node::{Mark, Node, is_own};
 use crate::pool;
@@ -191,13 +191,14 @@ impl Node {
     }
 
     /// Calls without sound from the caller, while no PBX would say that they are over. A PBX is
-    /// mostly found dead only after its callers have fallen silent.
+    /// mostly found dead only after its callers have fallen silent. The trunk is none of it.
     pub(super) fn end_silent_calls(&mut self, now: Instant) {
         if !self.pbx_is_silent() {
             return;
         }
-        let silent = self.calls.iter().filter(|(_, entry)| entry.silent).map(|(call, _)| *call);
-        for call in silent.collect::<Vec<_>>() {
+        let over = |entry: &Call| entry.silent && !self.is_trunk(entry.port);
+        let over = self.calls.iter().filter(|(_, entry)| over(entry)).map(|(call, _)| *call);
+        for call in over.collect::<Vec<_>>() {
             warn!(%call, "no PBX and no sound from the caller: the call is over");
             self.hang_up(now, call, Some(27));
         }

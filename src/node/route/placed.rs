@@ -78,7 +78,7 @@ impl Node {
         }
     }
 
-    fn is_trunk(&self, line: PortId) -> bool {
+    pub(super) fn is_trunk(&self, line: PortId) -> bool {
         self.config.trunk().is_some_and(|trunk| trunk.port == line)
     }
 

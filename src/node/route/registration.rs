@@ -114,7 +114,7 @@ impl Node {
 
     /// Whether a port got no answer from any node. One that answers 5xx is alive, and still says
     /// when a call is over.
-    pub(super) fn pbx_is_silent(&self) -> bool {
+    pub(in crate::node) fn pbx_is_silent(&self) -> bool {
         self.registrations.contains(&RegistrationState::Unreachable { status: None })
     }
 

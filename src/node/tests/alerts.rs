@@ -180,6 +180,43 @@ fn a_node_that_does_not_reach_the_pbx_calls_by_the_trunk_whom_that_reaches() {
     assert_eq!(called(&mut trio, 200), Vec::<String>::new(), "nothing leaves for the PBX");
 }
 
+/// A trio whose witness has reached nobody but a person by the trunk, who listens.
+fn listening_by_trunk() -> (Trio, CallId) {
+    let trunk = "[control.trunk]\naddress = \"198.51.100.7:5060\"\nnumber = \"4930123456\"\n";
+    let person = "[[control.on_call]]\nextension = \"2003\"\noutside = \"49170555\"\n";
+    let mut trio = Trio::with("auto", "", &format!("{trunk}{person}"));
+    trio.run(Duration::from_secs(150));
+    for at in [A, B, W] {
+        let bench = trio.nodes[at].as_mut().expect("alive");
+        (bench.pbx_dead, bench.grants) = (true, false);
+    }
+    let line = PortId(1);
+    for _ in 0..2_000 {
+        trio.run(Duration::from_millis(100));
+        let at = trio.now;
+        let bench = trio.nodes[W].as_mut().expect("alive");
+        if let Some(call) = bench.node.call_of(line) {
+            let event = media::Event::Opened;
+            let made = bench.input(Input::Media { port: line, call, at, event });
+            bench.pick_up(made.to_pbx("INVITE "));
+            return (trio, call);
+        }
+    }
+    panic!("nobody was called");
+}
+
+#[test]
+fn who_listens_by_the_trunk_and_is_silent_is_not_taken_for_a_caller_of_the_dead_pbx() {
+    let (mut trio, call) = listening_by_trunk();
+    let (line, at) = (PortId(1), trio.now);
+    let bench = trio.nodes[W].as_mut().expect("alive");
+    assert!(bench.node.pbx_is_silent());
+    let event = media::Event::InboundSilent;
+    let made = bench.input(Input::Media { port: line, call, at, event });
+    assert!(!made.sip.iter().any(|text| text.starts_with("BYE ")), "{:?}", made.sip);
+    assert_eq!(bench.node.call_of(line), Some(call));
+}
+
 #[test]
 fn the_primary_rings_people_when_it_is_the_witness_that_is_lost() {
     let control =
