@@ -60,6 +60,11 @@ impl Config {
         self.control.as_ref()?.trunk.as_ref()
     }
 
+    /// The same, where `port` is its port.
+    pub fn trunk_at(&self, port: PortId) -> Option<&Trunk> {
+        self.trunk().filter(|trunk| trunk.port == port)
+    }
+
     /// The port that a line belongs to.
     pub fn port_of(&self, line: PortId) -> PortId {
         let control = self.control.as_ref().map(|control| control.port);

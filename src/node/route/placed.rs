@@ -79,14 +79,14 @@ impl Node {
     }
 
     pub(super) fn is_trunk(&self, line: PortId) -> bool {
-        self.config.trunk().is_some_and(|trunk| trunk.port == line)
+        self.config.trunk_at(line).is_some()
     }
 
     /// What the trunk refuses is a matter of its configuration here, or of whoever runs it.
     pub(super) fn trunk_ended(&mut self, now: Instant, line: PortId, cause: EndCause) {
         let EndCause::Refused { status } = cause else { return };
         let of_person = matches!(status, 480 | 486 | 487 | 600 | 603);
-        let Some(trunk) = self.config.trunk().filter(|t| t.port == line && !of_person) else {
+        let Some(trunk) = self.config.trunk_at(line).filter(|_| !of_person) else {
             return;
         };
         let address = trunk.address;

@@ -55,7 +55,7 @@ pub(super) fn all(
         let id = PortId(u16::try_from(index).unwrap_or(u16::MAX));
         let socket = sockets.get(usize::from(config.sip_socket(id))).or_else(|| sockets.first());
         let contact = contact(config, &port.extension, socket.copied(), rng);
-        let trunk = config.trunk().filter(|trunk| trunk.port == id);
+        let trunk = config.trunk_at(id);
         let domain = trunk.map_or(&pbx.domain, |trunk| &trunk.domain);
         let aor = Uri::sip(Some(&port.extension), domain.as_str());
         Account {

@@ -164,7 +164,7 @@ impl Endpoint {
 
     /// Where a port's calls go: to the trunk, or to the node of the PBX that it speaks with.
     fn address_for(&self, port: PortId) -> Option<SocketAddr> {
-        let trunk = self.config.trunk().filter(|trunk| trunk.port == port);
+        let trunk = self.config.trunk_at(port);
         trunk.map(|trunk| trunk.address).or_else(|| self.pbx_address(port))
     }
 

@@ -117,7 +117,7 @@ impl Endpoint {
     }
 
     fn is_trunk(&self, port: PortId, from: SocketAddr) -> bool {
-        self.config.trunk().is_some_and(|trunk| trunk.port == port && trunk.address == from)
+        self.config.trunk_at(port).is_some_and(|trunk| trunk.address == from)
     }
 
     fn next_cseq(&mut self, key: ClientKey) -> Option<u32> {

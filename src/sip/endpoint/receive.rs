@@ -98,12 +98,6 @@ impl Endpoint {
         mut request: Request,
     ) {
         let Ok(via) = request.headers.top_via() else { return };
-        // A gateway may ask whether we live; that is not an answer to a stranger.
-        let asks = request.method == Method::Options;
-        if self.hears_calls_alone(from.ip()) && !asks && self.dialog_of(&request).is_none() {
-            self.counters.unknown_sources += 1;
-            return;
-        }
         let reply_to = note_source(&mut request, &via, flow, from);
         match request.method {
             Method::Ack => self.incoming_ack(now, &via, request),
@@ -152,7 +146,14 @@ impl Endpoint {
     fn new_request(&mut self, now: Instant, flow: Flow, key: ServerKey, request: Request) {
         // To refuse a BYE keeps the port of a call that is over, and to refuse the refresh of a
         // session ends the call. What our calls may ask is bounded by the pool alone.
-        let admitted = self.dialog_of(&request).is_some() || self.sources.admit(now);
+        let in_call = self.dialog_of(&request).is_some();
+        // A gateway may ask whether we live, and no more.
+        let asks = request.method == Method::Options;
+        if !in_call && !asks && self.hears_calls_alone(flow.peer.ip()) {
+            self.counters.unknown_sources += 1;
+            return;
+        }
+        let admitted = in_call || self.sources.admit(now);
         if self.servers.len() >= self.transactions_max() || !admitted {
             return self.flooded(now, flow, &request);
         }
