@@ -89,6 +89,14 @@ pub(super) struct Playback {
     pub state: PlaybackState,
 }
 
+/// The ids that an owner of a call knew.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub call: CallId,
+    pub id: String,
+    pub playbacks: Vec<Playback>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RecordingState {
     Queued,

@@ -4,7 +4,9 @@
 //! had it, then StasisStart with the new id to whoever gets it. Digits that come in between are
 //! held by the pool, not here.
 
-use super::channel::{Channel, Owner};
+use std::mem::take;
+
+use super::channel::{Channel, Owner, Taken};
 use super::docs::routes::ChannelOp;
 use super::events::{Body, cause_text};
 use super::fault::{Fault, Outcome, Reply};
@@ -52,13 +54,22 @@ impl Ivr {
         for recording in &mut channel.recordings {
             recording.inherited = true;
         }
-        for playback in std::mem::take(&mut channel.playbacks) {
-            self.playback_ids.remove(&playback.id);
-            self.dead_playbacks.bury(now, playback.id, call);
+        let (id, playbacks) = (take(&mut channel.id), take(&mut channel.playbacks));
+        self.taken.push(Taken { call, id, playbacks });
+    }
+
+    /// To be done before anybody's word is heard: until then the ids lead somewhere.
+    pub(super) fn bury_taken(&mut self, now: Instant) {
+        for Taken { call, id, playbacks } in take(&mut self.taken) {
+            for playback in playbacks {
+                self.playback_ids.swap_remove(&playback.id);
+                if !playback.is_finished() {
+                    self.dead_playbacks.bury(now, playback.id, call);
+                }
+            }
+            self.ids.swap_remove(&id);
+            self.dead_channels.bury(now, id, call);
         }
-        let id = channel.id.clone();
-        self.ids.remove(&id);
-        self.dead_channels.bury(now, id, call);
     }
 
     pub(super) fn state_changed(&mut self, now: Instant, call: CallId, state: ChannelState) {
@@ -117,9 +128,9 @@ impl Ivr {
             channel: c.view(),
         });
         let Some(channel) = self.channels.remove(&call) else { return };
-        self.ids.remove(&channel.id);
+        self.ids.swap_remove(&channel.id);
         for playback in &channel.playbacks {
-            self.playback_ids.remove(&playback.id);
+            self.playback_ids.swap_remove(&playback.id);
         }
     }
 

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use super::auth::User;
-use super::channel::Channel;
+use super::channel::{Channel, Taken};
 use super::docs::routes::{Op, find};
 use super::fault::{Fault, Outcome, Reply};
 use super::http::Target;
@@ -33,9 +35,9 @@ pub struct Ivr {
     pub(super) instances: BTreeMap<InstanceId, Instance>,
     pub(super) channels: BTreeMap<CallId, Channel>,
     /// Live channel ids.
-    pub(super) ids: BTreeMap<String, CallId>,
+    pub(super) ids: IndexMap<String, CallId>,
     /// Ids of the playbacks of live channel ids.
-    pub(super) playback_ids: BTreeMap<String, (CallId, MediaId)>,
+    pub(super) playback_ids: IndexMap<String, (CallId, MediaId)>,
     /// Names of recordings that run.
     pub(super) live_recordings: BTreeMap<String, (CallId, MediaId)>,
     pub(super) stored: Stored,
@@ -43,6 +45,8 @@ pub struct Ivr {
     pub(super) globals: BTreeMap<String, String>,
     pub(super) keying: Keying,
     pub(super) originating: BTreeMap<RequestId, Originating>,
+    /// What was taken from owners. It is buried when all offers of a port switch have left.
+    pub(super) taken: Vec<Taken>,
     pub(super) dead_channels: Tombstones,
     pub(super) dead_playbacks: Tombstones,
     /// Counts requests that came over a WebSocket.
@@ -95,13 +99,14 @@ impl Ivr {
             config,
             instances: BTreeMap::new(),
             channels: BTreeMap::new(),
-            ids: BTreeMap::new(),
-            playback_ids: BTreeMap::new(),
+            ids: IndexMap::new(),
+            playback_ids: IndexMap::new(),
             live_recordings: BTreeMap::new(),
             stored: Stored::default(),
             globals: BTreeMap::new(),
             keying: Keying::default(),
             originating: BTreeMap::new(),
+            taken: Vec::new(),
             dead_channels: Tombstones::default(),
             dead_playbacks: Tombstones::default(),
             last_request: 0,
@@ -122,8 +127,9 @@ impl Ivr {
 
     /// Takes an input.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
-        self.dead_channels.expire(now);
-        self.dead_playbacks.expire(now);
+        if !matches!(input, Input::Offer(_) | Input::Revoke { .. }) {
+            self.bury_taken(now);
+        }
         match input {
             Input::Request { request, http } => self.request(now, request, &http),
             Input::Upgrade { request, instance, http } => self.upgrade(request, instance, &http),
@@ -156,8 +162,9 @@ impl Ivr {
         }
     }
 
-    /// Forgets what is old enough. Harmless when called early.
+    /// Buries what was taken, and forgets what is old enough. Harmless when called early.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.bury_taken(now);
         self.dead_channels.expire(now);
         self.dead_playbacks.expire(now);
     }
@@ -169,7 +176,8 @@ impl Ivr {
 
     /// When `handle_timeout` wants to be called; `None`: never.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        earliest([self.dead_channels.next_expiry(), self.dead_playbacks.next_expiry()])
+        let taken = self.taken.first().map(|_| Instant::ZERO);
+        earliest([taken, self.dead_channels.next_expiry(), self.dead_playbacks.next_expiry()])
     }
 
     /// What was counted since the start.

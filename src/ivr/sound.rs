@@ -215,7 +215,7 @@ impl Ivr {
         self.tell_playback(now, call, id);
         let Some(channel) = self.channels.get_mut(&call) else { return };
         for id in channel.forget_finished() {
-            self.playback_ids.remove(&id);
+            self.playback_ids.swap_remove(&id);
         }
     }
 

@@ -1,7 +1,9 @@
 //! Ids that were taken from an instance: they answer 404, and each use of one is counted, because
 //! it shows an instance that woke up.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+
+use indexmap::IndexMap;
 
 use crate::ids::CallId;
 use crate::timers::{Duration, Instant};
@@ -15,7 +17,7 @@ const KEPT_MAX: usize = 20_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
-    by_id: BTreeMap<String, CallId>,
+    by_id: IndexMap<String, CallId>,
     by_age: VecDeque<(Instant, String)>,
 }
 
@@ -46,7 +48,7 @@ impl Tombstones {
 
     fn forget_oldest(&mut self) {
         if let Some((_, id)) = self.by_age.pop_front() {
-            self.by_id.remove(&id);
+            self.by_id.swap_remove(&id);
         }
     }
 }

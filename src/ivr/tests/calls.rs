@@ -83,6 +83,19 @@ fn a_tombstone_is_counted_for_ten_minutes_and_404_for_ever() {
 }
 
 #[test]
+fn what_had_sounded_to_its_end_before_the_rebind_shows_no_woken_instance() {
+    let mut bench = Bench::with_call();
+    let id = bench.play("p1");
+    bench.input(Input::PlaybackFinished { call: CALL, id, failed: false });
+    bench.play("p2");
+    bench.rebind();
+    assert_eq!(bench.status("DELETE", "playbacks/p1"), 404);
+    assert_eq!(bench.ivr.counters().stale_commands_total, 0);
+    assert_eq!(bench.status("DELETE", "playbacks/p2"), 404);
+    assert_eq!(bench.ivr.counters().stale_commands_total, 1);
+}
+
+#[test]
 fn an_overtaken_id_of_a_live_call_is_counted_however_old() {
     let mut bench = Bench::with_call();
     bench.rebind();
