@@ -35,7 +35,8 @@ use crate::timers::Instant;
 
 /// Wall time is read this often, and the loop shows progress at least this often.
 const TICK: Duration = Duration::from_millis(500);
-/// Inputs of one channel that are taken before the others get their turn.
+/// Inputs of one channel that are taken before the others get their turn, and the events that are
+/// written.
 const BATCH_MAX: usize = 64;
 
 /// Everything that the control thread owns.
@@ -80,8 +81,8 @@ pub struct EventLoop {
     pub asked: bool,
     /// What it answered last.
     pub answered: Option<Reply>,
-    /// Events were made that wait for their turn to be written.
-    pub texts_wait: bool,
+    /// Events that were made and wait for their turn to be written.
+    pub texts_waiting: usize,
 }
 
 /// What the event loop listens to.
@@ -111,6 +112,11 @@ impl EventLoop {
         let mut stopping = false;
         loop {
             self.progress.fetch_add(1, Ordering::Relaxed);
+            let now = clock::now();
+            if self.node.poll_timeout().is_some_and(|at| at <= now) {
+                self.node.handle_timeout(now);
+                self.carry_out().await;
+            }
             let deadline = self.deadline();
             tokio::select! {
                 biased;
@@ -142,17 +148,18 @@ impl EventLoop {
                 }
                 _ = tick.tick() => self.wall(),
             }
-            let now = clock::now();
-            if self.node.poll_timeout().is_some_and(|at| at <= now) {
-                self.node.handle_timeout(now);
-            }
-            self.perform();
+            self.carry_out().await;
             if self.stopped {
                 return;
             }
-            if std::mem::take(&mut self.texts_wait) {
-                tokio::task::yield_now().await;
-            }
+        }
+    }
+
+    /// Carries out every output, and lets events be written before anything else is done.
+    async fn carry_out(&mut self) {
+        self.perform();
+        if std::mem::take(&mut self.texts_waiting) > 0 {
+            tokio::task::yield_now().await;
         }
     }
 
@@ -178,7 +185,7 @@ impl EventLoop {
     fn drain_media(&mut self, channel: &mut mpsc::Receiver<Report>) {
         for _ in 1..BATCH_MAX {
             self.perform();
-            let Ok(event) = channel.try_recv() else { return };
+            let Some(event) = self.another(channel) else { return };
             self.media_event(event);
         }
     }
@@ -186,7 +193,7 @@ impl EventLoop {
     fn drain_sip(&mut self, channel: &mut mpsc::Receiver<Received>) {
         for _ in 1..BATCH_MAX {
             self.perform();
-            let Ok(received) = channel.try_recv() else { return };
+            let Some(received) = self.another(channel) else { return };
             self.received(received);
         }
     }
@@ -194,9 +201,14 @@ impl EventLoop {
     fn drain_faces(&mut self, channel: &mut mpsc::Receiver<ToNode>) {
         for _ in 1..BATCH_MAX {
             self.perform();
-            let Ok(message) = channel.try_recv() else { return };
+            let Some(message) = self.another(channel) else { return };
             self.message(message);
         }
+    }
+
+    /// What else has come, unless a port switch waits to be told.
+    fn another<T>(&self, channel: &mut mpsc::Receiver<T>) -> Option<T> {
+        if self.texts_waiting < BATCH_MAX { channel.try_recv().ok() } else { None }
     }
 
     fn media_event(&mut self, event: Report) {
@@ -468,7 +480,7 @@ impl EventLoop {
             self.withheld += 1;
             return;
         }
-        self.texts_wait = true;
+        self.texts_waiting += 1;
         if let Err(Full { events }) = self.links.text(instance, text, mark) {
             self.node.handle_input(clock::now(), Input::EventsFull { instance, events });
         }

@@ -281,7 +281,7 @@ fn build(
         noted: None,
         asked: false,
         answered: None,
-        texts_wait: false,
+        texts_waiting: 0,
     };
     let answers = supervised::Answers::listen()?;
     let (sip, cluster, joined) = (from_sip, None, opening);
