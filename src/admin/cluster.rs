@@ -32,6 +32,9 @@ pub(super) fn lines(cluster: &Cluster) -> String {
     if let Some(sentinel) = &cluster.sentinel {
         let _ = writeln!(text, "sentinel   {}: {}", sentinel.extension, told(sentinel));
     }
+    if let Some(trunk) = &cluster.trunk {
+        let _ = writeln!(text, "trunk      {}: {}", trunk.address, reached(trunk.state));
+    }
     for test in &cluster.control_tests {
         let _ = writeln!(text, "control    {}", test_line(test));
     }
@@ -66,6 +69,16 @@ pub(super) fn lines(cluster: &Cluster) -> String {
     let alone = if cluster.alone { ", acknowledged by this node alone" } else { "" };
     let _ = writeln!(text, "facts      {} not acknowledged{alone}", cluster.facts_pending);
     text
+}
+
+/// What is known of the trunk, in words.
+fn reached(state: &str) -> &'static str {
+    match state {
+        "answers" => "answers",
+        "silent" => "answers no more: alert calls would not leave by it",
+        "unheard" => "has never answered OPTIONS: place a call to see whether it works",
+        _ => "not asked yet",
+    }
 }
 
 /// What is known of the sentinel, in words.
@@ -173,7 +186,7 @@ pub fn role_reply(answer: role::Answer) -> Reply {
 mod tests {
     use super::*;
     use crate::admin::fixture::cluster;
-    use crate::node::snapshot::cluster::SENTINEL_STATES;
+    use crate::node::snapshot::cluster::{SENTINEL_STATES, TRUNK_STATES};
 
     #[test]
     fn status_says_who_is_primary_who_is_heard_and_what_protects() {
@@ -183,6 +196,7 @@ cluster    north (trio): this node is backup; primary is a, epoch 7, promotion p
 peer       a: primary, reaches its PBX, unshipped records: 3, for 12 s
 peer       w: not heard for 4 s, unshipped records: 7, for 4 s
 sentinel   6099: has answered this node
+trunk      198.51.100.7:5060: answers
 control    6091 of a: answered the test call 2 h 0 min ago
 control    6093 of w: not tested yet
 passive    a is primary
@@ -195,6 +209,13 @@ takeover   2 of 3 live calls kept, 1 lost
 facts      1 not acknowledged, acknowledged by this node alone
 ";
         assert_eq!(lines, wanted);
+    }
+
+    #[test]
+    fn status_has_words_of_its_own_for_each_state_of_a_trunk() {
+        let said: std::collections::BTreeSet<_> = TRUNK_STATES.map(reached).into();
+        assert_eq!(said.len(), TRUNK_STATES.len(), "{said:?}");
+        assert!(reached("silent").contains("would not leave"));
     }
 
     #[test]

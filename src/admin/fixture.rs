@@ -3,7 +3,7 @@
 use crate::ha::peer::Unproven;
 use crate::ids::{CallId, Generation, InstanceId, PortId};
 use crate::node::Snapshot;
-use crate::node::snapshot::cluster::{Cluster, ControlTest, Peer, Sentinel, Takeover};
+use crate::node::snapshot::cluster::{Cluster, ControlTest, Peer, Sentinel, Takeover, Trunk};
 use crate::node::snapshot::{
     Alarm, AlarmKind, Call, Counters, Health, Instance, Media, NodeInfo, Pong, Port, PortState,
     Rebind, RebindTimes, Registration, RegistrationState,
@@ -239,6 +239,7 @@ pub(super) fn cluster() -> Cluster {
             silent_ms: None,
             proven: true,
         }),
+        trunk: Some(Trunk { address: "198.51.100.7:5060".into(), state: "answers" }),
         control_tests: vec![test("a", "6091", Some(true)), test("w", "6093", None)],
         takeover: Some(Takeover {
             acted_at_ns: Instant::from_nanos(1_000),

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use super::health::Counts;
 use crate::ha::peer::Unproven;
 use crate::node::Snapshot;
-use crate::node::snapshot::cluster::{Cluster, SENTINEL_STATES};
+use crate::node::snapshot::cluster::{Cluster, SENTINEL_STATES, TRUNK_STATES};
 use crate::node::snapshot::{AlarmKind, Counters, HISTOGRAM_MS, Histogram, Instance};
 
 /// The `Content-Type` of the text.
@@ -251,6 +251,10 @@ impl Page<'_> {
         if let Some(sentinel) = &cluster.sentinel {
             let states = SENTINEL_STATES.map(|state| (state, usize::from(state == sentinel.state)));
             self.gauges("sentinel", "1 for how the sentinel stands", "state", &states.into())?;
+        }
+        if let Some(trunk) = &cluster.trunk {
+            let states = TRUNK_STATES.map(|state| (state, usize::from(state == trunk.state)));
+            self.gauges("trunk", "1 for how the trunk stands", "state", &states.into())?;
         }
         let tests = cluster.control_tests.iter();
         let tests: BTreeMap<_, _> = tests

@@ -60,7 +60,42 @@ pub struct Controls {
     /// Who may not call is not written down again until then.
     pub unwelcome_until: Option<Instant>,
     pub texts: Texts,
+    pub trunk: Trunk,
     requests: u64,
+}
+
+/// What the trunk does with OPTIONS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trunk {
+    /// Not known yet.
+    Untried,
+    /// It answers.
+    Answers,
+    /// It has answered before.
+    Silent,
+    /// It never has: there are providers that do not.
+    Unheard,
+}
+
+impl Trunk {
+    /// Its state after an answer, or after none for long enough.
+    pub const fn after(self, answers: bool) -> Self {
+        match (self, answers) {
+            (_, true) => Self::Answers,
+            (Self::Answers | Self::Silent, false) => Self::Silent,
+            (Self::Untried | Self::Unheard, false) => Self::Unheard,
+        }
+    }
+
+    /// Its name in `status`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Untried => "untried",
+            Self::Answers => "answers",
+            Self::Silent => "silent",
+            Self::Unheard => "unheard",
+        }
+    }
 }
 
 /// Texts to telephones.
@@ -85,6 +120,7 @@ impl Controls {
             proposal: None,
             unwelcome_until: None,
             texts: Texts::default(),
+            trunk: Trunk::Untried,
             requests: REQUESTS_FROM,
         }
     }

@@ -119,6 +119,7 @@ impl Node {
             }
             sip::Event::Texted { id, status } => self.texted(now, id, status),
             sip::Event::Answers { any } => self.pbx_answers(now, any),
+            sip::Event::Trunk { answers } => self.trunk_heard(now, answers),
             sip::Event::Named { entry, why } => self.pbx_named(now, entry, why),
             sip::Event::Outranked { epoch } => {
                 self.member_input(now, member::Input::Outranked(epoch));

@@ -22,6 +22,7 @@ mod register;
 mod server;
 pub mod status;
 mod text;
+mod trunk;
 mod unanswered;
 mod watch;
 
@@ -34,6 +35,7 @@ use self::calls::Call;
 use self::client::{Client, ClientKey};
 use self::server::{Server, ServerKey};
 use self::status::Counters;
+use self::trunk::Trunk;
 use self::watch::Watch;
 use crate::config::{ClusterProfile, Config};
 use crate::ids::{CallId, CallIds, Epoch, PortId, Rng, fork};
@@ -59,6 +61,7 @@ enum TimerKey {
     Registration(PortId),
     Pacing(usize),
     Watch(usize),
+    Trunk,
     Names,
 }
 
@@ -87,6 +90,7 @@ pub struct Endpoint {
     live: usize,
     pacing: Vec<Pacing>,
     watches: Vec<Watch>,
+    trunk: Trunk,
     /// The first node of the list that is not known to be dead.
     best_node: usize,
     deadlines: Deadlines<TimerKey>,
@@ -119,12 +123,16 @@ impl Endpoint {
                 deadlines.set(TimerKey::Watch(node), Some(first));
             }
         }
+        // Only a node of a cluster calls people.
+        let trunk = config.trunk().filter(|_| clustered).map(|_| Instant::ZERO);
+        deadlines.set(TimerKey::Trunk, trunk);
         deadlines.set(TimerKey::Names, registrars.poll_timeout());
         Self {
             transport: Transport::new(pbx.transport, sockets.clone()),
             directory: Directory::new(&config, &accounts),
             pacing: (0..registrars.len()).map(|_| pacing()).collect(),
             watches: (0..registrars.len()).map(|_| Watch::new()).collect(),
+            trunk: Trunk::default(),
             rng: fork(&mut rng),
             config,
             registrars,
@@ -220,6 +228,7 @@ impl Endpoint {
                 TimerKey::Registration(port) => self.registration_timeout(now, port),
                 TimerKey::Pacing(node) => self.pump_pacing(now, node),
                 TimerKey::Watch(node) => self.watch_timeout(now, node),
+                TimerKey::Trunk => self.trunk_timeout(now),
                 TimerKey::Names => self.names_timeout(now),
             }
         }

@@ -371,6 +371,11 @@ pub enum Event {
         /// One does.
         any: bool,
     },
+    /// The trunk answers OPTIONS, or has left three in a row unanswered. Told when it changes.
+    Trunk {
+        /// It does.
+        answers: bool,
+    },
     /// A name of the registrar list does not resolve, or does again.
     Named {
         /// Its place in the list.
@@ -481,6 +486,7 @@ impl Event {
             Self::Registration { .. }
             | Self::Outranked { .. }
             | Self::Answers { .. }
+            | Self::Trunk { .. }
             | Self::Named { .. }
             | Self::Queried { .. }
             | Self::Texted { .. }

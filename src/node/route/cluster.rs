@@ -489,6 +489,7 @@ impl Node {
             data_age_ms: self.data_age(now).map(millis),
             on_backup_since_ms: self.on_backup_since(now),
             sentinel: self.sentinel_view(now),
+            trunk: self.trunk_view(),
             control_tests: self.tests_view(now),
             takeover: self.takeover,
         })

@@ -1,15 +1,16 @@
 //! Calls that the control extension places: when their turn comes, and by which way they leave.
 //!
 //! People are called through the PBX. A node that does not reach it takes the trunk, to whatever is
-//! dialled there for whoever is on the list; the others of the list are passed over.
+//! dialled there for whoever is on the list; the others of the list are passed over. Whether the
+//! trunk is there is asked all the time, for it carries nothing until it is needed.
 
 use tracing::warn;
 
 use crate::ids::{CallId, PortId, RequestId};
 use crate::menu::AlertInput;
 use crate::node::call::{Call, Leg};
-use crate::node::control::{Control, Purpose};
-use crate::node::snapshot::AlarmKind;
+use crate::node::control::{Control, Purpose, Trunk};
+use crate::node::snapshot::{AlarmKind, cluster as view};
 use crate::node::{Node, Timer};
 use crate::sip::{self, EndCause};
 use crate::timers::{Duration, Instant};
@@ -95,6 +96,29 @@ impl Node {
              to what it expects of this host"
         );
         self.alarms.raise_passing(AlarmKind::Other { extension: None, text }, now);
+    }
+
+    /// What OPTIONS tell of the trunk.
+    pub(super) fn trunk_heard(&mut self, now: Instant, answers: bool) {
+        self.controls.trunk = self.controls.trunk.after(answers);
+        let Some(trunk) = self.config.trunk() else { return };
+        let text = format!(
+            "the trunk {} answers no more, alert calls of this node would not leave by it: see to \
+             the gateway, and to the way there",
+            trunk.address
+        );
+        let kind = AlarmKind::Other { extension: None, text };
+        if self.controls.trunk == Trunk::Silent {
+            self.alarms.raise(kind, now);
+        } else {
+            self.alarms.clear(|standing| *standing == kind);
+        }
+    }
+
+    /// What `status` says of it; `None`: there is none.
+    pub(super) fn trunk_view(&self) -> Option<view::Trunk> {
+        let address = self.config.trunk()?.address.to_string();
+        Some(view::Trunk { address, state: self.controls.trunk.name() })
     }
 
     /// What is dialled where somebody of the list is called by the trunk.

@@ -52,6 +52,8 @@ pub struct Cluster {
     pub on_backup_since_ms: Option<u64>,
     /// The extension that only a primary registers.
     pub sentinel: Option<Sentinel>,
+    /// The way out for alert calls that is not the PBX.
+    pub trunk: Option<Trunk>,
     /// Tests of the other nodes' control extensions by this one.
     pub control_tests: Vec<ControlTest>,
     /// The latest promotion of this node.
@@ -98,6 +100,19 @@ pub struct Sentinel {
 /// else what the calls to it say.
 pub const SENTINEL_STATES: [&str; 7] =
     ["registered", "unregistered", "unasked", "untried", "answers", "silent", "dead"];
+
+/// The trunk, as this node knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trunk {
+    /// Its address and port.
+    pub address: String,
+    /// One of [`TRUNK_STATES`].
+    pub state: &'static str,
+}
+
+/// What its answers to OPTIONS say: none was due yet; it answers; it has answered before; it never
+/// has, which some do not.
+pub const TRUNK_STATES: [&str; 4] = ["untried", "answers", "silent", "unheard"];
 
 /// What this node knows of another one's control extension.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -6,9 +6,19 @@ use super::*;
 use crate::ha::role::{Event, Order};
 use crate::ids::Epoch;
 use crate::menu::Alarm;
+use crate::node::control::Trunk;
+use crate::node::snapshot::AlarmKind;
+use crate::node::snapshot::cluster::TRUNK_STATES;
 
 const ON_CALL: &str = "[[control.on_call]]\nextension = \"2003\"\n\
     [[control.on_call]]\nextension = \"2004\"\n";
+
+const TRUNK: &str = "[control.trunk]\naddress = \"198.51.100.7:5060\"\nnumber = \"4930123456\"\n";
+
+/// Whose trunk reaches the second of the people on call.
+fn with_trunk() -> Trio {
+    Trio::with("auto", "", &format!("{TRUNK}{ON_CALL}outside = \"49170555\"\n"))
+}
 
 fn trio(promotion: &str) -> Trio {
     let mut trio = Trio::with(promotion, "", ON_CALL);
@@ -164,9 +174,7 @@ fn a_pbx_that_no_node_reaches_is_told_at_once_and_that_a_promotion_would_not_hel
 
 #[test]
 fn a_node_that_does_not_reach_the_pbx_calls_by_the_trunk_whom_that_reaches() {
-    let trunk = "[control.trunk]\naddress = \"198.51.100.7:5060\"\nnumber = \"4930123456\"\n";
-    let people = format!("{trunk}{ON_CALL}outside = \"49170555\"\n");
-    let mut trio = Trio::with("auto", "", &people);
+    let mut trio = with_trunk();
     trio.run(Duration::from_secs(150));
     trio.kill(B);
     assert_eq!(called(&mut trio, 15), ["2003"], "the PBX is reached");
@@ -180,11 +188,40 @@ fn a_node_that_does_not_reach_the_pbx_calls_by_the_trunk_whom_that_reaches() {
     assert_eq!(called(&mut trio, 200), Vec::<String>::new(), "nothing leaves for the PBX");
 }
 
+/// What the witness says of its trunk, and whether that is an alarm.
+fn trunk(trio: &Trio) -> (&'static str, bool) {
+    let snapshot = trio.nodes[W].as_ref().expect("alive").node.snapshot(trio.now);
+    let alarm = snapshot.alarms.iter().any(
+        |alarm| matches!(&alarm.kind, AlarmKind::Other { text, .. } if text.contains("the trunk")),
+    );
+    (snapshot.cluster.expect("a cluster").trunk.expect("a trunk").state, alarm)
+}
+
+#[test]
+fn a_trunk_that_answers_no_more_is_an_alarm_until_it_does() {
+    let mut trio = with_trunk();
+    assert_eq!(trunk(&trio), ("answers", false));
+    trio.nodes[W].as_mut().expect("alive").pbx_dead = true;
+    trio.run(Duration::from_secs(240));
+    assert_eq!(trunk(&trio), ("silent", true));
+    trio.nodes[W].as_mut().expect("alive").pbx_dead = false;
+    trio.run(Duration::from_secs(61));
+    assert_eq!(trunk(&trio), ("answers", false));
+}
+
+#[test]
+fn a_trunk_that_never_answered_is_not_one_that_fell_silent() {
+    let never = Trunk::Untried.after(false).after(false);
+    assert_eq!((never, never.after(true)), (Trunk::Unheard, Trunk::Answers));
+    assert_eq!(never.after(true).after(false).after(false), Trunk::Silent);
+    let told = [Trunk::Untried, Trunk::Answers, Trunk::Silent, Trunk::Unheard].map(Trunk::name);
+    assert!(told.iter().all(|name| TRUNK_STATES.contains(name)), "{told:?}");
+}
+
 /// A trio whose witness has reached nobody but a person by the trunk, who listens.
 fn listening_by_trunk() -> (Trio, CallId) {
-    let trunk = "[control.trunk]\naddress = \"198.51.100.7:5060\"\nnumber = \"4930123456\"\n";
     let person = "[[control.on_call]]\nextension = \"2003\"\noutside = \"49170555\"\n";
-    let mut trio = Trio::with("auto", "", &format!("{trunk}{person}"));
+    let mut trio = Trio::with("auto", "", &format!("{TRUNK}{person}"));
     trio.run(Duration::from_secs(150));
     for at in [A, B, W] {
         let bench = trio.nodes[at].as_mut().expect("alive");

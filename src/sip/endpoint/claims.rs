@@ -17,7 +17,9 @@ impl Endpoint {
         match owner {
             // A watch and a query ask for nothing, a text takes nothing, and what nobody waits for
             // is a CANCEL.
-            Owner::Query(_) | Owner::Text(..) | Owner::Watch(_) | Owner::Nobody => false,
+            Owner::Query(_) | Owner::Text(..) | Owner::Watch(_) | Owner::Trunk | Owner::Nobody => {
+                false
+            }
             Owner::Registration(port, _) => self.port_claims(port),
             Owner::Call(call, _) => *method != Method::Bye && self.call_claims(call),
         }

@@ -62,6 +62,8 @@ pub(super) enum Owner {
     Text(PortId, u32),
     /// The watch over a node of the registrar list.
     Watch(usize),
+    /// The watch over the trunk.
+    Trunk,
     /// Nobody: a CANCEL, or a request that was sent again with credentials.
     Nobody,
 }
@@ -308,7 +310,8 @@ impl Endpoint {
             Owner::Query(port) => self.query_response(port, &response),
             Owner::Text(_, id) => self.text_response(id, &response),
             Owner::Watch(node) if response.is_final() => self.watch_response(now, node),
-            Owner::Watch(_) | Owner::Nobody => {}
+            Owner::Trunk if response.is_final() => self.trunk_answered(),
+            Owner::Watch(_) | Owner::Trunk | Owner::Nobody => {}
         }
     }
 

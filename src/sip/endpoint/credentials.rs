@@ -67,7 +67,7 @@ impl Endpoint {
         match owner {
             Owner::Registration(port, _) | Owner::Query(port) | Owner::Text(port, _) => Some(port),
             Owner::Call(call, _) => self.calls.get(&call).map(|c| c.session.port()),
-            Owner::Watch(_) | Owner::Nobody => None,
+            Owner::Watch(_) | Owner::Trunk | Owner::Nobody => None,
         }
     }
 
@@ -130,7 +130,7 @@ impl Endpoint {
             // The dialog of a fork that was answered elsewhere is not kept.
             Owner::Call(_, Purpose::Stray) => None,
             Owner::Call(call, _) => self.calls.get_mut(&call).map(|c| c.session.next_cseq()),
-            Owner::Watch(_) | Owner::Nobody => None,
+            Owner::Watch(_) | Owner::Trunk | Owner::Nobody => None,
         }
     }
 }

@@ -55,7 +55,8 @@ impl Endpoint {
             Owner::Text(_, id) => self.text_failed(id, why),
             Owner::Watch(node) if why.is_silence() => self.watch_failed(now, node),
             Owner::Watch(node) => self.watch_unheard(now, node),
-            Owner::Nobody => {}
+            Owner::Trunk if why.is_silence() => self.trunk_failed(),
+            Owner::Trunk | Owner::Nobody => {}
         }
     }
 

@@ -189,14 +189,14 @@ impl Endpoint {
         if let Some(watch) = self.watches.get_mut(node) {
             watch.asking = true;
         }
-        let Some(request) = self.options() else { return };
+        let Some(request) = self.options(PortId(0)) else { return };
         let flow = self.transport.flow_to(now, self.asking_socket(PortId(0)), address);
         self.send_request(now, Owner::Watch(node), flow, request, 0);
     }
 
-    /// OPTIONS outside any dialog, from the first port.
-    fn options(&mut self) -> Option<Request> {
-        let local = self.account(PortId(0))?.local.clone();
+    /// OPTIONS outside any dialog, from a port to whom it calls.
+    pub(super) fn options(&mut self, port: PortId) -> Option<Request> {
+        let local = self.account(port)?.local.clone();
         let target = Uri::sip(None, local.aor.host.clone());
         let mut request = Request::new(Method::Options, target.clone());
         let headers = &mut request.headers;

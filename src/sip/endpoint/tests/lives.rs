@@ -128,6 +128,7 @@ impl Life {
             Event::Registration { .. }
             | Event::Outranked { .. }
             | Event::Answers { .. }
+            | Event::Trunk { .. }
             | Event::Named { .. }
             | Event::Queried { .. }
             | Event::Texted { .. }

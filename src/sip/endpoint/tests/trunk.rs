@@ -12,6 +12,10 @@ const SECTIONS: &str = "[control]\nextension = \"6090\"\npassword = \"kT7-pq2Zr9
     domain = \"sip.example\"\nauth_user = \"site7\"\npassword = \"nQ4-wz8Bv2yTk6rM1xPc\"\n\
     [[control.on_call]]\nextension = \"2001\"\noutside = \"49170555\"\n[applications.main]";
 
+const CLUSTER: &str = "[cluster]\nid = \"north\"\nprofile = \"pair\"\ncredentials = \"cluster\"\n\
+    [[cluster.nodes]]\nname = \"portkeeper\"\nlink = \"10.0.0.9:7443\"\n\
+    [[cluster.nodes]]\nname = \"b\"\nlink = \"10.0.0.10:7443\"\n[pbx]";
+
 /// A call that was placed by the trunk, and its INVITE.
 fn placed() -> (Bench, CallId, Request) {
     let mut bench = Bench::with(GENERIC, &[("[applications.main]", SECTIONS)]);
@@ -87,4 +91,54 @@ fn nobody_calls_a_port_by_the_trunk_and_its_question_is_answered() {
     options.headers.set("CSeq", CSeq { seq: 1, method: Method::Options });
     from_trunk(&mut bench, &options);
     bench.response(200);
+}
+
+/// Lets the next OPTIONS to the trunk leave.
+fn asked(bench: &mut Bench) -> Request {
+    let trunk = TRUNK.parse().expect("address");
+    loop {
+        let asked = bench.request(Method::Options);
+        if bench.last().to == trunk {
+            assert!(!bench.last().claims, "whatever the node's role");
+            assert_eq!(asked.target(), "sip:sip.example");
+            return asked;
+        }
+    }
+}
+
+/// What is told of the trunk within `secs`.
+fn told(bench: &mut Bench, secs: u64) -> Option<bool> {
+    bench.sent.clear();
+    bench.secs(secs);
+    std::mem::take(&mut bench.events).into_iter().find_map(|event| match event {
+        Event::Trunk { answers } => Some(answers),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_trunk_is_asked_all_the_time_and_its_third_silence_is_told() {
+    let sections = [("[applications.main]", SECTIONS), ("[pbx]", CLUSTER)];
+    let mut bench = Bench::with(GENERIC, &sections);
+    bench.secs(1);
+    let request = asked(&mut bench);
+    reply(&mut bench, &request, 405, &[]);
+    assert_eq!(told(&mut bench, 60), Some(true), "whoever refuses is there");
+    assert_eq!(told(&mut bench, 145), None, "one was lost, and another");
+    assert_eq!(told(&mut bench, 60), Some(false));
+    assert_eq!(told(&mut bench, 300), None, "once");
+    bench.secs(40);
+    bench.sent.clear();
+    bench.secs(2);
+    let request = asked(&mut bench);
+    reply(&mut bench, &request, 200, &[]);
+    assert_eq!(told(&mut bench, 1), Some(true));
+}
+
+#[test]
+fn a_node_alone_calls_nobody_and_asks_no_trunk() {
+    let mut bench = Bench::with(GENERIC, &[("[applications.main]", SECTIONS)]);
+    bench.secs(300);
+    let trunk = TRUNK.parse().expect("address");
+    assert!(bench.sent.iter().all(|sent| sent.to != trunk));
 }
