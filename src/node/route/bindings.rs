@@ -3,7 +3,8 @@
 //! The primary tells the backup each binding that it is granted; promoted, the backup goes on with
 //! it: at once, above its CSeq, and without believing a refusal while it may last. Two leases later
 //! it renews every binding, for a REGISTER of the node before may have been under way; and once
-//! more when nothing that was sent before can be (RFC 3261 section 17.1.1.1: T4).
+//! more when nothing that was sent before can be (RFC 3261 section 17.1.1.1: T4). Ports that have no
+//! binding yet go first: they get no call for certain, a late REGISTER is a possibility.
 //!
 //! Where the PBX lets no second device have an extension, a primary that hands its role over in
 //! order takes its bindings away first, at the pace of the PBX and as its last act: the other node
@@ -21,6 +22,8 @@ use crate::timers::{Duration, Instant};
 
 /// A datagram is under way for so long at most (RFC 3261 section 17.1.1.1: T4).
 const UNDER_WAY_MAX: Duration = Duration::from_secs(5);
+/// Ports without a binding hold the renewals up for so long at most.
+const RENEWALS_WAIT_MAX: Duration = Duration::from_secs(60);
 /// A PBX that answers takes the last binding away within this time beyond its pace.
 const UNBIND_SLACK: Duration = Duration::from_secs(3);
 
@@ -84,9 +87,21 @@ impl Node {
         {
             return;
         }
+        let waits = self.acts_since.is_some_and(|since| now < since + RENEWALS_WAIT_MAX);
+        if waits && self.some_are_on_their_way() {
+            self.verify_at = Some(now + self.config.cluster.timers.lease);
+            return;
+        }
         self.sip_command(now, sip::Command::Verify);
         let last = self.acts_since.map(|since| since + UNDER_WAY_MAX);
         self.verify_at = last.filter(|at| *at > now);
+    }
+
+    /// Whether a port that moved here waits for its first binding.
+    fn some_are_on_their_way(&self) -> bool {
+        let pending =
+            |port: &PortId| self.registrations[usize::from(port.0)] == RegistrationState::Pending;
+        self.moving_ports().iter().any(pending)
     }
 
     /// A port was granted a binding.

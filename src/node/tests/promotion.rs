@@ -478,3 +478,23 @@ fn bindings_that_were_taken_over_are_renewed_after_two_leases_and_after_t4() {
     }
     assert!(b.run(Duration::from_secs(600)).sip.is_empty());
 }
+
+#[test]
+fn ports_without_a_binding_register_before_granted_ones_are_renewed() {
+    let text = config("[\"main\"]", CLUSTER)
+        .replacen("10.0.0.9\"", "10.0.0.10\"\nregister_rate = 1", 1)
+        .replacen("\"1000\"", "\"1000-1007\"", 1);
+    let mut bench = Bench::with(&format!("[node]\nname = \"b\"\n{text}"));
+    bench.grants = true;
+    promote(&mut bench);
+    bench.run(Duration::from_millis(7_500));
+    let bound = |bench: &Bench| {
+        let states = bench.node.registrations.iter();
+        states.filter(|state| matches!(state, sip::RegistrationState::Registered { .. })).count()
+    };
+    assert_eq!(bound(&bench), 8, "one a second, the first at once");
+    let registers = |bench: &Bench| bench.node.sip.status().counters.registers_sent;
+    assert_eq!(registers(&bench), 8);
+    bench.run(Duration::from_secs(12));
+    assert!(registers(&bench) >= 16, "each is renewed: {}", registers(&bench));
+}
