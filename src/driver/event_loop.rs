@@ -116,6 +116,9 @@ impl EventLoop {
             if self.node.poll_timeout().is_some_and(|at| at <= now) {
                 self.node.handle_timeout(now);
                 self.carry_out().await;
+                if self.stopped {
+                    return;
+                }
             }
             let deadline = self.deadline();
             tokio::select! {
