@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -16,6 +17,9 @@ use super::{ACCEPTED, Received, STREAM_SENDS_MAX};
 use crate::driver::clock;
 use crate::sip::{Input, SocketId, StreamId};
 use crate::timers::Instant;
+
+/// Sent bytes that are not acknowledged for so long end a connection.
+const USER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a message that claims waits for a slow peer before the lease is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -89,6 +93,13 @@ pub(super) async fn accept_streams(
     }
 }
 
+/// A way that is gone without a word is left before the transactions on it end (RFC 3261 section
+/// 17.1.1.2: timer B), so that the next request connects anew.
+fn tune(connection: &TcpStream) -> io::Result<()> {
+    connection.set_nodelay(true)?;
+    SockRef::from(connection).set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
 /// Reads and writes one connection until either side ends it.
 pub(super) async fn run_stream(
     stream: StreamId,
@@ -100,7 +111,7 @@ pub(super) async fn run_stream(
     let (Ok(peer), Ok(local)) = (connection.peer_addr(), connection.local_addr()) else {
         return down(stream, &inputs).await;
     };
-    if let Err(error) = connection.set_nodelay(true) {
+    if let Err(error) = tune(&connection) {
         debug!(%error, "SIP connection");
     }
     let up = Received::Input(Input::StreamUp { stream, peer, local });
@@ -166,4 +177,20 @@ async fn write(
 pub(super) async fn down(stream: StreamId, inputs: &mpsc::Sender<Received>) {
     // The event loop has stopped if this fails, and nobody needs to know.
     drop(inputs.send(Received::Input(Input::StreamDown { stream })).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_without_a_peer_ends_before_the_requests_on_it_do() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let connection = TcpStream::connect(address).await.expect("connected");
+        tune(&connection).expect("tuned");
+        let set = SockRef::from(&connection).tcp_user_timeout().expect("told");
+        assert_eq!(set, Some(USER_TIMEOUT));
+        assert!(USER_TIMEOUT < Duration::from_secs(32), "timer B");
+    }
 }
