@@ -248,7 +248,7 @@ impl Endpoint {
         }
         match request.method {
             Method::Invite => self.invited(now, id, flow, request),
-            Method::Options => self.say_capabilities(now, id, &request),
+            Method::Options => self.say_capabilities(now, id, flow, &request),
             // MWI lamps and the like, without any subscription of ours.
             Method::Notify => self.say(now, id, &request, 200),
             Method::Subscribe => self.say(now, id, &request, 489),
@@ -266,9 +266,11 @@ impl Endpoint {
         }
     }
 
-    /// A node that drains says so, so that a PBX that watches it sends no calls (RFC 3261 11.2).
-    fn say_capabilities(&mut self, now: Instant, id: ServerId, request: &Request) {
-        let status = if self.draining { 503 } else { 200 };
+    /// A node that drains says so, so that a PBX that watches it sends no calls (RFC 3261 11.2). The
+    /// trunk sends none in any case, and shall go on to take ours.
+    fn say_capabilities(&mut self, now: Instant, id: ServerId, flow: Flow, request: &Request) {
+        let drains = self.draining && !self.hears_calls_alone(flow.peer.ip());
+        let status = if drains { 503 } else { 200 };
         let mut response = self.tagged(request, status);
         push_capabilities(&mut response);
         self.respond(now, id, &response);
