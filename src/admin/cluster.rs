@@ -75,9 +75,11 @@ pub(super) fn lines(cluster: &Cluster) -> String {
 fn reached(state: &str) -> &'static str {
     match state {
         "answers" => "answers",
-        "silent" => "answers no more: alert calls would not leave by it",
-        "unheard" => "has never answered OPTIONS: place a call to see whether it works",
-        _ => "not asked yet",
+        "silent" => "answers OPTIONS no more: alert calls may not leave by it",
+        "unheard" => {
+            "has not answered OPTIONS since the start: let a call leave by it to see whether it works"
+        }
+        _ => "no answer yet",
     }
 }
 
@@ -215,7 +217,7 @@ facts      1 not acknowledged, acknowledged by this node alone
     fn status_has_words_of_its_own_for_each_state_of_a_trunk() {
         let said: std::collections::BTreeSet<_> = TRUNK_STATES.map(reached).into();
         assert_eq!(said.len(), TRUNK_STATES.len(), "{said:?}");
-        assert!(reached("silent").contains("would not leave"));
+        assert!(reached("silent").contains("may not leave"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl Endpoint {
         let (port, address) = (trunk.port, trunk.address);
         self.deadlines.set(TimerKey::Trunk, Some(now + INTERVAL));
         let Some(request) = self.options(port) else { return };
-        let flow = self.transport.flow_to(now, self.asking_socket(port), address);
+        let flow = self.transport.flow_to(now, self.socket_of(port), address);
         self.send_request(now, Owner::Trunk, flow, request, 0);
     }
 

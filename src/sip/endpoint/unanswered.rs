@@ -55,7 +55,7 @@ impl Endpoint {
             Owner::Text(_, id) => self.text_failed(id, why),
             Owner::Watch(node) if why.is_silence() => self.watch_failed(now, node),
             Owner::Watch(node) => self.watch_unheard(now, node),
-            Owner::Trunk if why.is_silence() => self.trunk_failed(),
+            Owner::Trunk if why.was_sent() => self.trunk_failed(),
             Owner::Trunk | Owner::Nobody => {}
         }
     }

@@ -91,6 +91,12 @@ fn nobody_calls_a_port_by_the_trunk_and_its_question_is_answered() {
     options.headers.set("CSeq", CSeq { seq: 1, method: Method::Options });
     from_trunk(&mut bench, &options);
     bench.response(200);
+    bench.command(Command::Drain(true));
+    let mut again = bench.invite("alive-and-drains");
+    again.method = Method::Options;
+    again.headers.set("CSeq", CSeq { seq: 1, method: Method::Options });
+    from_trunk(&mut bench, &again);
+    bench.response(200);
 }
 
 /// Lets the next OPTIONS to the trunk leave.
