@@ -76,9 +76,7 @@ fn reached(state: &str) -> &'static str {
     match state {
         "answers" => "answers",
         "silent" => "answers OPTIONS no more: alert calls may not leave by it",
-        "unheard" => {
-            "has not answered OPTIONS since the start: let a call leave by it to see whether it works"
-        }
+        "unheard" => "has not answered OPTIONS since the start: see whether a call leaves by it",
         _ => "no answer yet",
     }
 }

@@ -3,8 +3,8 @@
 //! The primary tells the backup each binding that it is granted; promoted, the backup goes on with
 //! it: at once, above its CSeq, and without believing a refusal while it may last. Two leases later
 //! it renews every binding, for a REGISTER of the node before may have been under way; and once
-//! more when nothing that was sent before can be (RFC 3261 section 17.1.1.1: T4). Ports that have no
-//! binding yet go first: they get no call for certain, a late REGISTER is a possibility.
+//! more when nothing that was sent before can be (RFC 3261 section 17.1.1.1: T4). Ports that have
+//! no binding yet go first: they get no call for certain, a late REGISTER is a possibility.
 //!
 //! Where the PBX lets no second device have an extension, a primary that hands its role over in
 //! order takes its bindings away first, at the pace of the PBX and as its last act: the other node

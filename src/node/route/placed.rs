@@ -103,8 +103,8 @@ impl Node {
         self.controls.trunk = self.controls.trunk.after(answers);
         let Some(trunk) = self.config.trunk() else { return };
         let text = format!(
-            "the trunk {} answers OPTIONS no more, alert calls of this node may not leave by it: see \
-             to the gateway, and to the way there",
+            "the trunk {} answers OPTIONS no more, alert calls of this node may not leave by it: \
+             see to the gateway, and to the way there",
             trunk.address
         );
         let kind = AlarmKind::Other { extension: None, text };

@@ -266,8 +266,8 @@ impl Endpoint {
         }
     }
 
-    /// A node that drains says so, so that a PBX that watches it sends no calls (RFC 3261 11.2). The
-    /// trunk sends none in any case, and shall go on to take ours.
+    /// A node that drains says so, so that a PBX that watches it sends no calls (RFC 3261 11.2).
+    /// The trunk sends none in any case, and shall go on to take ours.
     fn say_capabilities(&mut self, now: Instant, id: ServerId, flow: Flow, request: &Request) {
         let drains = self.draining && !self.hears_calls_alone(flow.peer.ip());
         let status = if drains { 503 } else { 200 };
