@@ -94,6 +94,11 @@ impl Pacing {
         self.queue.insert((urgency, self.asked, port));
     }
 
+    /// Whether a port without a binding waits for its turn.
+    pub(crate) fn holds_unbound_back(&self) -> bool {
+        self.queue.last().is_some_and(|(urgency, ..)| *urgency == Urgency::Unbound)
+    }
+
     /// Takes a port out again.
     pub(crate) fn withdraw(&mut self, port: PortId) {
         if let Some((urgency, place)) = self.places.remove(&port) {

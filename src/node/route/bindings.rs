@@ -88,20 +88,13 @@ impl Node {
             return;
         }
         let waits = self.acts_since.is_some_and(|since| now < since + RENEWALS_WAIT_MAX);
-        if waits && self.some_are_on_their_way() {
+        if waits && self.sip.holds_unbound_back() {
             self.verify_at = Some(now + self.config.cluster.timers.lease);
             return;
         }
         self.sip_command(now, sip::Command::Verify);
         let last = self.acts_since.map(|since| since + UNDER_WAY_MAX);
         self.verify_at = last.filter(|at| *at > now);
-    }
-
-    /// Whether a port that moved here waits for its first binding.
-    fn some_are_on_their_way(&self) -> bool {
-        let pending =
-            |port: &PortId| self.registrations[usize::from(port.0)] == RegistrationState::Pending;
-        self.moving_ports().iter().any(pending)
     }
 
     /// A port was granted a binding.

@@ -16,6 +16,7 @@ use super::Endpoint;
 use super::account::same_contact;
 use crate::ids::{Epoch, PortId};
 use crate::sip::message::{NameAddr, Response, Uri};
+use crate::sip::pacing::Pacing;
 use crate::sip::registration::{Answer, Contacts, Input, Repair};
 use crate::sip::session::Local;
 use crate::sip::{Binding, Event, RegistrationState};
@@ -99,6 +100,11 @@ impl Endpoint {
                 self.registration_input(now, port, Input::Renew);
             }
         }
+    }
+
+    /// Whether the pace of a registrar keeps ports without a binding waiting.
+    pub fn holds_unbound_back(&self) -> bool {
+        self.pacing.iter().any(Pacing::holds_unbound_back)
     }
 
     /// The binding of a port, for the node that may have to take its place.
