@@ -35,8 +35,7 @@ use crate::timers::Instant;
 
 /// Wall time is read this often, and the loop shows progress at least this often.
 const TICK: Duration = Duration::from_millis(500);
-/// Inputs of one channel that are taken before the others get their turn, and the events that are
-/// written.
+/// Inputs of one channel that are taken, or events that are made, before others get their turn.
 const BATCH_MAX: usize = 64;
 
 /// Everything that the control thread owns.

@@ -10,7 +10,6 @@
 mod tls;
 
 use std::convert::Infallible;
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,13 +23,12 @@ use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::links::{Accepted, Answer, Links};
-use super::{ToNode, ari_socket};
+use super::{ToNode, ari_socket, tune};
 use crate::ivr;
 use crate::redact::Redacted;
 
@@ -50,7 +48,7 @@ const IDLE_MAX: Duration = Duration::from_secs(120);
 /// A body that takes longer has no sender any more.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 /// Sent bytes that are not acknowledged for so long end the connection: its host is gone.
-const USER_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const USER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Says whether this node acts: a word of [`Standing`](super::Standing).
 pub(super) const ROLE: HeaderName = HeaderName::from_static("portkeeper-role");
@@ -127,7 +125,7 @@ pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                if let Err(error) = tune(&stream) {
+                if let Err(error) = tune(&stream, USER_TIMEOUT) {
                     tracing::debug!(%error, "socket options of a connection");
                 }
                 return stream;
@@ -138,12 +136,6 @@ pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
             }
         }
     }
-}
-
-/// For connections whose every message is waited for.
-pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
 async fn handle(State(links): State<Arc<Links>>, request: Request<Body>) -> Response<Body> {

@@ -39,8 +39,12 @@ mod supervisor;
 pub mod watch;
 mod zone;
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use socket2::SockRef;
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ha::{member, role};
@@ -164,4 +168,11 @@ pub const TO_NODE_MAX: usize = 4_096;
 /// The channel of [`ToNode`].
 pub fn to_node_channel() -> (mpsc::Sender<ToNode>, mpsc::Receiver<ToNode>) {
     mpsc::channel(TO_NODE_MAX)
+}
+
+/// For connections whose every message is waited for. Sent bytes that nobody acknowledges for so
+/// long end it: its host is gone.
+fn tune(stream: &TcpStream, user_timeout: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_user_timeout(Some(user_timeout))
 }

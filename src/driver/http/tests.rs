@@ -8,6 +8,8 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
+use socket2::SockRef;
+
 use super::*;
 use crate::driver::links::Full;
 use crate::driver::{Standing, to_node_channel};

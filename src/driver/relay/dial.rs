@@ -17,8 +17,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::NodeAddress;
-use crate::driver::http::tune;
+use crate::driver::http::USER_TIMEOUT;
 use crate::driver::peer_net::{certificate, provider};
+use crate::driver::tune;
 
 /// A node that takes longer to be connected to is not there.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -60,7 +61,7 @@ impl Dialler {
 
     async fn open(&self) -> io::Result<SendRequest<Body>> {
         let stream = TcpStream::connect((self.address.host.as_str(), self.address.port)).await?;
-        tune(&stream)?;
+        tune(&stream, USER_TIMEOUT)?;
         match &self.tls {
             None => speak(stream).await,
             Some((connector, name)) => speak(connector.connect(name.clone(), stream).await?).await,

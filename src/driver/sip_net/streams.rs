@@ -7,18 +7,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::{ACCEPTED, Received, STREAM_SENDS_MAX};
-use crate::driver::clock;
+use crate::driver::{clock, tune};
 use crate::sip::{Input, SocketId, StreamId};
 use crate::timers::Instant;
 
-/// Sent bytes that are not acknowledged for so long end a connection.
+/// A way that is gone without a word is left before the transactions on it end (RFC 3261 section
+/// 17.1.1.2: timer B), so that the next request connects anew.
 const USER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a message that claims waits for a slow peer before the lease is looked at again.
@@ -93,13 +93,6 @@ pub(super) async fn accept_streams(
     }
 }
 
-/// A way that is gone without a word is left before the transactions on it end (RFC 3261 section
-/// 17.1.1.2: timer B), so that the next request connects anew.
-fn tune(connection: &TcpStream) -> io::Result<()> {
-    connection.set_nodelay(true)?;
-    SockRef::from(connection).set_tcp_user_timeout(Some(USER_TIMEOUT))
-}
-
 /// Reads and writes one connection until either side ends it.
 pub(super) async fn run_stream(
     stream: StreamId,
@@ -111,7 +104,7 @@ pub(super) async fn run_stream(
     let (Ok(peer), Ok(local)) = (connection.peer_addr(), connection.local_addr()) else {
         return down(stream, &inputs).await;
     };
-    if let Err(error) = tune(&connection) {
+    if let Err(error) = tune(&connection, USER_TIMEOUT) {
         debug!(%error, "SIP connection");
     }
     let up = Received::Input(Input::StreamUp { stream, peer, local });
@@ -181,6 +174,8 @@ pub(super) async fn down(stream: StreamId, inputs: &mpsc::Sender<Received>) {
 
 #[cfg(test)]
 mod tests {
+    use socket2::SockRef;
+
     use super::*;
 
     #[tokio::test]
@@ -188,7 +183,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let connection = TcpStream::connect(address).await.expect("connected");
-        tune(&connection).expect("tuned");
+        tune(&connection, USER_TIMEOUT).expect("tuned");
         let set = SockRef::from(&connection).tcp_user_timeout().expect("told");
         assert_eq!(set, Some(USER_TIMEOUT));
         assert!(USER_TIMEOUT < Duration::from_secs(32), "timer B");
